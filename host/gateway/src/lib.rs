@@ -1,0 +1,4 @@
+//! The world: sockets, TLS, WebAssembly, the store, the terminal. The binary `holdfast` is a thin door to this library.
+
+pub mod calls;
+pub mod policy;

@@ -1,0 +1,1 @@
+//! The bridge: two dialogs joined into one call.

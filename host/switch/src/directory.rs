@@ -1,0 +1,171 @@
+//! The site's directory: endpoints, trunks, locations, licence pools, emergency numbers. Immutable; a new configuration is a new one.
+
+use ipnet::IpNet;
+use sip::digest::Ha1;
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+/// A phone's account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    /// Unique, never reused.
+    pub id: String,
+    /// What others dial.
+    pub extension: String,
+    /// Digest user; may differ from the extension.
+    pub username: String,
+    /// Hashes of the password.
+    pub ha1: Ha1,
+    /// Display name.
+    pub name: String,
+    /// A disabled endpoint may not register and calls emergency numbers only.
+    pub enabled: bool,
+    /// Licence pool.
+    pub licence: Option<String>,
+    /// Location by name.
+    pub location: Option<String>,
+    /// Hardware address, twelve lower-case hexadecimal digits.
+    pub mac: Option<String>,
+    /// Direct numbers, in the form in which trunks present them.
+    pub numbers: Vec<String>,
+}
+
+/// A pool of seats.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pool {
+    /// Name.
+    pub pool: String,
+    /// How many endpoints may be registered on it at a time.
+    pub seats: u32,
+}
+
+/// Who may call in over a trunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Any port of an address or network.
+    Network(IpNet),
+    /// One address and port.
+    Address(SocketAddr),
+}
+
+impl Source {
+    /// Whether `remote` is meant.
+    #[must_use]
+    pub fn contains(&self, remote: SocketAddr) -> bool {
+        match self {
+            Self::Network(network) => network.contains(&remote.ip()),
+            Self::Address(address) => *address == remote,
+        }
+    }
+}
+
+/// A number pattern: literal characters, and `%` for any run of digits (also none).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NumberPattern(pub String);
+
+impl NumberPattern {
+    /// Whether `number` matches as a whole.
+    #[must_use]
+    pub fn matches(&self, _number: &str) -> bool { todo!() }
+}
+
+/// A SIP trunk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trunk {
+    /// Name.
+    pub name: String,
+    /// Where calls go, e.g. `sip:192.0.2.10:5060;transport=udp`.
+    pub uri: String,
+    /// Who may call in.
+    pub sources: Vec<Source>,
+    /// Digest user towards the provider.
+    pub username: Option<String>,
+    /// Its password.
+    pub password: Option<String>,
+    /// Inbound numbers that it owns.
+    pub numbers: Vec<NumberPattern>,
+}
+
+/// A place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Location {
+    /// Name.
+    pub name: String,
+    /// Networks of its phones.
+    pub networks: Vec<IpNet>,
+    /// The number that emergency calls from here show.
+    pub elin: Option<String>,
+    /// Street address.
+    pub address: Option<String>,
+}
+
+/// Emergency numbers and their way out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Emergency {
+    /// Numbers that are calls for help.
+    pub numbers: Vec<String>,
+    /// Numbers that test the route.
+    pub test_numbers: Vec<String>,
+    /// Trunks in order.
+    pub trunks: Vec<String>,
+    /// From where an unregistered phone may call for help.
+    pub networks: Vec<IpNet>,
+    /// Digits that may precede a number to get outside, e.g. `["9", "0"]`; a number with one of them before it is the same number.
+    pub outside_prefixes: Vec<String>,
+}
+
+/// Everything the operator wrote down about the site, indexed.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    /// Digest realm and our own domain.
+    pub domain: String,
+    /// Endpoints in the order of the configuration.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// Pools.
+    pub pools: Vec<Pool>,
+    /// Trunks.
+    pub trunks: Vec<Arc<Trunk>>,
+    /// Emergency rules.
+    pub emergency: Emergency,
+    /// Locations.
+    pub locations: Vec<Location>,
+    by_id: HashMap<String, usize>,
+    by_extension: HashMap<String, usize>,
+    by_username: HashMap<String, usize>,
+    by_number: HashMap<String, usize>,
+}
+
+impl Directory {
+    /// Indexes a site. Ids, extensions, usernames and numbers must be unique; the caller has reported duplicates, here the first wins.
+    #[must_use]
+    pub fn new(
+        _domain: String, _endpoints: Vec<Endpoint>, _pools: Vec<Pool>, _trunks: Vec<Trunk>, _emergency: Emergency, _locations: Vec<Location>,
+    ) -> Self { todo!() }
+    /// By id.
+    #[must_use]
+    pub fn endpoint(&self, id: &str) -> Option<&Arc<Endpoint>> { self.by_id.get(id).and_then(|i| self.endpoints.get(*i)) }
+    /// By extension.
+    #[must_use]
+    pub fn by_extension(&self, extension: &str) -> Option<&Arc<Endpoint>> { self.by_extension.get(extension).and_then(|i| self.endpoints.get(*i)) }
+    /// By digest user.
+    #[must_use]
+    pub fn by_username(&self, username: &str) -> Option<&Arc<Endpoint>> { self.by_username.get(username).and_then(|i| self.endpoints.get(*i)) }
+    /// By direct number.
+    #[must_use]
+    pub fn by_number(&self, number: &str) -> Option<&Arc<Endpoint>> { self.by_number.get(number).and_then(|i| self.endpoints.get(*i)) }
+    /// By name.
+    #[must_use]
+    pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> { self.trunks.iter().find(|t| t.name == name) }
+    /// The trunk whose sources contain this address; the first of the configuration wins.
+    #[must_use]
+    pub fn trunk_from(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> { self.trunks.iter().find(|t| t.sources.iter().any(|s| s.contains(remote))) }
+    /// By name.
+    #[must_use]
+    pub fn location(&self, name: &str) -> Option<&Location> { self.locations.iter().find(|l| l.name == name) }
+    /// The location with the narrowest network that contains this address.
+    #[must_use]
+    pub fn location_of(&self, _address: IpAddr) -> Option<&Location> { todo!() }
+}

@@ -1,0 +1,20 @@
+//! The rules: who may register and call, where a call goes, what it holds while it lasts.
+//!
+//! This crate is pure, as `sip` is: time and randomness are arguments, and it knows neither sockets nor WebAssembly. Policies are seen only
+//! as values: facts go out ([`facts`]), decisions come back ([`decision`]).
+
+pub mod bridge;
+pub mod decision;
+pub mod directory;
+pub mod emergency;
+pub mod facts;
+pub mod intake;
+pub mod licence;
+pub mod limits;
+pub mod plan;
+pub mod record;
+pub mod registrar;
+pub mod site;
+pub mod trunk;
+
+pub use limits::Limits;

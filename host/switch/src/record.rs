@@ -1,0 +1,29 @@
+//! The record of a call that has ended: one log line, one event for observing policies.
+
+use crate::facts::CallKind;
+use sip::Instant;
+
+/// What happened in one call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CallRecord {
+    /// Call-ID of the caller's leg.
+    pub call_id: String,
+    /// Kind of call.
+    pub kind: CallKind,
+    /// Caller: endpoint id, `trunk:NAME`, or the source address.
+    pub caller: String,
+    /// What was called.
+    pub called: String,
+    /// Who answered: endpoint id or `trunk:NAME`.
+    pub answered_by: Option<String>,
+    /// INVITE received.
+    pub began: Instant,
+    /// 2xx sent to the caller.
+    pub answered: Option<Instant>,
+    /// The end.
+    pub ended: Instant,
+    /// Final status sent to the caller; 200 for an answered call.
+    pub status: u16,
+    /// Who ended it and why, in a few words: `caller hung up`, `callee hung up`, `cancelled`, `no answer`, …
+    pub cause: &'static str,
+}
