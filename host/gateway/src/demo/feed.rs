@@ -16,17 +16,9 @@ const CAPACITY: usize = 1024;
 #[derive(Debug)]
 pub(super) enum Event {
     /// It received a message.
-    Received {
-        at: Instant,
-        flow: Flow,
-        bytes: Bytes,
-    },
+    Received { at: Instant, flow: Flow, bytes: Bytes },
     /// It sent one.
-    Sent {
-        at: Instant,
-        flow: Flow,
-        bytes: Bytes,
-    },
+    Sent { at: Instant, flow: Flow, bytes: Bytes },
     /// Policies were asked.
     Decided { call_id: Bytes, steps: Vec<Step> },
 }
@@ -56,16 +48,7 @@ struct Shared {
 pub fn watch() -> (Watcher, Feed) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
     let shared = Arc::new(Shared::default());
-    (
-        Watcher {
-            events: sender,
-            shared: shared.clone(),
-        },
-        Feed {
-            events: receiver,
-            shared,
-        },
-    )
+    (Watcher { events: sender, shared: shared.clone() }, Feed { events: receiver, shared })
 }
 
 impl Watcher {
@@ -78,26 +61,15 @@ impl Watcher {
 
 impl Observer for Watcher {
     fn received(&self, at: Instant, flow: Flow, bytes: &[u8]) {
-        self.push(|| Event::Received {
-            at,
-            flow,
-            bytes: Bytes::copy_from_slice(bytes),
-        });
+        self.push(|| Event::Received { at, flow, bytes: Bytes::copy_from_slice(bytes) });
     }
 
     fn sent(&self, at: Instant, flow: Flow, bytes: &[u8]) {
-        self.push(|| Event::Sent {
-            at,
-            flow,
-            bytes: Bytes::copy_from_slice(bytes),
-        });
+        self.push(|| Event::Sent { at, flow, bytes: Bytes::copy_from_slice(bytes) });
     }
 
     fn decided(&self, _at: Instant, call_id: &[u8], steps: &[Step]) {
-        self.push(|| Event::Decided {
-            call_id: Bytes::copy_from_slice(call_id),
-            steps: steps.to_vec(),
-        });
+        self.push(|| Event::Decided { call_id: Bytes::copy_from_slice(call_id), steps: steps.to_vec() });
     }
 }
 

@@ -62,17 +62,8 @@ struct Row {
 
 impl Ladder {
     pub(super) fn new(style: Style, phones: [(SocketAddr, &Account); 2]) -> Self {
-        let phones = phones.map(|(address, account)| Column {
-            address,
-            extension: account.extension.clone(),
-            name: account.name.clone(),
-        });
-        Self {
-            style,
-            phones,
-            began: None,
-            rows: VecDeque::new(),
-        }
+        let phones = phones.map(|(address, account)| Column { address, extension: account.extension.clone(), name: account.name.clone() });
+        Self { style, phones, began: None, rows: VecDeque::new() }
     }
 
     /// Writes the heads of the columns.
@@ -81,19 +72,10 @@ impl Ladder {
             return Ok(());
         }
         let [left, right] = &self.phones;
-        let titles = [
-            format!("{} {}", left.extension, left.name),
-            "holdfast".to_owned(),
-            format!("{} {}", right.extension, right.name),
-        ];
+        let titles = [format!("{} {}", left.extension, left.name), "holdfast".to_owned(), format!("{} {}", right.extension, right.name)];
         write!(out, "{DIM}{:>9} {DIM:#}", "ms")?;
         for title in titles {
-            write!(
-                out,
-                "{BOLD}{:<width$}{BOLD:#}",
-                shorten(&title, SPAN),
-                width = SPAN + 1
-            )?;
+            write!(out, "{BOLD}{:<width$}{BOLD:#}", shorten(&title, SPAN), width = SPAN + 1)?;
         }
         writeln!(out)
     }
@@ -104,12 +86,7 @@ impl Ladder {
             Event::Received { at, flow, bytes } => self.message(at, flow.remote, true, bytes),
             Event::Sent { at, flow, bytes } => self.message(at, flow.remote, false, bytes),
             Event::Decided { call_id, steps } => {
-                if let Some(row) = self
-                    .rows
-                    .iter_mut()
-                    .rev()
-                    .find(|r| r.waits && r.call_id == call_id)
-                {
+                if let Some(row) = self.rows.iter_mut().rev().find(|r| r.waits && r.call_id == call_id) {
                     row.decisions = steps;
                     row.waits = false;
                 }
@@ -130,12 +107,7 @@ impl Ladder {
     }
 
     /// Writes the rest and how it ended.
-    pub(super) fn finish(
-        &mut self,
-        outcome: &anyhow::Result<Heard>,
-        lost: u64,
-        out: &mut dyn Write,
-    ) -> io::Result<()> {
+    pub(super) fn finish(&mut self, outcome: &anyhow::Result<Heard>, lost: u64, out: &mut dyn Write) -> io::Result<()> {
         self.flush(out)?;
         if lost > 0 && self.style == Style::Ladder {
             writeln!(out, "({lost} events came too fast to be shown)")?;
@@ -154,11 +126,7 @@ impl Ladder {
                 json!({"event": "result", "ok": true, "packets_heard": {"caller": heard.caller, "callee": heard.callee}, "events_lost": lost})
             )?,
             (Style::Json, Err(error)) => {
-                writeln!(
-                    out,
-                    "{}",
-                    json!({"event": "result", "ok": false, "reason": format!("{error:#}"), "events_lost": lost})
-                )?;
+                writeln!(out, "{}", json!({"event": "result", "ok": false, "reason": format!("{error:#}"), "events_lost": lost}))?;
             }
         }
         out.flush()
@@ -183,16 +151,7 @@ impl Ladder {
                 row.waits = false;
             }
         }
-        self.rows.push_back(Row {
-            at,
-            phone,
-            inbound,
-            label,
-            ink,
-            call_id,
-            decisions: Vec::new(),
-            waits: opens,
-        });
+        self.rows.push_back(Row { at, phone, inbound, label, ink, call_id, decisions: Vec::new(), waits: opens });
     }
 
     fn write_next(&mut self, out: &mut dyn Write) -> io::Result<()> {
@@ -206,8 +165,7 @@ impl Ladder {
     }
 
     fn since_begin(&self, row: &Row) -> Duration {
-        self.began
-            .map_or(Duration::ZERO, |began| row.at.since(began))
+        self.began.map_or(Duration::ZERO, |began| row.at.since(began))
     }
 
     fn draw(&self, row: &Row, out: &mut dyn Write) -> io::Result<()> {
@@ -215,10 +173,7 @@ impl Ladder {
         write!(out, "{DIM}{ms:>9.1} {DIM:#}")?;
         // The left phone's arrows run in the left span, the right phone's in the right one.
         let rightwards = row.inbound == (row.phone == 0);
-        let arrow = Arrow {
-            label: &row.label,
-            rightwards,
-        };
+        let arrow = Arrow { label: &row.label, rightwards };
         let ink = row.ink;
         if row.phone == 0 {
             write!(out, "│{ink}{arrow}{ink:#}│{:SPAN$}│", "")?;
@@ -231,28 +186,14 @@ impl Ladder {
         }
         writeln!(out)?;
         for step in steps {
-            writeln!(
-                out,
-                "{:>9} │{:SPAN$}│{:SPAN$}│  {}",
-                "",
-                "",
-                "",
-                Decision(step)
-            )?;
+            writeln!(out, "{:>9} │{:SPAN$}│{:SPAN$}│  {}", "", "", "", Decision(step))?;
         }
         Ok(())
     }
 
     fn report(&self, row: &Row, out: &mut dyn Write) -> io::Result<()> {
-        let extension = self
-            .phones
-            .get(row.phone)
-            .map_or("", |p| p.extension.as_str());
-        let (from, to) = if row.inbound {
-            (extension, "holdfast")
-        } else {
-            ("holdfast", extension)
-        };
+        let extension = self.phones.get(row.phone).map_or("", |p| p.extension.as_str());
+        let (from, to) = if row.inbound { (extension, "holdfast") } else { ("holdfast", extension) };
         let decisions: Vec<_> = row
             .decisions
             .iter()
@@ -274,10 +215,7 @@ impl Ladder {
 fn label(message: &Message) -> (String, Ink) {
     if message.is_request() {
         let method = String::from_utf8_lossy(message.method_token()).into_owned();
-        let called = message
-            .uri()
-            .filter(|_| message.method() == Method::Invite)
-            .map(|u| u.user_decoded().into_owned());
+        let called = message.uri().filter(|_| message.method() == Method::Invite).map(|u| u.user_decoded().into_owned());
         let label = match called {
             Some(called) => format!("{method} {}", String::from_utf8_lossy(&called)),
             None => method,
@@ -290,10 +228,7 @@ fn label(message: &Message) -> (String, Ink) {
         200..300 => GOOD,
         _ => BAD,
     };
-    (
-        format!("{status} {}", String::from_utf8_lossy(message.reason())),
-        ink,
-    )
+    (format!("{status} {}", String::from_utf8_lossy(message.reason())), ink)
 }
 
 struct Arrow<'a> {
@@ -305,11 +240,7 @@ impl std::fmt::Display for Arrow<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let label = shorten(self.label, SPAN - 6);
         let tail = "─".repeat(SPAN - 5 - label.chars().count());
-        if self.rightwards {
-            write!(f, "── {label} {tail}▶")
-        } else {
-            write!(f, "◀── {label} {tail}")
-        }
+        if self.rightwards { write!(f, "── {label} {tail}▶") } else { write!(f, "◀── {label} {tail}") }
     }
 }
 
@@ -317,18 +248,9 @@ struct Decision<'a>(&'a Step);
 
 impl std::fmt::Display for Decision<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Step {
-            policy,
-            outcome,
-            fault,
-            took,
-        } = self.0;
+        let Step { policy, outcome, fault, took } = self.0;
         let ink = if fault.is_some() { BAD } else { RULE };
-        write!(
-            f,
-            "{ink}{policy}{ink:#}: {outcome} {DIM}{} µs{DIM:#}",
-            micros(*took)
-        )
+        write!(f, "{ink}{policy}{ink:#}: {outcome} {DIM}{} µs{DIM:#}", micros(*took))
     }
 }
 
@@ -340,8 +262,5 @@ fn shorten(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
-    text.chars()
-        .take(width.saturating_sub(1))
-        .chain(['…'])
-        .collect()
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }

@@ -68,23 +68,12 @@ pub enum Style {
 ///
 /// # Errors
 /// The first step that failed or took longer than five seconds, in a sentence that names the phone and the step.
-pub async fn run(
-    scene: &Scene,
-    mut feed: Feed,
-    style: Style,
-    out: &mut (dyn Write + Send),
-) -> anyhow::Result<()> {
+pub async fn run(scene: &Scene, mut feed: Feed, style: Style, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
     let clock = Clock::start();
     let gateway = reachable(scene.gateway);
     let mut caller = Phone::new(&scene.caller, &scene.domain, gateway, clock).await?;
     let mut callee = Phone::new(&scene.callee, &scene.domain, gateway, clock).await?;
-    let mut ladder = Ladder::new(
-        style,
-        [
-            (caller.address(), &scene.caller),
-            (callee.address(), &scene.callee),
-        ],
-    );
+    let mut ladder = Ladder::new(style, [(caller.address(), &scene.caller), (callee.address(), &scene.callee)]);
     ladder.begin(out)?;
     feed.open();
 
@@ -108,11 +97,7 @@ pub async fn run(
 }
 
 /// The script: it reads as the ladder does. Returns how many packets of speech were heard by caller and callee.
-async fn play(
-    caller: &mut Phone,
-    callee: &mut Phone,
-    extension: &str,
-) -> anyhow::Result<speech::Heard> {
+async fn play(caller: &mut Phone, callee: &mut Phone, extension: &str) -> anyhow::Result<speech::Heard> {
     caller.register().await?;
     callee.register().await?;
     let (mut outgoing, incoming) = tokio::try_join!(caller.call(extension), callee.ring())?;
@@ -120,9 +105,8 @@ async fn play(
     callee.answer(&incoming).await?;
     let remote_media = caller.hears_answer(&mut outgoing).await?;
     callee.acknowledged(&incoming).await?;
-    let heard = speech::exchange(caller.media(), remote_media, callee.media(), incoming.media)
-        .await
-        .context("the phones could not talk")?;
+    let heard =
+        speech::exchange(caller.media(), remote_media, callee.media(), incoming.media).await.context("the phones could not talk")?;
     caller.hang_up(&mut outgoing, callee, &incoming).await?;
     caller.unregister().await?;
     callee.unregister().await?;

@@ -30,12 +30,8 @@ pub(super) async fn exchange(
     callee: &UdpSocket,
     to_caller: SocketAddr,
 ) -> anyhow::Result<Heard> {
-    let (heard_by_caller, heard_by_callee) =
-        tokio::try_join!(speak(caller, to_callee, 1), speak(callee, to_caller, 2))?;
-    let heard = Heard {
-        caller: heard_by_caller,
-        callee: heard_by_callee,
-    };
+    let (heard_by_caller, heard_by_callee) = tokio::try_join!(speak(caller, to_callee, 1), speak(callee, to_caller, 2))?;
+    let heard = Heard { caller: heard_by_caller, callee: heard_by_callee };
     ensure!(
         heard.caller >= PACKETS / 2 && heard.callee >= PACKETS / 2,
         "of {PACKETS} packets each way the caller heard {} and the called phone {}",
@@ -93,21 +89,7 @@ pub(super) fn description(media: SocketAddr) -> String {
 /// Where a session description (RFC 8866) wants its audio: the session's or the medium's `c=` and the port of `m=audio`.
 pub(super) fn destination(description: &[u8]) -> Option<SocketAddr> {
     let text = std::str::from_utf8(description).ok()?;
-    let ip = text
-        .lines()
-        .find_map(|l| {
-            l.strip_prefix("c=IN IP4 ")
-                .or_else(|| l.strip_prefix("c=IN IP6 "))
-        })?
-        .trim()
-        .parse()
-        .ok()?;
-    let port = text
-        .lines()
-        .find_map(|l| l.strip_prefix("m=audio "))?
-        .split(' ')
-        .next()?
-        .parse()
-        .ok()?;
+    let ip = text.lines().find_map(|l| l.strip_prefix("c=IN IP4 ").or_else(|| l.strip_prefix("c=IN IP6 ")))?.trim().parse().ok()?;
+    let port = text.lines().find_map(|l| l.strip_prefix("m=audio "))?.split(' ').next()?.parse().ok()?;
     Some(SocketAddr::new(ip, port))
 }
