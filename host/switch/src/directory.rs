@@ -175,7 +175,12 @@ impl Directory {
     /// Indexes a site. Ids, extensions, usernames and numbers must be unique; the caller has reported duplicates, here the first wins.
     #[must_use]
     pub fn new(
-        domain: String, endpoints: Vec<Endpoint>, pools: Vec<Pool>, trunks: Vec<Trunk>, emergency: Emergency, locations: Vec<Location>,
+        domain: String,
+        endpoints: Vec<Endpoint>,
+        pools: Vec<Pool>,
+        trunks: Vec<Trunk>,
+        emergency: Emergency,
+        locations: Vec<Location>,
     ) -> Self {
         let endpoints: Vec<Arc<Endpoint>> = endpoints.into_iter().map(Arc::new).collect();
         let mut by_id = HashMap::with_capacity(endpoints.len());
@@ -196,25 +201,39 @@ impl Directory {
 
     /// By id.
     #[must_use]
-    pub fn endpoint(&self, id: &str) -> Option<&Arc<Endpoint>> { self.by_id.get(id).and_then(|i| self.endpoints.get(*i)) }
+    pub fn endpoint(&self, id: &str) -> Option<&Arc<Endpoint>> {
+        self.by_id.get(id).and_then(|i| self.endpoints.get(*i))
+    }
     /// By extension.
     #[must_use]
-    pub fn by_extension(&self, extension: &str) -> Option<&Arc<Endpoint>> { self.by_extension.get(extension).and_then(|i| self.endpoints.get(*i)) }
+    pub fn by_extension(&self, extension: &str) -> Option<&Arc<Endpoint>> {
+        self.by_extension.get(extension).and_then(|i| self.endpoints.get(*i))
+    }
     /// By digest user.
     #[must_use]
-    pub fn by_username(&self, username: &str) -> Option<&Arc<Endpoint>> { self.by_username.get(username).and_then(|i| self.endpoints.get(*i)) }
+    pub fn by_username(&self, username: &str) -> Option<&Arc<Endpoint>> {
+        self.by_username.get(username).and_then(|i| self.endpoints.get(*i))
+    }
     /// By direct number.
     #[must_use]
-    pub fn by_number(&self, number: &str) -> Option<&Arc<Endpoint>> { self.by_number.get(number).and_then(|i| self.endpoints.get(*i)) }
+    pub fn by_number(&self, number: &str) -> Option<&Arc<Endpoint>> {
+        self.by_number.get(number).and_then(|i| self.endpoints.get(*i))
+    }
     /// By name.
     #[must_use]
-    pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> { self.trunks.iter().find(|t| t.name == name) }
+    pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|t| t.name == name)
+    }
     /// The trunk whose sources contain this address; the first of the configuration wins.
     #[must_use]
-    pub fn trunk_from(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> { self.trunks.iter().find(|t| t.sources.iter().any(|s| s.contains(remote))) }
+    pub fn trunk_from(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|t| t.sources.iter().any(|s| s.contains(remote)))
+    }
     /// By name.
     #[must_use]
-    pub fn location(&self, name: &str) -> Option<&Location> { self.locations.iter().find(|l| l.name == name) }
+    pub fn location(&self, name: &str) -> Option<&Location> {
+        self.locations.iter().find(|l| l.name == name)
+    }
     /// The location with the narrowest network that contains this address.
     #[must_use]
     pub fn location_of(&self, address: IpAddr) -> Option<&Location> {

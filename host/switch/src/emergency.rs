@@ -51,7 +51,8 @@ pub fn classify_number<'a>(number: &[u8], directory: &'a Directory) -> (CallKind
 fn classify_urn(name: &[u8]) -> CallKind {
     // RFC 8141 2.3: components after `?` and `#` are no part of what is named.
     let name = name.split(|octet| matches!(octet, b'?' | b'#' | b';')).next().unwrap_or_default();
-    let Some((b"service:", service)) = name.split_at_checked(8).map(|(nid, rest)| (nid.to_ascii_lowercase(), rest)).as_ref().map(|(nid, rest)| (nid.as_slice(), *rest))
+    let Some((b"service:", service)) =
+        name.split_at_checked(8).map(|(nid, rest)| (nid.to_ascii_lowercase(), rest)).as_ref().map(|(nid, rest)| (nid.as_slice(), *rest))
     else {
         return CallKind::Normal;
     };
@@ -73,7 +74,8 @@ fn same_number(dialled: &[u8], prefix: &str, number: &str) -> bool {
     let wanted = prefix.bytes().chain(number.bytes()).filter(|octet| !is_separator(*octet)).map(|octet| octet.to_ascii_lowercase());
     let mut wanted = wanted.peekable();
     // A number of nothing but separators would match an empty user.
-    wanted.peek().is_some() && dialled.iter().copied().filter(|octet| !is_separator(*octet)).map(|octet| octet.to_ascii_lowercase()).eq(wanted)
+    wanted.peek().is_some()
+        && dialled.iter().copied().filter(|octet| !is_separator(*octet)).map(|octet| octet.to_ascii_lowercase()).eq(wanted)
 }
 
 /// RFC 3966 5.1.1: `visual-separator = "-" / "." / "(" / ")"`; and the blank, which some phones send escaped.

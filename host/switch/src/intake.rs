@@ -176,7 +176,11 @@ fn disabled(endpoint: &Endpoint) -> Refusal {
 /// 403 for a disabled endpoint and for somebody else's address of record, 404 for an address of record that nobody has, 400 for a To that is not SIP;
 /// then those of [`crate::registrar::Registrar::read`].
 pub fn read_registration(
-    request: &Message, flow: Flow, endpoint: &Arc<Endpoint>, site: &Site, now: Instant,
+    request: &Message,
+    flow: Flow,
+    endpoint: &Arc<Endpoint>,
+    site: &Site,
+    now: Instant,
 ) -> Result<(Registration, Wish), Refusal> {
     if !endpoint.enabled {
         return Err(disabled(endpoint));
@@ -216,7 +220,12 @@ pub fn read_registration(
 
 /// Whether the user part of an address of record is this endpoint's.
 fn names(endpoint: &Endpoint, user: &str) -> bool {
-    let is = |user: &str| user == endpoint.extension || user == endpoint.username || user == endpoint.id || endpoint.numbers.iter().any(|number| number == user);
+    let is = |user: &str| {
+        user == endpoint.extension
+            || user == endpoint.username
+            || user == endpoint.id
+            || endpoint.numbers.iter().any(|number| number == user)
+    };
     is(user) || is(&emergency::normalise(user))
 }
 

@@ -80,7 +80,9 @@ pub fn check(plan: &Plan, site: &Site) -> Result<(), PolicyFault> {
         }
         for target in &stage.targets {
             match target {
-                Target::Endpoint(id) if directory.endpoint(id).is_none() => return nonsense(format!("stage {number}: there is no endpoint `{id}`")),
+                Target::Endpoint(id) if directory.endpoint(id).is_none() => {
+                    return nonsense(format!("stage {number}: there is no endpoint `{id}`"));
+                }
                 Target::Trunk(target) if directory.trunk(&target.trunk).is_none() => {
                     return nonsense(format!("stage {number}: there is no trunk `{}`", target.trunk));
                 }
@@ -120,7 +122,11 @@ pub fn resolve(plan: &Plan, call: &Call, site: &Site) -> Result<Resolved, Refusa
         });
     }
     if stages.is_empty() {
-        return Err(Refusal::new(480, "Temporarily Unavailable", format!("nobody to ring for `{}`: no live binding, no resolved trunk", call.called)));
+        return Err(Refusal::new(
+            480,
+            "Temporarily Unavailable",
+            format!("nobody to ring for `{}`: no live binding, no resolved trunk", call.called),
+        ));
     }
     Ok(Resolved { stages })
 }
@@ -210,14 +216,19 @@ fn is_urn(number: &str) -> bool {
 
 /// A number or name as it may stand before the `@` of a URI; a `urn:` as it may stand alone.
 fn called_text(number: &str) -> String {
-    if is_urn(number) { escape(number, |octet| octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>' | b'"')) } else { escape_user(number) }
+    if is_urn(number) {
+        escape(number, |octet| octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>' | b'"'))
+    } else {
+        escape_user(number)
+    }
 }
 
 /// Escapes what may not stand in the user part of a URI (RFC 3261 25.1: `unreserved`, and of `user-unreserved` what starts no parameter).
 #[must_use]
 pub fn escape_user(user: &str) -> String {
     escape(user, |octet| {
-        octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')' | b'&' | b'=' | b'+' | b'$' | b',')
+        octet.is_ascii_alphanumeric()
+            || matches!(octet, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')' | b'&' | b'=' | b'+' | b'$' | b',')
     })
 }
 

@@ -48,7 +48,14 @@ impl Site {
     /// the directory learned of the old ones, and the new one was never made known.
     #[expect(clippy::too_many_arguments, reason = "as Registrar::apply")]
     pub fn register(
-        &self, endpoint: &str, wish: &Wish, request: &Message, flow: Flow, seat: Seat, emergency_only: bool, now: Instant,
+        &self,
+        endpoint: &str,
+        wish: &Wish,
+        request: &Message,
+        flow: Flow,
+        seat: Seat,
+        emergency_only: bool,
+        now: Instant,
     ) -> Result<Vec<Change>, Refusal> {
         let changes = self.registrar.apply(endpoint, wish, request, flow, seat, emergency_only, now)?;
         if self.serves(endpoint) {

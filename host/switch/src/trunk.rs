@@ -110,7 +110,12 @@ impl Trunks {
         }
         let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
         let fresh = || {
-            Arc::new(State { name: trunk.into(), flows: RwLock::new(Arc::from([])), in_use: AtomicU32::new(0), failures: AtomicU32::new(0) })
+            Arc::new(State {
+                name: trunk.into(),
+                flows: RwLock::new(Arc::from([])),
+                in_use: AtomicU32::new(0),
+                failures: AtomicU32::new(0),
+            })
         };
         Arc::clone(states.entry(trunk.to_owned()).or_insert_with(fresh))
     }

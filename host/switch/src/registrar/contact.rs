@@ -34,7 +34,8 @@ pub(super) fn read(request: &Message, limits: &Limits) -> Result<Wish, Refusal> 
     let mut contacts = Vec::with_capacity(1);
     for value in std::iter::once(first).chain(values) {
         if shared_bytes + value.len() > limits.binding_bytes {
-            let detail = format!("REGISTER: contact, Path and Call-ID take more than {} octets (limits.binding_bytes)", limits.binding_bytes);
+            let detail =
+                format!("REGISTER: contact, Path and Call-ID take more than {} octets (limits.binding_bytes)", limits.binding_bytes);
             return Err(Refusal::new(400, "Contact Too Long", detail));
         }
         contacts.push(read_one(value, request, limits)?);
@@ -51,7 +52,11 @@ fn read_one(value: &[u8], request: &Message, limits: &Limits) -> Result<Contact,
     let uri = address.uri().ok_or_else(unreadable)?;
     // 10.3 leaves other schemes to the registrar. A call cannot be forked to `mailto:` or `tel:` here, so they are refused at once.
     if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
-        return Err(Refusal::new(400, "Contact Not SIP", format!("REGISTER: Contact `{}` is not a sip: or sips: URI", String::from_utf8_lossy(address.uri))));
+        return Err(Refusal::new(
+            400,
+            "Contact Not SIP",
+            format!("REGISTER: Contact `{}` is not a sip: or sips: URI", String::from_utf8_lossy(address.uri)),
+        ));
     }
     let instance = address.param(b"+sip.instance").filter(|instance| !instance.is_empty());
     Ok(Contact {
@@ -79,7 +84,11 @@ fn granted(param: Option<&[u8]>, request: &Message, limits: &Limits) -> Result<u
     // "If and only if the requested expiration interval is greater than zero AND smaller than one hour AND less than a registrar-configured
     // minimum, the registrar MAY reject the registration with a response of 423 (Interval Too Brief)."
     if wanted > 0 && wanted < shortest {
-        return Err(Refusal::new(423, "Interval Too Brief", format!("REGISTER: {wanted} s asked for, {shortest} s is the shortest (limits.expires_min)")));
+        return Err(Refusal::new(
+            423,
+            "Interval Too Brief",
+            format!("REGISTER: {wanted} s asked for, {shortest} s is the shortest (limits.expires_min)"),
+        ));
     }
     Ok(wanted.min(seconds(limits.expires_max)))
 }
@@ -103,7 +112,7 @@ fn read_q(text: &[u8]) -> u16 {
         Some(point) => (text.get(..point).unwrap_or_default(), text.get(point + 1..).unwrap_or_default()),
         None => (text, &b""[..]),
     };
-    if !matches!(whole, b"0" | b"" ) || text.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
+    if !matches!(whole, b"0" | b"") || text.is_empty() || !fraction.iter().all(u8::is_ascii_digit) {
         return 1000;
     }
     fraction.iter().chain(b"000").take(3).fold(0, |thousandths, digit| thousandths * 10 + u16::from(digit - b'0'))
@@ -188,7 +197,8 @@ pub fn write_answer(writer: &mut Writer, request: &Message, bindings: &[Arc<Bind
             line.push(b'>');
             line.extend_from_slice(binding.params.as_bytes());
             // Writing into a Vec cannot fail.
-            let _written = if binding.q < 1000 { write!(line, ";q=0.{:03};expires={seconds}", binding.q) } else { write!(line, ";expires={seconds}") };
+            let _written =
+                if binding.q < 1000 { write!(line, ";q=0.{:03};expires={seconds}", binding.q) } else { write!(line, ";expires={seconds}") };
         });
     }
     for path in request.values(Name::Path) {

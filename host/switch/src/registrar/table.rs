@@ -80,9 +80,19 @@ impl Registrar {
     ///
     /// # Errors
     /// 500 for a CSeq that is not higher (out of order), 403 at the endpoint's limit, 503 at the site's. Then nothing has changed.
-    #[expect(clippy::too_many_arguments, reason = "one REGISTER as it stands: who, what, by which message, from where, with which right, when")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one REGISTER as it stands: who, what, by which message, from where, with which right, when"
+    )]
     pub fn apply(
-        &self, endpoint: &str, wish: &Wish, request: &Message, flow: Flow, seat: Seat, emergency_only: bool, now: Instant,
+        &self,
+        endpoint: &str,
+        wish: &Wish,
+        request: &Message,
+        flow: Flow,
+        seat: Seat,
+        emergency_only: bool,
+        now: Instant,
     ) -> Result<Vec<Change>, Refusal> {
         let contacts: &[Contact] = match wish {
             Wish::Query => return Ok(Vec::new()),
@@ -148,8 +158,14 @@ impl Registrar {
     #[must_use]
     pub fn bindings(&self, endpoint: &str, now: Instant) -> Vec<Arc<Binding>> {
         // Entries stand in the order in which they were registered; a stable sort keeps the newest first among equals.
-        let mut live: Vec<Arc<Binding>> =
-            self.part(endpoint).entries(endpoint).iter().rev().filter(|entry| entry.live(now)).map(|entry| Arc::clone(&entry.binding)).collect();
+        let mut live: Vec<Arc<Binding>> = self
+            .part(endpoint)
+            .entries(endpoint)
+            .iter()
+            .rev()
+            .filter(|entry| entry.live(now))
+            .map(|entry| Arc::clone(&entry.binding))
+            .collect();
         live.sort_by_key(|binding| std::cmp::Reverse(binding.q));
         live
     }
