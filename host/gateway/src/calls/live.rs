@@ -34,6 +34,8 @@ struct Entry {
     bridge: Bridge,
     tags: Vec<Token>,
     sent: Vec<(SendId, ClientId)>,
+    /// INVITE transactions of either side, so that a CANCEL finds its call.
+    invites: Vec<ServerId>,
     /// The earliest entry in `timers`, so that none is pushed twice.
     armed: Option<Instant>,
 }
@@ -79,8 +81,9 @@ impl Shard {
     pub(super) fn start_call(&mut self, bridge: Bridge, now: Instant, more: &mut Vec<Effect>) {
         let key = self.live.next;
         self.live.next += 1;
-        self.live.by_server.insert(bridge.invite(), key);
-        self.live.calls.insert(key, Entry { bridge, tags: Vec::new(), sent: Vec::new(), armed: None });
+        let invite = bridge.invite();
+        self.live.by_server.insert(invite, key);
+        self.live.calls.insert(key, Entry { bridge, tags: Vec::new(), sent: Vec::new(), invites: vec![invite], armed: None });
         self.step(key, Event::Start, now, more);
     }
 
@@ -89,6 +92,9 @@ impl Shard {
         let Some(key) = self.call_of(message) else { return false };
         if message.method() == sip::message::Method::Invite {
             self.live.by_server.insert(id, key);
+            if let Some(entry) = self.live.calls.get_mut(&key) {
+                entry.invites.push(id);
+            }
         }
         self.step(key, Event::Request { id, message, flow }, now, more);
         true
@@ -185,7 +191,9 @@ impl Shard {
 
     fn forget(&mut self, key: Key) {
         let Some(entry) = self.live.calls.remove(&key) else { return };
-        self.live.by_server.remove(&entry.bridge.invite());
+        for invite in &entry.invites {
+            self.live.by_server.remove(invite);
+        }
         for tag in &entry.tags {
             self.live.by_tag.remove(tag.as_bytes().as_slice());
         }

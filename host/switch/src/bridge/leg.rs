@@ -227,7 +227,8 @@ impl Bridge {
         if self.state != State::Ringing || cancelled || stage != self.stage {
             return;
         }
-        let decisive = best.status() >= 600 && !self.insists();
+        let insists = self.plan.stages.get(self.stage).is_some_and(|stage| stage.next_on_refusal);
+        let decisive = best.status() >= 600 && !insists;
         let better = self.best.as_ref().is_none_or(|old| best.rank() < old.rank());
         if better && !(unreachable && self.best.is_some()) {
             self.best = Some(best);
@@ -252,7 +253,7 @@ impl Bridge {
             // What a person or provider has refused is not tried elsewhere.
             _ => false,
         };
-        let wanted = wanted || (timed_out && stage.next.no_answer) || self.insists();
+        let wanted = wanted || (timed_out && stage.next.no_answer) || stage.next_on_refusal;
         if wanted && self.stage + 1 < self.plan.stages.len() {
             self.stage += 1;
             self.best = None;

@@ -12,9 +12,11 @@ mod relay;
 mod tests;
 mod write;
 
+pub use write::contact;
+
 use crate::{
     decision::Refusal,
-    facts::{Call, CallKind, Caller},
+    facts::{Call, Caller},
     plan::Resolved,
     record::CallRecord,
     site::Site,
@@ -315,6 +317,12 @@ impl Bridge {
         self.state == State::Ended && self.legs.iter().all(|leg| leg.state == LegState::Dead)
     }
 
+    /// Whether an answer to this request can still come.
+    #[must_use]
+    pub fn awaits(&self, id: SendId) -> bool {
+        self.sent.iter().any(|(sent, _)| *sent == id)
+    }
+
     /// When [`Event::Expire`] is due, and for which timer.
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
@@ -463,11 +471,6 @@ impl Bridge {
             status,
             cause,
         }));
-    }
-
-    /// Emergency calls never stop at a "no" of a trunk while another trunk is left.
-    const fn insists(&self) -> bool {
-        matches!(self.call.kind, CallKind::Emergency | CallKind::EmergencyTest)
     }
 
     fn send(&mut self, request: Request, flow: Flow, what: Sent, out: &mut Vec<Effect>) -> SendId {

@@ -52,7 +52,7 @@ pub(super) fn copy_end_to_end(writer: &mut Writer, message: &Message) {
 }
 
 /// Adds our Contact as the peer behind `flow` reaches us.
-pub(super) fn contact(writer: &mut Writer, flow: Flow) {
+pub fn contact(writer: &mut Writer, flow: Flow) {
     writer.header_with(Name::Contact, |value| {
         value.extend_from_slice(b"<sip:");
         value.extend_from_slice(flow.local.to_string().as_bytes());
