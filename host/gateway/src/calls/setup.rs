@@ -117,9 +117,7 @@ fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> (Call, 
     if matches!(call.caller, Caller::Unknown) {
         // Right credentials tell who it is; wrong ones are no reason to refuse or to ask again.
         let identity = intake::authenticate(&call.message, call.flow, &directory, &shard.parts.authenticator, call.at);
-        let message = call.message.clone();
         intake::identify(&mut call, &identity, site);
-        debug_assert_eq!(message.call_id(), call.message.call_id());
     }
     let mut steps = Vec::new();
     let plan = shard.parts.runner.emergency(&call, &mut steps);
