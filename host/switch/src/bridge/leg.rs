@@ -143,14 +143,11 @@ impl Bridge {
     /// The joined dialogs that a response belongs to; made when it is the first of its fork (RFC 3261 12.1, 13.2.2.4).
     fn pair_of(&mut self, leg: usize, message: &Message, flow: Flow, random: &mut Random, out: &mut Vec<Effect>) -> usize {
         let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
-        let known = self.pairs.iter().position(|pair| pair.leg == leg && (pair.callee.remote_tag == tag || pair.callee.remote_tag.is_empty()));
-        let place = known.unwrap_or_else(|| {
+        let of_tag = |tag: &[u8]| self.pairs.iter().position(|pair| pair.leg == leg && pair.callee.remote_tag == tag);
+        let place = of_tag(tag).or_else(|| of_tag(b"")).unwrap_or_else(|| {
             let token = random.token();
             out.push(Effect::Own(token));
-            let mut caller = self.caller.clone();
-            caller.local_tag = token.as_bytes().to_vec();
-            caller.local.extend_from_slice(b";tag=");
-            caller.local.extend_from_slice(token.as_bytes());
+            let caller = self.caller.with_local_tag(token.as_str());
             let callee = self.legs.get(leg).map_or_else(|| self.caller.clone(), |leg| leg.template.clone());
             self.pairs.push(Pair { leg, caller, callee });
             self.pairs.len() - 1
