@@ -123,8 +123,21 @@ fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> (Call, 
     let plan = shard.parts.runner.emergency(&call, &mut steps);
     shard.parts.observer.decided(call.at, call.message.call_id(), &steps);
     let plan = plan.unwrap_or_else(|_fault| emergency::own_plan(&call, &directory));
+    if call.message.contact().is_none() {
+        call.message = reachable_where_it_came_from(&call.message, call.flow, &shard.parts.limits);
+    }
     let resolved = emergency::resolve(&plan, &call, site);
     (call, resolved)
+}
+
+/// An INVITE without a Contact breaks RFC 3261 8.1.1.8 and is refused, but not when it calls for help: then its sender is where it came from.
+fn reachable_where_it_came_from(message: &Message, flow: Flow, limits: &sip::Limits) -> Message {
+    let bytes = message.bytes();
+    let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let (start, rest) = bytes.split_at(line_end);
+    let contact = format!("Contact: <sip:{}>\r\n", flow.remote);
+    let repaired = [start, contact.as_bytes(), rest].concat();
+    Message::parse(repaired.into(), limits).unwrap_or_else(|_| message.clone())
 }
 
 /// Sends what a script that failed has to say; the operator's line goes to the observer.

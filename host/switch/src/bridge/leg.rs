@@ -147,7 +147,7 @@ impl Bridge {
         let place = of_tag(tag).or_else(|| of_tag(b"")).unwrap_or_else(|| {
             let token = random.token();
             out.push(Effect::Own(token));
-            let caller = self.caller.with_local_tag(token.as_str());
+            let caller = Dialog::as_server(&self.call.message, token.as_str(), self.call.flow).unwrap_or_else(|| self.caller.clone());
             let callee = self.legs.get(leg).map_or_else(|| self.caller.clone(), |leg| leg.template.clone());
             self.pairs.push(Pair { leg, caller, callee });
             self.pairs.len() - 1
