@@ -5,15 +5,7 @@ use super::{
     setup::{self, No, Replies},
     shard::Shard,
 };
-use sip::{
-    Instant, Message,
-    build::Writer,
-    dialog::Dialog,
-    header::Name,
-    message::Method,
-    stack::Effect,
-    transport::Flow,
-};
+use sip::{Instant, Message, build::Writer, dialog::Dialog, header::Name, message::Method, stack::Effect, transport::Flow};
 use switch::{
     decision::Refusal,
     intake::{self, Identity},
@@ -70,13 +62,23 @@ fn options(shard: &mut Shard, replies: &mut Replies, message: &Message) -> Resul
         return Ok(());
     }
     let mut writer = Writer::response(message, 200, "OK", Some(tag.as_str()));
-    writer.header(Name::Allow, ALLOW).header(Name::Accept, b"application/sdp, application/simple-message-summary").header(Name::Supported, SUPPORTED);
+    writer
+        .header(Name::Allow, ALLOW)
+        .header(Name::Accept, b"application/sdp, application/simple-message-summary")
+        .header(Name::Supported, SUPPORTED);
     replies.add(writer.finish_response(b""));
     Ok(())
 }
 
 /// RFC 6665. `message-summary` is accepted and told at once that no message waits (RFC 3842); every other package is refused by name.
-fn subscribe(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) -> Result<(), No> {
+fn subscribe(
+    shard: &mut Shard,
+    replies: &mut Replies,
+    message: &Message,
+    flow: Flow,
+    now: Instant,
+    more: &mut Vec<Effect>,
+) -> Result<(), No> {
     let event = message.header(Name::Event).unwrap_or_default();
     let package = event.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let tag = shard.random.token();

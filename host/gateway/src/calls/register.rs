@@ -83,14 +83,16 @@ fn admit(shard: &mut Shard, registration: Registration, now: Instant) -> Result<
     match admission {
         Admission::Pass => Ok((Seat::none(), false)),
         Admission::Refuse(refusal) => Err(No::Refused(refusal, by)),
-        Admission::Admit(SeatRequest { pool, when_full }) => match (shard.parts.site.ledger.take(&pool, &registration.endpoint.id), when_full) {
-            (Ok(seat), _) => Ok((seat, false)),
-            (Err(_), WhenFull::EmergencyOnly) => Ok((Seat::none(), true)),
-            (Err(why), WhenFull::Refuse(refusal)) => {
-                let detail = format!("{} (pool `{pool}`: {why})", refusal.detail);
-                Err(No::Refused(Refusal { detail, ..refusal }, by))
+        Admission::Admit(SeatRequest { pool, when_full }) => {
+            match (shard.parts.site.ledger.take(&pool, &registration.endpoint.id), when_full) {
+                (Ok(seat), _) => Ok((seat, false)),
+                (Err(_), WhenFull::EmergencyOnly) => Ok((Seat::none(), true)),
+                (Err(why), WhenFull::Refuse(refusal)) => {
+                    let detail = format!("{} (pool `{pool}`: {why})", refusal.detail);
+                    Err(No::Refused(Refusal { detail, ..refusal }, by))
+                }
             }
-        },
+        }
     }
 }
 

@@ -146,9 +146,7 @@ impl Shard {
             let changes = self.parts.site.registrar.expire(now);
             if let Some(keep) = &self.parts.keep {
                 let kept = keep.keep(changes);
-                self.waiting.push(Box::pin(async move {
-                    Kept::forgotten(kept.await)
-                }));
+                self.waiting.push(Box::pin(async move { Kept::forgotten(kept.await) }));
             }
         }
     }

@@ -6,16 +6,7 @@ use crate::{
     plan::{LegTarget, ResolvedStage},
     trunk::Channel,
 };
-use sip::{
-    Instant, Message,
-    build::Writer,
-    dialog::Dialog,
-    digest,
-    header::Name,
-    message::Method,
-    random::Random,
-    transport::Flow,
-};
+use sip::{Instant, Message, build::Writer, dialog::Dialog, digest, header::Name, message::Method, random::Random, transport::Flow};
 
 /// One target that was dialled.
 #[derive(Debug)]
@@ -98,7 +89,13 @@ impl Bridge {
     }
 
     pub(super) fn on_invite_response(
-        &mut self, leg: usize, message: &Message, flow: Flow, now: Instant, random: &mut Random, out: &mut Vec<Effect>,
+        &mut self,
+        leg: usize,
+        message: &Message,
+        flow: Flow,
+        now: Instant,
+        random: &mut Random,
+        out: &mut Vec<Effect>,
     ) {
         match message.status() {
             // RFC 3261 16.7 step 4: 100 is hop by hop.
@@ -215,7 +212,15 @@ impl Bridge {
     }
 
     /// A leg has ended without an answer; when it was the last of its stage, the stage is over.
-    pub(super) fn leg_failed(&mut self, leg: usize, best: Best, unreachable: bool, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+    pub(super) fn leg_failed(
+        &mut self,
+        leg: usize,
+        best: Best,
+        unreachable: bool,
+        now: Instant,
+        random: &mut Random,
+        out: &mut Vec<Effect>,
+    ) {
         let Some(entry) = self.legs.get_mut(leg) else { return };
         let cancelled = entry.state == LegState::Cancelled;
         entry.state = LegState::Dead;

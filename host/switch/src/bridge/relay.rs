@@ -1,13 +1,7 @@
 //! Talking: requests inside the dialogs go from one side to the other and their answers back (RFC 3261 sections 12 to 15, RFC 3262, RFC 3311).
 
 use super::{Bridge, Effect, Sent, Side, State, write};
-use sip::{
-    Instant, Message,
-    build::Writer,
-    message::Method,
-    stack::ServerId,
-    transport::Flow,
-};
+use sip::{Instant, Message, build::Writer, message::Method, stack::ServerId, transport::Flow};
 
 /// A request of one side that waits for the other side's answer.
 #[derive(Debug)]
@@ -66,9 +60,8 @@ impl Bridge {
     fn find(&self, message: &Message) -> Option<(usize, Side)> {
         let ours = message.to()?.tag()?;
         let theirs = message.from()?.tag().unwrap_or_default();
-        let belongs = |dialog: &sip::dialog::Dialog| {
-            dialog.local_tag == ours && dialog.remote_tag == theirs && dialog.call_id == message.call_id()
-        };
+        let belongs =
+            |dialog: &sip::dialog::Dialog| dialog.local_tag == ours && dialog.remote_tag == theirs && dialog.call_id == message.call_id();
         self.pairs.iter().enumerate().find_map(|(place, pair)| {
             if belongs(&pair.caller) {
                 Some((place, Side::Caller))
@@ -272,7 +265,10 @@ impl Bridge {
         let dialog = pair.side(to);
         let mut writer = dialog.ack(number);
         write::copy_end_to_end(&mut writer, message);
-        out.push(Effect::Ack { request: writer.finish_request(message.body()), flow: write::next_hop(dialog, self.through_trunk(place, to)) });
+        out.push(Effect::Ack {
+            request: writer.finish_request(message.body()),
+            flow: write::next_hop(dialog, self.through_trunk(place, to)),
+        });
     }
 
     /// Asks both sides whether they still know the call (RFC 3261 11.2: OPTIONS inside a dialog).

@@ -582,5 +582,5 @@ fn the_whole_call_may_not_ring_longer_than_the_limit() {
     for _ in 0..9 {
         rig.pass(20);
     }
-    assert!(rig.log.ends_with("respond 1: 480 No Answer\nend 480 no answer by None\n"), "{}", rig.log);
+    assert!(rig.log.ends_with("respond 1: 480 No Answer\ncancel 9\nend 480 no answer by None\n"), "{}", rig.log);
 }
