@@ -174,7 +174,7 @@ fn show(effect: &Effect) -> String {
 /// The start line, as short as a reader needs it.
 fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
+    let line = line.escape_ascii().to_string();
     let words: Vec<&str> = line.split(' ').collect();
     match words.as_slice() {
         ["SIP/2.0", status, ..] => {

@@ -19,7 +19,25 @@ fn requests_that_are_refused_without_a_transaction() {
     bench.receive(request("INVITE", "z9hG4bKc").replace(" SIP/2.0\r\nVia", " SIP/3.0\r\nVia"));
     bench.receive(request("ACK", "z9hG4bKc").replace("Call-ID: ", "X: "));
     bench.receive(request("OPTIONS", "z9hG4bKc").replace("Via: ", "X: "));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← INVITE
+                    dropped too-many-hops
+                    → 483 (INVITE) to 198.51.100.7:5060
+              0.000 ← INVITE
+                    dropped too-many-hops
+                    → 483 (INVITE) to 198.51.100.7:5060
+              0.000 ← ACK
+              0.000 ← INVITE
+                    dropped malformed
+                    → 400 (INVITE) to 198.51.100.7:5060
+              0.000 ← INVITE
+                    dropped malformed
+                    → 505 (INVITE) to 198.51.100.7:5060
+              0.000 ← ACK
+                    dropped malformed
+              0.000 ← OPTIONS
+                    dropped malformed
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -41,7 +59,15 @@ fn what_is_no_message() {
     bench.receive("");
     bench.receive("hello");
     bench.receive("INVITE sip:a@b SIP/2.0\r\nVia: x");
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← 
+              0.000 ← \x00\x00
+              0.000 ← 
+              0.000 ← hello
+                    dropped not-sip
+              0.000 ← INVITE
+                    dropped not-sip
+    "#]].assert_eq(&bench.take());
 }
 
 #[test]
@@ -51,7 +77,16 @@ fn too_big() {
     bench.receive(request("INVITE", "z9hG4bKa").replace("Max-Forwards: 70", &format!("X: {}", "x".repeat(1000))));
     bench.receive(request("INVITE", "z9hG4bKb").replace("Max-Forwards: 70", "a: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1"));
     bench.receive(request("ACK", "z9hG4bKc").replace("Max-Forwards: 70", &format!("X: {}", "x".repeat(1000))));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← INVITE
+                    dropped too-long
+                    → 513 (INVITE) to 198.51.100.7:5060
+              0.000 ← INVITE
+                    dropped too-many-headers
+                    → 400 (INVITE) to 198.51.100.7:5060
+              0.000 ← ACK
+                    dropped too-long
+    "#]].assert_eq(&bench.take());
 }
 
 #[test]
@@ -66,7 +101,24 @@ fn merged_request() {
     bench.receive(request("ACK", "z9hG4bKa"));
     bench.wait(Duration::from_secs(6));
     bench.receive(&by_another_way);
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+              0.000 ← INVITE
+                    dropped merged
+                    → 482 (INVITE) to 198.51.100.7:5060
+              0.000 respond 404
+                    → 404 (INVITE) to 198.51.100.7:5060
+              0.000 ← INVITE
+                    dropped merged
+                    → 482 (INVITE) to 198.51.100.7:5060
+              0.000 ← ACK
+              5.000 timer I
+              6.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+    "#]].assert_eq(&bench.take());
 }
 
 /// A phone that repeats a challenged request with credentials but under the old CSeq is served.
@@ -90,7 +142,19 @@ fn loop_and_spiral() {
     bench.receive(&proxied);
     bench.receive(&ours);
     bench.receive(proxied.replace("INVITE sip:bob@198.51.100.7", "INVITE sip:carol@192.0.2.1").replace("p1", "p2"));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.000 ← INVITE
+                    dropped loop
+                    → 482 (INVITE) to 198.51.100.7:5060
+              0.000 ← INVITE
+                    dropped loop
+                    → 482 (INVITE) to 198.51.100.7:5060
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+    "#]].assert_eq(&bench.take());
 }
 
 #[test]
@@ -105,7 +169,24 @@ fn full() {
     bench.receive(request("CANCEL", "z9hG4bKb"));
     bench.receive(request("ACK", "z9hG4bKd"));
     bench.receive(request("INVITE", "z9hG4bKd").replace("sip:bob@gw.example SIP", "urn:service:sos SIP"));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← OPTIONS
+                    deliver OPTIONS
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+              0.000 ← INVITE
+                    dropped too-many-transactions
+                    → 503 (INVITE) to 198.51.100.7:5060
+              0.000 ← CANCEL
+                    → 200 (CANCEL) to 198.51.100.7:5060
+                    cancelled
+              0.000 ← ACK
+                    deliver ACK
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+    "#]].assert_eq(&bench.take());
     for more in 0..100 {
         bench.receive(request("INVITE", &format!("z9hG4bK{more}")).replace("sip:bob@gw.example SIP", "urn:service:sos.police SIP"));
     }
@@ -131,7 +212,24 @@ fn responses_that_match_nothing() {
     bench.receive(good.replace("From: ", "X: "));
     bench.receive(good.replacen("\r\n", "\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx\r\n", 1));
     bench.receive(good.replace(branch, &branch.to_uppercase()));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request OPTIONS
+                    → OPTIONS to 198.51.100.7:5060
+              0.000 ← 200 (OPTIONS)
+                    dropped stray-response
+              0.000 ← 200 (OPTIONS)
+                    dropped stray-response
+              0.000 ← 200 (INVITE)
+                    dropped stray-response
+              0.000 ← 200 (CANCEL)
+                    dropped stray-response
+              0.000 ← 200 (OPTIONS)
+                    dropped malformed-response
+              0.000 ← 200 (OPTIONS)
+                    dropped misrouted-response
+              0.000 ← 200 (OPTIONS)
+                    deliver 200
+    "#]].assert_eq(&bench.take());
 }
 
 /// Every name of a counter is listed, for those who make metrics of them.

@@ -10,7 +10,24 @@ fn invite_that_nobody_hears() {
     let mut bench = Bench::new(Transport::Udp);
     bench.request(Method::Invite);
     bench.wait(Duration::from_secs(60));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.500 timer A
+                    → INVITE to 198.51.100.7:5060
+              1.500 timer A
+                    → INVITE to 198.51.100.7:5060
+              3.500 timer A
+                    → INVITE to 198.51.100.7:5060
+              7.500 timer A
+                    → INVITE to 198.51.100.7:5060
+             15.500 timer A
+                    → INVITE to 198.51.100.7:5060
+             31.500 timer A
+                    → INVITE to 198.51.100.7:5060
+             32.000 timer B
+                    failed Timeout
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
     assert!(bench.sent.iter().all(|bytes| bytes == bench.sent()), "the same bytes each time");
 }
@@ -22,7 +39,32 @@ fn other_request_that_nobody_hears() {
     let mut bench = Bench::new(Transport::Udp);
     bench.request(Method::Options);
     bench.wait(Duration::from_secs(60));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request OPTIONS
+                    → OPTIONS to 198.51.100.7:5060
+              0.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+              1.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+              3.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+              7.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+             11.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+             15.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+             19.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+             23.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+             27.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+             31.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+             32.000 timer F
+                    failed Timeout
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -44,7 +86,18 @@ fn provisional_answer_slows_other_requests_down() {
     bench.request(Method::Options);
     bench.receive(answer(&bench.sent().clone(), 100));
     bench.wait(Duration::from_secs(9));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request OPTIONS
+                    → OPTIONS to 198.51.100.7:5060
+              0.000 ← 100 (OPTIONS)
+                    deliver 100
+              0.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+              4.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+              8.500 timer E
+                    → OPTIONS to 198.51.100.7:5060
+    "#]].assert_eq(&bench.take());
 }
 
 #[test]
@@ -59,7 +112,19 @@ fn refused_invite_is_acknowledged_each_time() {
     bench.receive(answer(&invite, 486));
     bench.receive(answer(&invite, 180));
     bench.wait(Duration::from_secs(40));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.000 ← 100 (INVITE)
+                    deliver 100
+              0.000 ← 486 (INVITE)
+                    → ACK to 198.51.100.7:5060
+                    deliver 486
+              0.000 ← 486 (INVITE)
+                    → ACK to 198.51.100.7:5060
+              0.000 ← 180 (INVITE)
+             32.000 timer D
+    "#]].assert_eq(&bench.take());
     let (ack, invite) = (parse(bench.sent()), parse(&invite));
     assert_eq!(ack.request_uri(), invite.request_uri());
     assert_eq!(ack.via().unwrap().raw, invite.via().unwrap().raw);
@@ -80,7 +145,19 @@ fn every_2xx_is_delivered() {
     bench.receive(answer(&invite, 200));
     bench.wait(Duration::from_secs(2));
     bench.receive(answer(&invite, 200));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.000 ← 180 (INVITE)
+                    deliver 180
+              0.000 ← 200 (INVITE)
+                    deliver 200
+             31.000 ← 200 (INVITE)
+                    deliver 200
+             32.000 timer M
+             33.000 ← 200 (INVITE)
+                    dropped stray-response
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -97,7 +174,21 @@ fn cancel_while_it_rings() {
     bench.receive(answer(&cancel, 200));
     bench.receive(answer(&invite, 487));
     bench.wait(Duration::from_secs(40));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.000 ← 180 (INVITE)
+                    deliver 180
+              0.000 cancel
+                    → CANCEL to 198.51.100.7:5060
+              0.000 cancel
+              0.000 ← 200 (CANCEL)
+              0.000 ← 487 (INVITE)
+                    → ACK to 198.51.100.7:5060
+                    deliver 487
+              5.000 timer K
+             32.000 timer D
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
     let (cancel, invite) = (parse(&cancel), parse(&invite));
     assert_eq!(cancel.via().unwrap().raw, invite.via().unwrap().raw);
@@ -118,7 +209,18 @@ fn cancel_waits_for_the_first_sign_of_life() {
     let cancel = bench.sent().clone();
     bench.receive(answer(&invite, 487));
     bench.receive(answer(&cancel, 200));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.000 cancel
+              0.000 ← 100 (INVITE)
+                    deliver 100
+                    → CANCEL to 198.51.100.7:5060
+              0.000 ← 487 (INVITE)
+                    → ACK to 198.51.100.7:5060
+                    deliver 487
+              0.000 ← 200 (CANCEL)
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -132,7 +234,38 @@ fn the_answer_may_overtake_the_cancel() {
     bench.receive(answer(&invite, 200));
     bench.cancel(id, None);
     bench.wait(Duration::from_secs(40));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.000 ← 180 (INVITE)
+                    deliver 180
+              0.000 cancel
+                    → CANCEL to 198.51.100.7:5060
+              0.000 ← 200 (INVITE)
+                    deliver 200
+              0.000 cancel
+              0.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+              1.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+              3.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+              7.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+             11.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+             15.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+             19.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+             23.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+             27.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+             31.500 timer E
+                    → CANCEL to 198.51.100.7:5060
+             32.000 timer F
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -144,7 +277,16 @@ fn cancelled_invite_without_a_final_answer() {
     bench.receive(answer(&bench.sent().clone(), 180));
     bench.cancel(id, None);
     bench.wait(Duration::from_secs(40));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.000 ← 180 (INVITE)
+                    deliver 180
+              0.000 cancel
+                    → CANCEL to 198.51.100.7:5060
+             32.000 timer C
+                    failed Timeout
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -158,7 +300,18 @@ fn invite_that_rings_for_ever() {
     bench.wait(Duration::from_secs(180));
     bench.receive(answer(&invite, 180));
     bench.wait(Duration::from_secs(300));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.000 ← 180 (INVITE)
+                    deliver 180
+            180.000 ← 180 (INVITE)
+                    deliver 180
+            365.000 timer C
+                    → CANCEL to 198.51.100.7:5060
+            397.000 timer C
+                    failed Timeout
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -170,7 +323,17 @@ fn unreachable_peer() {
     bench.unreachable(Flow { remote: "198.51.100.8:5060".parse().unwrap(), ..bench.flow });
     bench.unreachable(Flow { transport: Transport::Tcp, ..bench.flow });
     bench.unreachable(bench.flow);
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request INVITE
+                    → INVITE to 198.51.100.7:5060
+              0.000 request OPTIONS
+                    → OPTIONS to 198.51.100.7:5060
+              0.000 unreachable udp:198.51.100.8:5060
+              0.000 unreachable tcp:198.51.100.7:5060
+              0.000 unreachable udp:198.51.100.7:5060
+                    failed Unreachable
+                    failed Unreachable
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
     assert_eq!(bench.stack.deadline(), None);
 }
@@ -216,6 +379,12 @@ fn client_limit() {
     let first = bench.request(Method::Options);
     let second = bench.request(Method::Options);
     assert_ne!(first, second);
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 request OPTIONS
+                    → OPTIONS to 198.51.100.7:5060
+              0.000 request OPTIONS
+                    dropped too-many-client-transactions
+                    failed Unreachable
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 1));
 }

@@ -88,7 +88,7 @@ impl Run {
                 }
             }
             Step::Answer { which, status } if !self.sent.is_empty() => {
-                let bytes = answer(which.get(&self.sent), *status);
+                let bytes = answer(which.get::<Bytes>(&self.sent), *status);
                 self.stack.receive(bytes, way(false), self.now, &mut out);
             }
             Step::Cancel { which } if !self.clients.is_empty() => {

@@ -16,7 +16,23 @@ fn invite_answered_with_2xx() {
     bench.respond(200);
     bench.receive(request("ACK", "z9hG4bKb"));
     bench.wait(Duration::from_secs(40));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+              0.000 respond 180
+                    → 180 (INVITE) to 198.51.100.7:5060
+              0.000 ← INVITE
+                    → 180 (INVITE) to 198.51.100.7:5060
+              0.000 respond 200
+                    → 200 (INVITE) to 198.51.100.7:5060
+              0.000 ← INVITE
+              0.500 respond 200
+                    → 200 (INVITE) to 198.51.100.7:5060
+              0.500 ← ACK
+                    deliver ACK
+             32.000 timer L
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
     assert_eq!(bench.stack.deadline(), None);
 }
@@ -32,7 +48,24 @@ fn refusal_is_sent_until_acknowledged() {
     bench.receive(request("ACK", "z9hG4bKa"));
     bench.receive(request("ACK", "z9hG4bKa"));
     bench.wait(Duration::from_secs(40));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+              0.000 respond 486
+                    → 486 (INVITE) to 198.51.100.7:5060
+              0.500 timer G
+                    → 486 (INVITE) to 198.51.100.7:5060
+              1.500 timer G
+                    → 486 (INVITE) to 198.51.100.7:5060
+              3.500 timer G
+                    → 486 (INVITE) to 198.51.100.7:5060
+              7.500 timer G
+                    → 486 (INVITE) to 198.51.100.7:5060
+              8.000 ← ACK
+              8.000 ← ACK
+             13.000 timer I
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -64,7 +97,17 @@ fn other_requests_are_answered_again() {
     bench.respond(404);
     bench.receive(request("REGISTER", "z9hG4bKa"));
     bench.wait(Duration::from_secs(33));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← REGISTER
+                    deliver REGISTER
+              0.000 ← REGISTER
+              0.000 respond 200
+                    → 200 (REGISTER) to 198.51.100.7:5060
+              0.000 respond 404
+              0.000 ← REGISTER
+                    → 200 (REGISTER) to 198.51.100.7:5060
+             32.000 timer J
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -117,7 +160,23 @@ fn cancel_while_ringing() {
     bench.respond(487);
     bench.receive(request("CANCEL", "z9hG4bKa"));
     bench.receive(request("ACK", "z9hG4bKa"));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+              0.000 respond 180
+                    → 180 (INVITE) to 198.51.100.7:5060
+              0.000 ← CANCEL
+                    → 200 (CANCEL) to 198.51.100.7:5060
+                    cancelled
+              0.000 ← CANCEL
+                    → 200 (CANCEL) to 198.51.100.7:5060
+              0.000 respond 487
+                    → 487 (INVITE) to 198.51.100.7:5060
+              0.000 ← CANCEL
+                    → 200 (CANCEL) to 198.51.100.7:5060
+              0.000 ← ACK
+    "#]].assert_eq(&bench.take());
 }
 
 #[test]
@@ -129,7 +188,21 @@ fn cancel_before_any_answer_and_after_the_final_one() {
     bench.receive(request("INVITE", "z9hG4bKb"));
     bench.respond(200);
     bench.receive(request("CANCEL", "z9hG4bKb"));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+              0.000 ← CANCEL
+                    → 200 (CANCEL) to 198.51.100.7:5060
+                    cancelled
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+              0.000 respond 200
+                    → 200 (INVITE) to 198.51.100.7:5060
+              0.000 ← CANCEL
+                    → 200 (CANCEL) to 198.51.100.7:5060
+    "#]].assert_eq(&bench.take());
 }
 
 #[test]
@@ -137,7 +210,11 @@ fn cancel_of_nothing() {
     cov_mark::check!(rfc3261_9_2_stray);
     let mut bench = Bench::new(Transport::Udp);
     bench.receive(request("CANCEL", "z9hG4bKa"));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← CANCEL
+                    dropped stray-cancel
+                    → 481 (CANCEL) to 198.51.100.7:5060
+    "#]].assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -150,7 +227,10 @@ fn ack_of_a_2xx_with_the_branch_of_the_invite() {
     bench.respond(200);
     bench.take();
     bench.receive(request("ACK", "z9hG4bKa"));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← ACK
+                    deliver ACK
+    "#]].assert_eq(&bench.take());
 }
 
 /// RFC 2543: without the cookie the branch says nothing, and there may be none.
@@ -166,7 +246,20 @@ fn peers_of_rfc_2543() {
     bench.receive(old("ACK", 7));
     bench.receive(old("REGISTER", 8));
     bench.receive(old("REGISTER", 9));
-    expect![[""]].assert_eq(&bench.take());
+    expect![[r#"
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+                    deliver INVITE
+              0.000 ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+              0.000 respond 486
+                    → 486 (INVITE) to 198.51.100.7:5060
+              0.000 ← ACK
+              0.000 ← REGISTER
+                    deliver REGISTER
+              0.000 ← REGISTER
+                    deliver REGISTER
+    "#]].assert_eq(&bench.take());
 }
 
 #[test]
@@ -196,5 +289,41 @@ fn responses_show_where_the_request_came_from() {
     ] {
         writeln!(text, "{case}\n  {}", via(case).trim_end().replace('\n', "\n  ")).unwrap();
     }
-    expect![[""]].assert_eq(&text);
+    expect![[r#"
+        SIP/2.0/UDP 198.51.100.7:5060;branch=z9hG4bKa
+          → 200 (OPTIONS) to 198.51.100.7:5060
+          Via: SIP/2.0/UDP 198.51.100.7:5060;branch=z9hG4bKa
+        SIP/2.0/UDP 198.51.100.7:5099;branch=z9hG4bKa
+          → 200 (OPTIONS) to 198.51.100.7:5099
+          Via: SIP/2.0/UDP 198.51.100.7:5099;branch=z9hG4bKa
+        SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKa
+          → 200 (OPTIONS) to 198.51.100.7:5060
+          Via: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKa
+        SIP/2.0/UDP 10.0.0.1:5099;branch=z9hG4bKa
+          → 200 (OPTIONS) to 198.51.100.7:5060
+          Via: SIP/2.0/UDP 10.0.0.1:5099;branch=z9hG4bKa;received=198.51.100.7
+        SIP/2.0/UDP phone.example:5099;branch=z9hG4bKa
+          → 200 (OPTIONS) to 198.51.100.7:5060
+          Via: SIP/2.0/UDP phone.example:5099;branch=z9hG4bKa;received=198.51.100.7
+        SIP/2.0/UDP 10.0.0.1;rport;branch=z9hG4bKa
+          → 200 (OPTIONS) to 198.51.100.7:5060
+          Via: SIP/2.0/UDP 10.0.0.1;rport=5060;received=198.51.100.7;branch=z9hG4bKa
+        SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKa;rport
+          → 200 (OPTIONS) to 198.51.100.7:5060
+          Via: SIP/2.0/UDP 198.51.100.7;branch=z9hG4bKa;rport=5060;received=198.51.100.7
+        SIP/2.0/UDP 10.0.0.1;RPORT ;branch=z9hG4bKa, SIP/2.0/TCP 10.9.9.9;branch=z9hG4bKb;rport
+          → 200 (OPTIONS) to 198.51.100.7:5060
+          Via: SIP/2.0/UDP 10.0.0.1;RPORT=5060;received=198.51.100.7 ;branch=z9hG4bKa, SIP/2.0/TCP 10.9.9.9;branch=z9hG4bKb;rport
+        SIP/2.0/UDP [2001:db8::1]:5099;branch=z9hG4bKa;x=";rport"
+        Via: SIP/2.0/TCP 10.9.9.9;branch=z9hG4bKb;rport
+          → 200 (OPTIONS) to 198.51.100.7:5060
+          Via: SIP/2.0/UDP [2001:db8::1]:5099;branch=z9hG4bKa;x=";rport";received=198.51.100.7
+          Via: SIP/2.0/TCP 10.9.9.9;branch=z9hG4bKb;rport
+        SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa;rport=9;rports
+          → 200 (OPTIONS) to 198.51.100.7:5060
+          Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKa;rport=9;rports;received=198.51.100.7
+        SIP / 2.0 / UDP
+         10.0.0.1 ; rport ; branch=z9hG4bKa
+          → 200 (OPTIONS) to 198.51.100.7:5060
+    "#]].assert_eq(&text);
 }
