@@ -80,7 +80,8 @@ impl Bench {
     fn receive(&mut self, bytes: impl AsRef<[u8]>) {
         let mut out = Outbox::new();
         let bytes = Bytes::copy_from_slice(bytes.as_ref());
-        writeln!(self.text, "{} ← {}", self.clock(), first_line(&bytes)).unwrap();
+        let line = format!("{} ← {}", self.clock(), first_line(&bytes));
+        writeln!(self.text, "{}", line.trim_end()).unwrap();
         self.stack.receive(bytes, self.flow, self.now, &mut out);
         self.note(out);
     }

@@ -14,7 +14,9 @@ fn requests_that_are_refused_without_a_transaction() {
     bench.receive(&dead);
     assert_eq!(*bench.sent(), first, "8.2.7: the same answer, tag included, to each retransmission");
     let tag = parse(&first).to().unwrap().raw.to_vec();
-    bench.receive(request("ACK", "z9hG4bKa").replace("<sip:bob@gw.example>\r\nCall", &format!("{}\r\nCall", String::from_utf8(tag).unwrap())));
+    bench.receive(
+        request("ACK", "z9hG4bKa").replace("<sip:bob@gw.example>\r\nCall", &format!("{}\r\nCall", String::from_utf8(tag).unwrap())),
+    );
     bench.receive(request("INVITE", "z9hG4bKb").replace("Call-ID: ", "X: "));
     bench.receive(request("INVITE", "z9hG4bKc").replace(" SIP/2.0\r\nVia", " SIP/3.0\r\nVia"));
     bench.receive(request("ACK", "z9hG4bKc").replace("Call-ID: ", "X: "));
@@ -37,7 +39,8 @@ fn requests_that_are_refused_without_a_transaction() {
                     dropped malformed
               0.000 ← OPTIONS
                     dropped malformed
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -60,14 +63,15 @@ fn what_is_no_message() {
     bench.receive("hello");
     bench.receive("INVITE sip:a@b SIP/2.0\r\nVia: x");
     expect![[r#"
-              0.000 ← 
+              0.000 ←
               0.000 ← \x00\x00
-              0.000 ← 
+              0.000 ←
               0.000 ← hello
                     dropped not-sip
               0.000 ← INVITE
                     dropped not-sip
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
 }
 
 #[test]
@@ -75,7 +79,8 @@ fn too_big() {
     cov_mark::check!(too_big_answered);
     let mut bench = Bench::with(Transport::Udp, Limits { message_bytes: 1000, headers: 12, ..Limits::default() });
     bench.receive(request("INVITE", "z9hG4bKa").replace("Max-Forwards: 70", &format!("X: {}", "x".repeat(1000))));
-    bench.receive(request("INVITE", "z9hG4bKb").replace("Max-Forwards: 70", "a: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1"));
+    bench
+        .receive(request("INVITE", "z9hG4bKb").replace("Max-Forwards: 70", "a: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1"));
     bench.receive(request("ACK", "z9hG4bKc").replace("Max-Forwards: 70", &format!("X: {}", "x".repeat(1000))));
     expect![[r#"
               0.000 ← INVITE
@@ -86,7 +91,8 @@ fn too_big() {
                     → 400 (INVITE) to 198.51.100.7:5060
               0.000 ← ACK
                     dropped too-long
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
 }
 
 #[test]
@@ -118,7 +124,8 @@ fn merged_request() {
               6.000 ← INVITE
                     → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
 }
 
 /// A phone that repeats a challenged request with credentials but under the old CSeq is served.
@@ -154,7 +161,8 @@ fn loop_and_spiral() {
               0.000 ← INVITE
                     → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
 }
 
 #[test]
@@ -186,7 +194,8 @@ fn full() {
               0.000 ← INVITE
                     → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     for more in 0..100 {
         bench.receive(request("INVITE", &format!("z9hG4bK{more}")).replace("sip:bob@gw.example SIP", "urn:service:sos.police SIP"));
     }
@@ -229,7 +238,8 @@ fn responses_that_match_nothing() {
                     dropped misrouted-response
               0.000 ← 200 (OPTIONS)
                     deliver 200
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
 }
 
 /// Every name of a counter is listed, for those who make metrics of them.

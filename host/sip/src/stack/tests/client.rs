@@ -27,7 +27,8 @@ fn invite_that_nobody_hears() {
                     → INVITE to 198.51.100.7:5060
              32.000 timer B
                     failed Timeout
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
     assert!(bench.sent.iter().all(|bytes| bytes == bench.sent()), "the same bytes each time");
 }
@@ -64,7 +65,8 @@ fn other_request_that_nobody_hears() {
                     → OPTIONS to 198.51.100.7:5060
              32.000 timer F
                     failed Timeout
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -97,7 +99,8 @@ fn provisional_answer_slows_other_requests_down() {
                     → OPTIONS to 198.51.100.7:5060
               8.500 timer E
                     → OPTIONS to 198.51.100.7:5060
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
 }
 
 #[test]
@@ -124,7 +127,8 @@ fn refused_invite_is_acknowledged_each_time() {
                     → ACK to 198.51.100.7:5060
               0.000 ← 180 (INVITE)
              32.000 timer D
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     let (ack, invite) = (parse(bench.sent()), parse(&invite));
     assert_eq!(ack.request_uri(), invite.request_uri());
     assert_eq!(ack.via().unwrap().raw, invite.via().unwrap().raw);
@@ -157,7 +161,8 @@ fn every_2xx_is_delivered() {
              32.000 timer M
              33.000 ← 200 (INVITE)
                     dropped stray-response
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -188,7 +193,8 @@ fn cancel_while_it_rings() {
                     deliver 487
               5.000 timer K
              32.000 timer D
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
     let (cancel, invite) = (parse(&cancel), parse(&invite));
     assert_eq!(cancel.via().unwrap().raw, invite.via().unwrap().raw);
@@ -220,7 +226,8 @@ fn cancel_waits_for_the_first_sign_of_life() {
                     → ACK to 198.51.100.7:5060
                     deliver 487
               0.000 ← 200 (CANCEL)
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -265,7 +272,8 @@ fn the_answer_may_overtake_the_cancel() {
              31.500 timer E
                     → CANCEL to 198.51.100.7:5060
              32.000 timer F
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -286,7 +294,8 @@ fn cancelled_invite_without_a_final_answer() {
                     → CANCEL to 198.51.100.7:5060
              32.000 timer C
                     failed Timeout
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -311,7 +320,8 @@ fn invite_that_rings_for_ever() {
                     → CANCEL to 198.51.100.7:5060
             397.000 timer C
                     failed Timeout
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
 }
 
@@ -333,7 +343,8 @@ fn unreachable_peer() {
               0.000 unreachable udp:198.51.100.7:5060
                     failed Unreachable
                     failed Unreachable
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
     assert_eq!(bench.stack.deadline(), None);
 }
@@ -385,6 +396,7 @@ fn client_limit() {
               0.000 request OPTIONS
                     dropped too-many-client-transactions
                     failed Unreachable
-    "#]].assert_eq(&bench.take());
+    "#]]
+    .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 1));
 }

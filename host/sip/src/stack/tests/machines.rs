@@ -4,21 +4,8 @@ use super::super::{client::*, server::*, timers::*};
 use super::*;
 use expect_test::{Expect, expect};
 
-const TIMERS: [Timer; 13] = [
-    Timer::A,
-    Timer::B,
-    Timer::C,
-    Timer::D,
-    Timer::E,
-    Timer::F,
-    Timer::G,
-    Timer::H,
-    Timer::I,
-    Timer::J,
-    Timer::K,
-    Timer::L,
-    Timer::M,
-];
+const TIMERS: [Timer; 13] =
+    [Timer::A, Timer::B, Timer::C, Timer::D, Timer::E, Timer::F, Timer::G, Timer::H, Timer::I, Timer::J, Timer::K, Timer::L, Timer::M];
 
 fn bytes(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
@@ -104,7 +91,9 @@ fn invite_server_over_udp() {
     cov_mark::check!(rfc3261_17_2_1_proceeding_again);
     cov_mark::check!(rfc3261_17_2_1_completed_again);
     cov_mark::check!(rfc6026_7_1_absorb_invite);
-    invite_server(Transport::Udp, &expect![[r#"
+    invite_server(
+        Transport::Udp,
+        &expect![[r#"
         Proceeding  INVITE      Proceeding  → 180 () to 198.51.100.7:5060
         Proceeding  1xx         Proceeding  → 183 () to 198.51.100.7:5060, C=1800.000
         Proceeding  2xx         Accepted    → 200 () to 198.51.100.7:5060, L=32.000
@@ -118,12 +107,15 @@ fn invite_server_over_udp() {
         Accepted    ACK         Accepted    deliver ACK
         Accepted    2xx         Accepted    → 200 () to 198.51.100.7:5060
         Accepted    timer L     -
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn invite_server_over_tcp() {
-    invite_server(Transport::Tcp, &expect![[r#"
+    invite_server(
+        Transport::Tcp,
+        &expect![[r#"
         Proceeding  INVITE      Proceeding  → 180 () to 198.51.100.7:5060
         Proceeding  1xx         Proceeding  → 183 () to 198.51.100.7:5060, C=1800.000
         Proceeding  2xx         Accepted    → 200 () to 198.51.100.7:5060, L=32.000
@@ -137,7 +129,8 @@ fn invite_server_over_tcp() {
         Accepted    ACK         Accepted    deliver ACK
         Accepted    2xx         Accepted    → 200 () to 198.51.100.7:5060
         Accepted    timer L     -
-    "#]]);
+    "#]],
+    );
 }
 
 fn other_server(transport: Transport, expect: &Expect) {
@@ -170,27 +163,33 @@ fn other_server(transport: Transport, expect: &Expect) {
 #[test]
 fn other_server_over_udp() {
     cov_mark::check!(rfc3261_17_2_2_trying_again);
-    other_server(Transport::Udp, &expect![[r#"
+    other_server(
+        Transport::Udp,
+        &expect![[r#"
         Trying      2xx-6xx     Completed   → 404 () to 198.51.100.7:5060, J=32.000
         Trying      silence     Silent
         Trying      timer J     -
         Completed   request     Completed   → 200 () to 198.51.100.7:5060
         Completed   timer J     -
         Silent      timer J     -
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn other_server_over_tcp() {
     cov_mark::check!(rfc3261_17_2_2_reliable);
-    other_server(Transport::Tcp, &expect![[r#"
+    other_server(
+        Transport::Tcp,
+        &expect![[r#"
         Trying      2xx-6xx     -           → 404 () to 198.51.100.7:5060
         Trying      silence     -
         Trying      timer J     -
         Completed   request     Completed   → 200 () to 198.51.100.7:5060
         Completed   timer J     -
         Silent      timer J     -
-    "#]]);
+    "#]],
+    );
 }
 
 /// An INVITE of ours as it was sent.
@@ -245,7 +244,9 @@ fn invite_client(transport: Transport, expect: &Expect) {
 fn invite_client_over_udp() {
     cov_mark::check!(rfc6026_7_2_accepted);
     cov_mark::check!(rfc6026_7_2_more_2xx);
-    invite_client(Transport::Udp, &expect![[r#"
+    invite_client(
+        Transport::Udp,
+        &expect![[r#"
         Calling     100         Proceeding  deliver 100, C=185.000
         Calling     180         Proceeding  deliver 180, C=185.000
         Calling     200         Accepted    deliver 200, M=32.000
@@ -278,12 +279,15 @@ fn invite_client_over_udp() {
         Completed   timer D     -
         Accepted    200         Accepted    deliver 200
         Accepted    timer M     -
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn invite_client_over_tcp() {
-    invite_client(Transport::Tcp, &expect![[r#"
+    invite_client(
+        Transport::Tcp,
+        &expect![[r#"
         Calling     100         Proceeding  deliver 100, C=185.000
         Calling     180         Proceeding  deliver 180, C=185.000
         Calling     200         Accepted    deliver 200, M=32.000
@@ -316,7 +320,8 @@ fn invite_client_over_tcp() {
         Completed   timer D     -
         Accepted    200         Accepted    deliver 200
         Accepted    timer M     -
-    "#]]);
+    "#]],
+    );
 }
 
 fn other_client(transport: Transport, expect: &Expect) {
@@ -346,7 +351,9 @@ fn other_client(transport: Transport, expect: &Expect) {
 fn other_client_over_udp() {
     cov_mark::check!(rfc3261_17_1_2_2_proceeding);
     cov_mark::check!(rfc3261_17_1_2_2_absorb);
-    other_client(Transport::Udp, &expect![[r#"
+    other_client(
+        Transport::Udp,
+        &expect![[r#"
         Trying      100         Proceeding  deliver 100
         Trying      200         Completed   deliver 200, K=5.000
         Trying      404         Completed   deliver 404, K=5.000
@@ -360,12 +367,15 @@ fn other_client_over_udp() {
         Proceeding  timer E     Proceeding  → OPTIONS to 198.51.100.7:5060, E=4.000
         Proceeding  timer F     -           failed Timeout
         Completed   timer K     -
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn other_client_over_tcp() {
-    other_client(Transport::Tcp, &expect![[r#"
+    other_client(
+        Transport::Tcp,
+        &expect![[r#"
         Trying      100         Proceeding  deliver 100
         Trying      200         -           deliver 200
         Trying      404         -           deliver 404
@@ -379,5 +389,6 @@ fn other_client_over_tcp() {
         Proceeding  timer E     Proceeding  → OPTIONS to 198.51.100.7:5060, E=4.000
         Proceeding  timer F     -           failed Timeout
         Completed   timer K     -
-    "#]]);
+    "#]],
+    );
 }
