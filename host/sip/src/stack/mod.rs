@@ -504,8 +504,7 @@ impl Stack {
         now: Instant,
         out: &mut Outbox,
     ) {
-        let mut out =
-            Out { owner: Owner::Client(id), flow, quiet, effects: out, timers: &mut self.timers, send_cancel: false };
+        let mut out = Out { owner: Owner::Client(id), flow, quiet, effects: out, timers: &mut self.timers, send_cancel: false };
         let machine = match method {
             Method::Invite => ClientMachine::Invite(InviteClient::start(bytes, now, &mut out)),
             Method::Ack

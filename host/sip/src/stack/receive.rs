@@ -111,14 +111,8 @@ impl Stack {
 
         let id = ServerId(self.servers.reserve());
         let reply = Reply::new(&via, flow);
-        let mut step = Out {
-            owner: Owner::Server(id),
-            flow: reply.flow,
-            quiet: false,
-            effects: out,
-            timers: &mut self.timers,
-            send_cancel: false,
-        };
+        let mut step =
+            Out { owner: Owner::Server(id), flow: reply.flow, quiet: false, effects: out, timers: &mut self.timers, send_cancel: false };
         let machine = if method == Method::Invite {
             ServerMachine::Invite(InviteServer::start(trying(&message, &reply), now, &mut step))
         } else {
@@ -218,16 +212,7 @@ impl Stack {
 
     /// Answers without a transaction, and says so to whoever counts.
     #[expect(clippy::too_many_arguments, reason = "an answer and its reason")]
-    fn refuse(
-        &self,
-        message: &Message,
-        via: &Via<'_>,
-        flow: Flow,
-        status: u16,
-        phrase: &'static str,
-        why: &'static str,
-        out: &mut Outbox,
-    ) {
+    fn refuse(&self, message: &Message, via: &Via<'_>, flow: Flow, status: u16, phrase: &'static str, why: &'static str, out: &mut Outbox) {
         out.push(Effect::Dropped { flow, why });
         self.answer(message, via, flow, status, phrase, out);
     }

@@ -136,10 +136,7 @@ impl InviteServer {
 
             // What a state does not name it does not heed: an ACK before the answer, an answer after the first final one ("any other final
             // responses passed by the TU … MUST be discarded"), a timer of a state that was left.
-            (
-                state,
-                E::Again | E::Ack(..) | E::Provisional(_) | E::Success(_) | E::Refusal(_) | E::Timer(_),
-            ) => state,
+            (state, E::Again | E::Ack(..) | E::Provisional(_) | E::Success(_) | E::Refusal(_) | E::Timer(_)) => state,
         }
     }
 
@@ -221,7 +218,11 @@ impl NonInviteServer {
             }
             // RFC 4320 4.2: an element "MUST NOT send a 408 … to a non-INVITE request": its retransmissions are absorbed in silence.
             (Self::Trying { j }, E::Silence) => {
-                if out.reliable() { Self::Terminated } else { Self::Completed { answer: None, j } }
+                if out.reliable() {
+                    Self::Terminated
+                } else {
+                    Self::Completed { answer: None, j }
+                }
             }
             // RFC 4320 4.2: no late answers.
             (Self::Trying { .. }, E::Timer(Timer::J)) => {

@@ -80,7 +80,8 @@ impl Bench {
     fn receive(&mut self, bytes: impl AsRef<[u8]>) {
         let mut out = Outbox::new();
         let bytes = Bytes::copy_from_slice(bytes.as_ref());
-        writeln!(self.text, "{} ← {}", self.clock(), first_line(&bytes)).unwrap();
+        let line = format!("{} ← {}", self.clock(), first_line(&bytes));
+        writeln!(self.text, "{}", line.trim_end()).unwrap();
         self.stack.receive(bytes, self.flow, self.now, &mut out);
         self.note(out);
     }
@@ -174,7 +175,7 @@ fn show(effect: &Effect) -> String {
 /// The start line, as short as a reader needs it.
 fn first_line(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let line = String::from_utf8_lossy(line);
+    let line = line.escape_ascii().to_string();
     let words: Vec<&str> = line.split(' ').collect();
     match words.as_slice() {
         ["SIP/2.0", status, ..] => {

@@ -4,21 +4,8 @@ use super::super::{client::*, server::*, timers::*};
 use super::*;
 use expect_test::{Expect, expect};
 
-const TIMERS: [Timer; 13] = [
-    Timer::A,
-    Timer::B,
-    Timer::C,
-    Timer::D,
-    Timer::E,
-    Timer::F,
-    Timer::G,
-    Timer::H,
-    Timer::I,
-    Timer::J,
-    Timer::K,
-    Timer::L,
-    Timer::M,
-];
+const TIMERS: [Timer; 13] =
+    [Timer::A, Timer::B, Timer::C, Timer::D, Timer::E, Timer::F, Timer::G, Timer::H, Timer::I, Timer::J, Timer::K, Timer::L, Timer::M];
 
 fn bytes(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
@@ -104,12 +91,46 @@ fn invite_server_over_udp() {
     cov_mark::check!(rfc3261_17_2_1_proceeding_again);
     cov_mark::check!(rfc3261_17_2_1_completed_again);
     cov_mark::check!(rfc6026_7_1_absorb_invite);
-    invite_server(Transport::Udp, &expect![[""]]);
+    invite_server(
+        Transport::Udp,
+        &expect![[r#"
+        Proceeding  INVITE      Proceeding  → 180 () to 198.51.100.7:5060
+        Proceeding  1xx         Proceeding  → 183 () to 198.51.100.7:5060, C=1800.000
+        Proceeding  2xx         Accepted    → 200 () to 198.51.100.7:5060, L=32.000
+        Proceeding  3xx-6xx     Completed   → 404 () to 198.51.100.7:5060, G=0.500, H=32.000
+        Proceeding  timer C     -
+        Completed   INVITE      Completed   → 486 () to 198.51.100.7:5060
+        Completed   ACK         Confirmed   I=5.000
+        Completed   timer G     Completed   → 486 () to 198.51.100.7:5060, G=1.000
+        Completed   timer H     -           unacknowledged
+        Confirmed   timer I     -
+        Accepted    ACK         Accepted    deliver ACK
+        Accepted    2xx         Accepted    → 200 () to 198.51.100.7:5060
+        Accepted    timer L     -
+    "#]],
+    );
 }
 
 #[test]
 fn invite_server_over_tcp() {
-    invite_server(Transport::Tcp, &expect![[""]]);
+    invite_server(
+        Transport::Tcp,
+        &expect![[r#"
+        Proceeding  INVITE      Proceeding  → 180 () to 198.51.100.7:5060
+        Proceeding  1xx         Proceeding  → 183 () to 198.51.100.7:5060, C=1800.000
+        Proceeding  2xx         Accepted    → 200 () to 198.51.100.7:5060, L=32.000
+        Proceeding  3xx-6xx     Completed   → 404 () to 198.51.100.7:5060, H=32.000
+        Proceeding  timer C     -
+        Completed   INVITE      Completed   → 486 () to 198.51.100.7:5060
+        Completed   ACK         -
+        Completed   timer G     Completed   → 486 () to 198.51.100.7:5060, G=1.000
+        Completed   timer H     -           unacknowledged
+        Confirmed   timer I     -
+        Accepted    ACK         Accepted    deliver ACK
+        Accepted    2xx         Accepted    → 200 () to 198.51.100.7:5060
+        Accepted    timer L     -
+    "#]],
+    );
 }
 
 fn other_server(transport: Transport, expect: &Expect) {
@@ -142,13 +163,33 @@ fn other_server(transport: Transport, expect: &Expect) {
 #[test]
 fn other_server_over_udp() {
     cov_mark::check!(rfc3261_17_2_2_trying_again);
-    other_server(Transport::Udp, &expect![[""]]);
+    other_server(
+        Transport::Udp,
+        &expect![[r#"
+        Trying      2xx-6xx     Completed   → 404 () to 198.51.100.7:5060, J=32.000
+        Trying      silence     Silent
+        Trying      timer J     -
+        Completed   request     Completed   → 200 () to 198.51.100.7:5060
+        Completed   timer J     -
+        Silent      timer J     -
+    "#]],
+    );
 }
 
 #[test]
 fn other_server_over_tcp() {
     cov_mark::check!(rfc3261_17_2_2_reliable);
-    other_server(Transport::Tcp, &expect![[""]]);
+    other_server(
+        Transport::Tcp,
+        &expect![[r#"
+        Trying      2xx-6xx     -           → 404 () to 198.51.100.7:5060
+        Trying      silence     -
+        Trying      timer J     -
+        Completed   request     Completed   → 200 () to 198.51.100.7:5060
+        Completed   timer J     -
+        Silent      timer J     -
+    "#]],
+    );
 }
 
 /// An INVITE of ours as it was sent.
@@ -203,12 +244,84 @@ fn invite_client(transport: Transport, expect: &Expect) {
 fn invite_client_over_udp() {
     cov_mark::check!(rfc6026_7_2_accepted);
     cov_mark::check!(rfc6026_7_2_more_2xx);
-    invite_client(Transport::Udp, &expect![[""]]);
+    invite_client(
+        Transport::Udp,
+        &expect![[r#"
+        Calling     100         Proceeding  deliver 100, C=185.000
+        Calling     180         Proceeding  deliver 180, C=185.000
+        Calling     200         Accepted    deliver 200, M=32.000
+        Calling     486         Completed   → ACK to 198.51.100.7:5060, deliver 486, D=32.000
+        Calling     cancel      Calling-
+        Calling     unreachable -           failed Unreachable
+        Calling     timer A     Calling     → INVITE to 198.51.100.7:5060, A=1.000
+        Calling     timer B     -           failed Timeout
+        Calling-    100         Proceeding- deliver 100, send CANCEL, C=32.000
+        Calling-    180         Proceeding- deliver 180, send CANCEL, C=32.000
+        Calling-    200         Accepted    deliver 200, M=32.000
+        Calling-    486         Completed   → ACK to 198.51.100.7:5060, deliver 486, D=32.000
+        Calling-    unreachable -           failed Unreachable
+        Calling-    timer A     Calling-    → INVITE to 198.51.100.7:5060, A=1.000
+        Calling-    timer B     -           failed Timeout
+        Proceeding  100         Proceeding  deliver 100
+        Proceeding  180         Proceeding  deliver 180, C=185.000
+        Proceeding  200         Accepted    deliver 200, M=32.000
+        Proceeding  486         Completed   → ACK to 198.51.100.7:5060, deliver 486, D=32.000
+        Proceeding  cancel      Proceeding- send CANCEL, C=32.000
+        Proceeding  unreachable -           failed Unreachable
+        Proceeding  timer C     Proceeding- send CANCEL, C=32.000
+        Proceeding- 100         Proceeding- deliver 100
+        Proceeding- 180         Proceeding- deliver 180
+        Proceeding- 200         Accepted    deliver 200, M=32.000
+        Proceeding- 486         Completed   → ACK to 198.51.100.7:5060, deliver 486, D=32.000
+        Proceeding- unreachable -           failed Unreachable
+        Proceeding- timer C     -           failed Timeout
+        Completed   486         Completed   → ACK to 198.51.100.7:5060
+        Completed   timer D     -
+        Accepted    200         Accepted    deliver 200
+        Accepted    timer M     -
+    "#]],
+    );
 }
 
 #[test]
 fn invite_client_over_tcp() {
-    invite_client(Transport::Tcp, &expect![[""]]);
+    invite_client(
+        Transport::Tcp,
+        &expect![[r#"
+        Calling     100         Proceeding  deliver 100, C=185.000
+        Calling     180         Proceeding  deliver 180, C=185.000
+        Calling     200         Accepted    deliver 200, M=32.000
+        Calling     486         -           → ACK to 198.51.100.7:5060, deliver 486
+        Calling     cancel      Calling-
+        Calling     unreachable -           failed Unreachable
+        Calling     timer A     Calling     → INVITE to 198.51.100.7:5060, A=1.000
+        Calling     timer B     -           failed Timeout
+        Calling-    100         Proceeding- deliver 100, send CANCEL, C=32.000
+        Calling-    180         Proceeding- deliver 180, send CANCEL, C=32.000
+        Calling-    200         Accepted    deliver 200, M=32.000
+        Calling-    486         -           → ACK to 198.51.100.7:5060, deliver 486
+        Calling-    unreachable -           failed Unreachable
+        Calling-    timer A     Calling-    → INVITE to 198.51.100.7:5060, A=1.000
+        Calling-    timer B     -           failed Timeout
+        Proceeding  100         Proceeding  deliver 100
+        Proceeding  180         Proceeding  deliver 180, C=185.000
+        Proceeding  200         Accepted    deliver 200, M=32.000
+        Proceeding  486         -           → ACK to 198.51.100.7:5060, deliver 486
+        Proceeding  cancel      Proceeding- send CANCEL, C=32.000
+        Proceeding  unreachable -           failed Unreachable
+        Proceeding  timer C     Proceeding- send CANCEL, C=32.000
+        Proceeding- 100         Proceeding- deliver 100
+        Proceeding- 180         Proceeding- deliver 180
+        Proceeding- 200         Accepted    deliver 200, M=32.000
+        Proceeding- 486         -           → ACK to 198.51.100.7:5060, deliver 486
+        Proceeding- unreachable -           failed Unreachable
+        Proceeding- timer C     -           failed Timeout
+        Completed   486         Completed   → ACK to 198.51.100.7:5060
+        Completed   timer D     -
+        Accepted    200         Accepted    deliver 200
+        Accepted    timer M     -
+    "#]],
+    );
 }
 
 fn other_client(transport: Transport, expect: &Expect) {
@@ -238,10 +351,44 @@ fn other_client(transport: Transport, expect: &Expect) {
 fn other_client_over_udp() {
     cov_mark::check!(rfc3261_17_1_2_2_proceeding);
     cov_mark::check!(rfc3261_17_1_2_2_absorb);
-    other_client(Transport::Udp, &expect![[""]]);
+    other_client(
+        Transport::Udp,
+        &expect![[r#"
+        Trying      100         Proceeding  deliver 100
+        Trying      200         Completed   deliver 200, K=5.000
+        Trying      404         Completed   deliver 404, K=5.000
+        Trying      unreachable -           failed Unreachable
+        Trying      timer E     Trying      → OPTIONS to 198.51.100.7:5060, E=1.000
+        Trying      timer F     -           failed Timeout
+        Proceeding  100         Proceeding  deliver 100
+        Proceeding  200         Completed   deliver 200, K=5.000
+        Proceeding  404         Completed   deliver 404, K=5.000
+        Proceeding  unreachable -           failed Unreachable
+        Proceeding  timer E     Proceeding  → OPTIONS to 198.51.100.7:5060, E=4.000
+        Proceeding  timer F     -           failed Timeout
+        Completed   timer K     -
+    "#]],
+    );
 }
 
 #[test]
 fn other_client_over_tcp() {
-    other_client(Transport::Tcp, &expect![[""]]);
+    other_client(
+        Transport::Tcp,
+        &expect![[r#"
+        Trying      100         Proceeding  deliver 100
+        Trying      200         -           deliver 200
+        Trying      404         -           deliver 404
+        Trying      unreachable -           failed Unreachable
+        Trying      timer E     Trying      → OPTIONS to 198.51.100.7:5060, E=1.000
+        Trying      timer F     -           failed Timeout
+        Proceeding  100         Proceeding  deliver 100
+        Proceeding  200         -           deliver 200
+        Proceeding  404         -           deliver 404
+        Proceeding  unreachable -           failed Unreachable
+        Proceeding  timer E     Proceeding  → OPTIONS to 198.51.100.7:5060, E=4.000
+        Proceeding  timer F     -           failed Timeout
+        Completed   timer K     -
+    "#]],
+    );
 }
