@@ -157,7 +157,7 @@ proptest! {
                     let before = holders(&tokens, pool);
                     let expected = match owned[pool] {
                         None => Err(NoSeat::UnknownPool),
-                        Some(seats) if before.len() as u32 >= seats && !before.contains(&endpoint) => Err(NoSeat::Full(seats)),
+                        Some(seats) if before.len() >= seats as usize && !before.contains(&endpoint) => Err(NoSeat::Full(seats)),
                         Some(_) => Ok(()),
                     };
                     let taken = ledger.take(NAMES[pool], &format!("desk-{endpoint}"));
@@ -174,7 +174,7 @@ proptest! {
                 Step::Withdraw(pool) => { owned[pool] = None; set(&owned); }
             }
             for (pool, name) in NAMES.iter().enumerate() {
-                let expected = owned[pool].map(|seats| Usage { seats, taken: holders(&tokens, pool).len() as u32 });
+                let expected = owned[pool].map(|seats| Usage { seats, taken: u32::try_from(holders(&tokens, pool).len()).unwrap() });
                 prop_assert_eq!(ledger.usage(name), expected);
             }
         }

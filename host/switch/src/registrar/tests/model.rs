@@ -28,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// The reference: (endpoint, contact) to end and connection.
-type Model = BTreeMap<(String, String), (sip::Instant, u64)>;
+type Model = BTreeMap<(String, String), (Instant, u64)>;
 
 proptest! {
     #[test]
@@ -56,7 +56,7 @@ proptest! {
                     let Ok(seat) = seat else {
                         // Refused rightly: as many other endpoints hold bindings, expired ones included until they are swept.
                         let holders: BTreeSet<_> = stored.iter().map(|(id, _): &(String, String)| id.clone()).collect();
-                        prop_assert!(holders.len() as u32 >= SEATS && !holders.contains(&id), "{holders:?} {id}");
+                        prop_assert!(holders.len() >= SEATS as usize && !holders.contains(&id), "{holders:?} {id}");
                         continue;
                     };
                     changes = registrar.apply(&id, &wish, &request, tcp("10.1.0.7:5060", connection), seat, false, at(now)).unwrap();
