@@ -2,6 +2,8 @@
 //!
 //! Same shape as the server transactions: one enum of states, `on` consumes one and gives the next.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use super::{
     Failure, Timer, compose,
     out::Out,
@@ -48,7 +50,6 @@ impl InviteClient {
         Self::Calling { request, interval: T1, a, b: out.arm(Timer::B, now, T1_64), cancel: false }
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm per sentence of the RFC")]
     pub(crate) fn on(self, event: InviteClientEvent, now: Instant, out: &mut Out<'_>) -> Self {
         use InviteClientEvent as E;
         match (self, event) {
