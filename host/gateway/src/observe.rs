@@ -189,6 +189,10 @@ impl Observer for Logbook {
     fn dropped(&self, _at: Instant, flow: Flow, why: &'static str) {
         self.0.limit(why, || format!("a message from {flow:?} was dropped or refused: {why}"));
     }
+
+    fn not_kept(&self, why: &str) {
+        self.0.limit("not-kept", || format!("a registration was answered 500 because it could not be kept: {why}"));
+    }
 }
 
 /// What a peer sent, made fit for a log: no control character reaches the terminal or begins a new line, and credentials are left out.
@@ -242,6 +246,10 @@ impl Observer for Both {
     fn dropped(&self, at: Instant, flow: Flow, why: &'static str) {
         self.0.dropped(at, flow, why);
         self.1.dropped(at, flow, why);
+    }
+    fn not_kept(&self, why: &str) {
+        self.0.not_kept(why);
+        self.1.not_kept(why);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Secrets are read and hashed here; no report, log line or `Debug` of this module ever contains one.
 
+pub mod default;
 pub mod limits;
 mod listen;
 mod problem;
@@ -234,11 +235,17 @@ fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String) 
 
 fn read_tls(document: &Document<'_>, table: Table<'_>) -> Tls {
     table.known(&["certificate", "key", "trunk_authorities"]);
+    let folder = Path::new(document.file()).parent().unwrap_or_else(|| Path::new(""));
     let file = |key: &str| {
         table.text(key).map(|text| {
-            let path = PathBuf::from(&text.value);
+            let path = folder.join(&text.value);
             if !path.is_file() {
-                document.error(text.line, table.path(key), format!("there is no file `{}`", text.value), "name a PEM file that the gateway may read");
+                document.error(
+                    text.line,
+                    table.path(key),
+                    format!("there is no file `{}`", path.display()),
+                    "name a PEM file that the gateway may read, absolute or from the folder of this file",
+                );
             }
             path
         })

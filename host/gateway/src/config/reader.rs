@@ -28,6 +28,11 @@ impl<'t> Document<'t> {
         Self { file, text, report: RefCell::default() }
     }
 
+    /// The file's name as shown.
+    pub(super) const fn file(&self) -> &'t str {
+        self.file
+    }
+
     /// Notes a problem that keeps the gateway from starting.
     pub(super) fn error(&self, line: usize, key: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) {
         self.note(Severity::Error, line, key.into(), reason.into(), remedy.into());

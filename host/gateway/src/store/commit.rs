@@ -84,14 +84,19 @@ impl Store {
 }
 
 impl Keep for Store {
+    /// The changes take their place in the queue at once, so that two registrations of one phone are written in their order.
     fn keep(&self, changes: Vec<Change>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+        let (done, written) = oneshot::channel();
+        let queued = self.jobs.try_send(Job { changes, done });
         let jobs = self.jobs.clone();
         Box::pin(async move {
-            let (done, written) = oneshot::channel();
-            match jobs.send_timeout(Job { changes, done }, PATIENCE).await {
+            match queued {
                 Ok(()) => {}
-                Err(mpsc::error::SendTimeoutError::Timeout(_)) => return Err("the store is too slow: limit `store_queue`".to_owned()),
-                Err(mpsc::error::SendTimeoutError::Closed(_)) => return Err("the store is closed".to_owned()),
+                Err(mpsc::error::TrySendError::Full(job)) => {
+                    let late = |_| "the store is too slow: limit `store_queue`".to_owned();
+                    jobs.send_timeout(job, PATIENCE).await.map_err(late)?;
+                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err("the store is closed".to_owned()),
             }
             written.await.unwrap_or_else(|_| Err("the store ended before it had written".to_owned()))
         })
