@@ -16,7 +16,7 @@ pub use listen::Listen;
 pub use problem::{Problem, Report, Severity};
 
 use crate::data::DataFolder;
-use reader::{Document, Table, list};
+use reader::{Document, Table, alternatives};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -263,7 +263,7 @@ fn read_log(document: &Document<'_>, table: Table<'_>) -> Log {
     table.known(&["level", "format"]);
     let level = table.text("level").map_or_else(|| LEVEL.to_owned(), |level| {
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level.value) {
-            document.error(level.line, "log.level", format!("`{}` is not a level: {error}", level.value), format!("choose {}", list(&["error", "warn", "info", "debug", "trace"])));
+            document.error(level.line, "log.level", format!("`{}` is not a level: {error}", level.value), format!("choose {}", alternatives(&["error", "warn", "info", "debug", "trace"])));
         }
         level.value
     });

@@ -52,19 +52,19 @@ fn things<T>(listed: Vec<Listed<T>>) -> Vec<T> {
     listed.into_iter().map(|l| l.thing).collect()
 }
 
-fn each<T>(document: &Document<'_>, root: Table<'_>, key: &str, read: impl Fn(&Document<'_>, Table<'_>) -> Option<T>) -> Vec<Listed<T>> {
+/// Reads every table of a list. What is missing in one has been reported and stays empty, so that the rest of it is checked as well.
+fn each<T>(document: &Document<'_>, root: Table<'_>, key: &str, read: impl Fn(&Document<'_>, Table<'_>) -> T) -> Vec<Listed<T>> {
     let tables: Vec<(&DeTable<'_>, usize)> = root.tables(key);
     let mut found = Vec::with_capacity(tables.len());
     for (index, (table, line)) in tables.into_iter().enumerate() {
         let path = format!("{key}[{}]", index + 1);
-        if let Some(thing) = read(document, Table::new(document, table, &path, line)) {
-            found.push(Listed { thing, path, line });
-        }
+        let thing = read(document, Table::new(document, table, &path, line));
+        found.push(Listed { thing, path, line });
     }
     found
 }
 
-fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Option<Endpoint> {
+fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Endpoint {
     table.known(&["id", "extension", "username", "password", "ha1", "name", "enabled", "licence", "location", "mac", "numbers"]);
     let id = table.required("id", "desk-1");
     let extension = table.required("extension", "1001");
@@ -84,10 +84,10 @@ fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Opti
     {
         document.error(extension.line, table.path("extension"), "has characters that a phone cannot dial", "use digits, letters and - _ . * # + only");
     }
-    let extension = extension?.value;
-    Some(Endpoint {
-        id: id?.value,
-        username: username?.value,
+    let extension = written(extension);
+    Endpoint {
+        id: written(id),
+        username: written(username),
         ha1,
         name: table.text("name").map_or_else(|| extension.clone(), |n| n.value),
         extension,
@@ -96,7 +96,12 @@ fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Opti
         location: table.text("location").map(|l| l.value),
         mac,
         numbers: plain(table.texts("numbers").unwrap_or_default()),
-    })
+    }
+}
+
+/// The text, or nothing where its absence has been reported.
+fn written(text: Option<At<String>>) -> String {
+    text.map_or_else(String::new, |t| t.value)
 }
 
 /// The password, or its hashes. Never repeats what was written: reports go to logs.
@@ -137,17 +142,17 @@ fn read_ha1(document: &Document<'_>, table: Table<'_>, username: &str, realm: &s
     }
 }
 
-fn read_pool(document: &Document<'_>, table: Table<'_>) -> Option<Pool> {
+fn read_pool(document: &Document<'_>, table: Table<'_>) -> Pool {
     table.known(&["pool", "seats"]);
     let pool = table.required("pool", "site");
     let seats = table.number("seats", 0..=10_000_000);
     if seats.is_none() && !table.has("seats") {
         document.error(table.line(), table.path("seats"), "is missing", "add `seats = 50`");
     }
-    Some(Pool { pool: pool?.value, seats: u32::try_from(seats?.value).unwrap_or(u32::MAX) })
+    Pool { pool: written(pool), seats: seats.map_or(0, |s| u32::try_from(s.value).unwrap_or(u32::MAX)) }
 }
 
-fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Option<Trunk> {
+fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Trunk {
     table.known(&["name", "uri", "sources", "username", "password", "numbers"]);
     let name = table.required("name", "provider");
     let uri = table.required("uri", "sip:192.0.2.10:5060;transport=udp");
@@ -160,7 +165,11 @@ fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Option<Trunk> {
         }
     }
     let mut sources = Vec::new();
-    for source in table.texts("sources").unwrap_or_default() {
+    let written_sources = table.texts("sources").unwrap_or_default();
+    if written_sources.is_empty() {
+        document.warning(table.line(), table.path("sources"), "names nobody: no call can come in over this trunk", "name the provider's addresses, e.g. `sources = [\"192.0.2.10\"]`");
+    }
+    for source in written_sources {
         match read_source(&source.value) {
             Some(source) => sources.push(source),
             None => document.error(
@@ -186,10 +195,10 @@ fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Option<Trunk> {
     {
         document.error(password.line, table.path("username"), "is missing though a password is given", "add `username = \"...\"`, or take the password away");
     }
-    Some(Trunk { name: name?.value, uri: uri?.value, sources, username, password: password.map(|p| p.value), numbers })
+    Trunk { name: written(name), uri: written(uri), sources, username, password: password.map(|p| p.value), numbers }
 }
 
-fn read_location(document: &Document<'_>, table: Table<'_>) -> Option<Location> {
+fn read_location(document: &Document<'_>, table: Table<'_>) -> Location {
     table.known(&["name", "networks", "elin", "address"]);
     let name = table.required("name", "hq");
     let networks = read_networks(document, table, &table.texts("networks").unwrap_or_default());
@@ -200,7 +209,7 @@ fn read_location(document: &Document<'_>, table: Table<'_>) -> Option<Location> 
         document.error(elin.line, table.path("elin"), format!("`{}` is not a telephone number", elin.value), "write it like `elin = \"+442030001111\"`");
         None
     });
-    Some(Location { name: name?.value, networks, elin, address: table.text("address").map(|a| a.value) })
+    Location { name: written(name), networks, elin, address: table.text("address").map(|a| a.value) }
 }
 
 fn emergency_default() -> Emergency {
@@ -262,7 +271,7 @@ fn read_source(text: &str) -> Option<Source> {
 fn unique<T>(document: &Document<'_>, listed: &[Listed<T>], key: &str, noun: &str, values: impl Fn(&T) -> Vec<String>) {
     let mut first: BTreeMap<String, &Listed<T>> = BTreeMap::new();
     for item in listed {
-        for value in values(&item.thing) {
+        for value in values(&item.thing).into_iter().filter(|v| !v.is_empty()) {
             match first.get(&value) {
                 Some(other) => document.error(
                     item.line,
@@ -329,9 +338,6 @@ fn emergency_rules(document: &Document<'_>, emergency: &Emergency, line: usize, 
 
 fn trunks_apart_from_phones(document: &Document<'_>, trunks: &[Listed<Trunk>], locations: &[Listed<Location>]) {
     for trunk in trunks {
-        if trunk.thing.sources.is_empty() {
-            document.warning(trunk.line, join(&trunk.path, "sources"), "is empty: nobody can call in over this trunk", "name the provider's addresses, e.g. `sources = [\"192.0.2.10\"]`");
-        }
         for source in &trunk.thing.sources {
             let source = match source {
                 Source::Network(network) => *network,

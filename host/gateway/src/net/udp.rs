@@ -60,7 +60,9 @@ impl Socket {
     /// When the thread has no runtime or the kernel no room.
     pub fn attach(self) -> io::Result<Attached> {
         // Only reading is watched: watching for room to write would wake the thread for every datagram that has left.
-        Ok(Attached { local: self.local, fd: AsyncFd::with_interest(self.socket, Interest::READABLE)? })
+        #[expect(deprecated, reason = "its replacement is unsafe to call; what that asks for, an owned descriptor that stays the same, a UdpSocket is")]
+        let fd = AsyncFd::with_interest(self.socket, Interest::READABLE)?;
+        Ok(Attached { local: self.local, fd })
     }
 }
 

@@ -40,7 +40,7 @@ mod server {
                 let mut answer = query.clone();
                 answer.metadata.message_type = MessageType::Response;
                 answer.metadata.response_code = ResponseCode::NoError;
-                let srv = |priority, weight, port, target: &str| RData::SRV(SRV { priority, weight, port, target: Name::from_utf8(target).unwrap() });
+                let srv = |priority, weight, port, target: &str| RData::SRV(SRV::new(priority, weight, port, Name::from_utf8(target).unwrap()));
                 let data = match (name.as_str(), question.query_type()) {
                     ("_sip._udp.trunk.example.", RecordType::SRV) => vec![srv(20, 0, 5070, "c.trunk.example."), srv(10, 5, 5071, "a.trunk.example."), srv(10, 50, 5072, "b.trunk.example.")],
                     ("_sip._udp.closed.example.", RecordType::SRV) => vec![srv(0, 0, 0, ".")],
