@@ -3,7 +3,7 @@
 //! SKELETON: signatures are the contract.
 
 use crate::{decision::EmergencyPlan, directory::Directory, facts::{Call, CallKind}, plan::Resolved, site::Site};
-use sip::{Message, uri::Uri};
+use sip::uri::Uri;
 
 /// Recognises a call for help from the Request-URI alone: `urn:service:sos` and sub-services, `urn:service:test.sos`, configured numbers with and
 /// without an outside prefix, in `sip:`, `sips:` and `tel:` form, with visual separators and escapes. Never by substring: the whole number must match.
@@ -25,4 +25,4 @@ pub fn resolve(_plan: &EmergencyPlan, _call: &Call, _site: &Site) -> Resolved { 
 
 /// Whether this source may call for help without being known.
 #[must_use]
-pub fn admitted(_request: &Message, _remote: std::net::IpAddr, _directory: &Directory) -> bool { todo!() }
+pub fn admitted(_remote: std::net::IpAddr, _directory: &Directory) -> bool { todo!() }

@@ -39,7 +39,8 @@ pub struct Call {
     pub caller: Caller,
     /// Kind of call.
     pub kind: CallKind,
-    /// The called number or user, decoded, without visual separators when it is a telephone number; for a `urn:` the whole URN.
+    /// The called number or user, decoded, without visual separators when it is a telephone number; for a `urn:` the whole URN; for an
+    /// emergency number the number itself, without the outside prefix that was dialled before it.
     pub called: String,
     /// The number to show to the callee: the endpoint's extension, or what the trunk said.
     pub caller_number: String,

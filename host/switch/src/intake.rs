@@ -1,7 +1,7 @@
 //! Reads a request that asks for something new: who asks, from where, for whom. First steps of the set-up script.
 //! SKELETON: signatures are the contract.
 
-use crate::{decision::Refusal, directory::{Directory, Endpoint}, facts::{Call, Registration}, site::Site};
+use crate::{decision::Refusal, directory::{Directory, Endpoint}, facts::{Call, Registration}, registrar::Wish, site::Site};
 use sip::{Instant, Message, digest::Authenticator, transport::Flow};
 use std::sync::Arc;
 
@@ -32,8 +32,16 @@ pub fn read_call(_request: &Message, _flow: Flow, _directory: &Directory, _now: 
 /// Fills in who calls once that is proved (numbers, name, the endpoint's own location).
 pub fn identify(_call: &mut Call, _identity: &Identity, _site: &Site) { todo!() }
 
-/// The endpoint a REGISTER is about: To's user must be the authenticated endpoint's extension, username, id or one of its numbers; the domain may be the cloud's.
+/// Whether this caller may make this call as far as the host itself decides: disabled endpoints and those registered without a seat call for help only.
 ///
 /// # Errors
-/// 403 for somebody else's address of record, 404 for an address of record that nobody has, 403 for a disabled endpoint, 400 for a To that is not SIP.
-pub fn read_registration(_request: &Message, _flow: Flow, _endpoint: &Arc<Endpoint>, _site: &Site, _now: Instant) -> Result<Registration, Refusal> { todo!() }
+/// 403 for them.
+pub fn permit(_call: &Call, _site: &Site) -> Result<(), Refusal> { todo!() }
+
+/// Reads a REGISTER of a proved endpoint: 10.3 steps 4 to 7 in their order. To's user must be the endpoint's extension, username, id or one of its numbers;
+/// the domain may be the cloud's. The [`Registration`] is for policies and matters when the wish is [`Wish::Bind`] only.
+///
+/// # Errors
+/// 403 for somebody else's address of record, 404 for an address of record that nobody has, 403 for a disabled endpoint, 400 for a To that is not SIP;
+/// then those of [`crate::registrar::Registrar::read`].
+pub fn read_registration(_request: &Message, _flow: Flow, _endpoint: &Arc<Endpoint>, _site: &Site, _now: Instant) -> Result<(Registration, Wish), Refusal> { todo!() }

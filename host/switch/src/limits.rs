@@ -11,6 +11,8 @@ pub struct Limits {
     pub bindings_per_endpoint: usize,
     /// Bindings of the whole site.
     pub bindings: usize,
+    /// Octets that one binding may need (contact, parameters, Path, Call-ID); more is refused with 400.
+    pub binding_bytes: usize,
     /// Targets that one stage may ring at once.
     pub forks: usize,
     /// Stages of one plan.
@@ -37,6 +39,7 @@ impl Default for Limits {
             calls: 20_000,
             bindings_per_endpoint: 10,
             bindings: 100_000,
+            binding_bytes: 2048,
             forks: 16,
             stages: 16,
             expires_min: Duration::from_secs(20),

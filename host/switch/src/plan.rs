@@ -23,6 +23,8 @@ pub struct ResolvedStage {
     pub answer_wait: Option<Duration>,
     /// When to go on to the next stage.
     pub next: NextOn,
+    /// Also go on after any other final answer that is not a 2xx (403, 404, 6xx): a call for help is not over because one trunk said no.
+    pub next_on_refusal: bool,
 }
 
 /// One address to dial.
@@ -40,7 +42,7 @@ pub struct LegTarget {
     pub endpoint: Option<String>,
     /// Number to show instead of the caller's own.
     pub caller_number: Option<String>,
-    /// Part before the `@` of To on this leg.
+    /// Part before the `@` of To on this leg, escaped; a `urn:` stands for the whole URI of To.
     pub called: String,
 }
 

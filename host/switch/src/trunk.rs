@@ -20,7 +20,7 @@ impl Trunks {
     pub fn set_flows(&self, _trunk: &str, _flows: Vec<Flow>) { todo!() }
     /// The ways to a trunk, best first.
     #[must_use]
-    pub fn flows(&self, _trunk: &str) -> Vec<Flow> { todo!() }
+    pub fn flows(&self, _trunk: &str) -> Arc<[Flow]> { todo!() }
     /// Takes a channel. Limits per trunk come with trunk settings; 0.1 counts only.
     #[must_use]
     pub fn take(&self, _trunk: &str) -> Channel { todo!() }
