@@ -12,14 +12,13 @@ struct Emergency;
 static TEST_TRUNKS: Kept<Option<Vec<String>>> = Kept::new(|| Settings::all().texts("test_trunks").ok().flatten().map(<[String]>::to_vec));
 
 impl EmergencyPolicy for Emergency {
-    fn route(facts: CallFacts, call: &Call) -> EmergencyPlan {
-        let number = call.emergency_number().unwrap_or_default();
+    fn route(facts: CallFacts, _call: &Call) -> EmergencyPlan {
         let caller_number = elin(&facts).or_else(|| own_number(&facts));
         let names = match &*TEST_TRUNKS {
             Some(names) if facts.kind == CallKind::EmergencyTest => names.clone(),
             _ => trunks::emergency_names(),
         };
-        let target = |trunk| TrunkTarget { trunk, number: number.clone(), caller_number: caller_number.clone() };
+        let target = |trunk| TrunkTarget { trunk, number: facts.called.clone(), caller_number: caller_number.clone() };
         EmergencyPlan { trunks: names.into_iter().map(target).collect() }
     }
 }

@@ -250,8 +250,8 @@ pub mod holdfast {
                 pub kind: CallKind,
                 /// Who calls.
                 pub caller: Caller,
-                /// The called number or user, decoded, without visual separators when it is a telephone number; for a `urn:` the whole URN. As amended by
-                /// earlier policies. At most 256 octets.
+                /// The called number or user, decoded, without visual separators when it is a telephone number; for a `urn:` the whole URN; for
+                /// an emergency number the number itself, without the outside prefix dialled before it. As amended by earlier policies. At most 256 octets.
                 pub called: _rt::String,
                 /// The number that will be shown to the callee, as amended by earlier policies. At most 256 octets.
                 pub caller_number: _rt::String,
@@ -719,63 +719,6 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
-                }
-            }
-            impl Call {
-                #[allow(unused_unsafe, clippy::all)]
-                /// For a call for help or its test: the number without the outside prefix that was dialled before it (`9911` reads `911`), or the whole URN.
-                /// `none` for any other call.
-                #[allow(async_fn_in_trait)]
-                pub fn emergency_number(&self) -> ::core::option::Option<_rt::String> {
-                    unsafe {
-                        #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
-                        #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
-                        struct RetArea(
-                            [::core::mem::MaybeUninit<
-                                u8,
-                            >; 3 * ::core::mem::size_of::<*const u8>()],
-                        );
-                        let mut ret_area = RetArea(
-                            [::core::mem::MaybeUninit::uninit(); 3
-                                * ::core::mem::size_of::<*const u8>()],
-                        );
-                        let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
-                        #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.0")]
-                        unsafe extern "C" {
-                            #[link_name = "[method]call.emergency-number"]
-                            fn wit_import1(_: i32, _: *mut u8);
-                        }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
-                        wit_import1((self).handle() as i32, ptr0);
-                        let l2 = i32::from(*ptr0.add(0).cast::<u8>());
-                        let result6 = match l2 {
-                            0 => None,
-                            1 => {
-                                let e = {
-                                    let l3 = *ptr0
-                                        .add(::core::mem::size_of::<*const u8>())
-                                        .cast::<*mut u8>();
-                                    let l4 = *ptr0
-                                        .add(2 * ::core::mem::size_of::<*const u8>())
-                                        .cast::<usize>();
-                                    let len5 = l4;
-                                    let bytes5 = _rt::Vec::from_raw_parts(
-                                        l3.cast(),
-                                        len5,
-                                        len5,
-                                    );
-                                    _rt::string_lift(bytes5)
-                                };
-                                Some(e)
-                            }
-                            _ => _rt::invalid_enum_discriminant(),
-                        };
-                        result6
                     }
                 }
             }
@@ -5039,9 +4982,9 @@ macro_rules! __export_policy_impl {
         #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.63.0:holdfast:policy@0.1.0:policy:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3935] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3890] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe2\x1d\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb5\x1d\x01A\x02\x01\
 A*\x01B\x14\x01r\x03\x06status{\x06phrases\x06details\x04\0\x07refusal\x03\0\0\x01\
 m\x03\x06normal\x09emergency\x0eemergency-test\x04\0\x09call-kind\x03\0\x02\x01r\
 \x02\x04names\x05values\x04\0\x09attribute\x03\0\x04\x01r\x03\x04busy\x7f\x09no-\
@@ -5050,7 +4993,7 @@ s\x06numbers\x0dcaller-number\x08\x04\0\x0ctrunk-target\x03\0\x09\x01q\x02\x08en
 dpoint\x01s\0\x05trunk\x01\x0a\0\x04\0\x06target\x03\0\x0b\x01p\x0c\x01ky\x01r\x03\
 \x07targets\x0d\x0cring-seconds\x0e\x04next\x07\x04\0\x05stage\x03\0\x0f\x01p\x10\
 \x01r\x01\x06stages\x11\x04\0\x04plan\x03\0\x12\x03\0\x1bholdfast:policy/types@0\
-.1.0\x05\0\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x19\x02\x03\x02\
+.1.0\x05\0\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x17\x02\x03\x02\
 \x01\x01\x04\0\x09call-kind\x03\0\0\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\0\
 \x02\x01q\x03\x08endpoint\x01s\0\x05trunk\x01s\0\x07unknown\0\0\x04\0\x06caller\x03\
 \0\x04\x01ks\x01r\x05\x04kind\x01\x06caller\x05\x06calleds\x0dcaller-numbers\x08\
@@ -5060,20 +5003,19 @@ er-name\x01\x0b\x04\0\x18[method]call.request-uri\x01\x0b\x01@\x02\x04self\x0a\x
 names\0\x06\x04\0\x13[method]call.header\x01\x0c\x04\0\x16[method]call.attribute\
 \x01\x0c\x01p\x03\x01@\x01\x04self\x0a\0\x0d\x04\0\x17[method]call.attributes\x01\
 \x0e\x04\0\x13[method]call.source\x01\x0b\x04\0\x16[method]call.transport\x01\x0b\
-\x01@\x01\x04self\x0a\0\x06\x04\0\x1d[method]call.emergency-number\x01\x0f\x03\0\
-\x1bholdfast:policy/calls@0.1.0\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\x09at\
-tribute\x03\0\0\x01ks\x01r\x05\x08endpoints\x09extensions\x04pool\x02\x0aregiste\
-red\x7f\x0fexpires-secondsy\x04\0\x12registration-facts\x03\0\x03\x04\0\x0cregis\
-tration\x03\x01\x01h\x05\x01@\x01\x04self\x06\0s\x04\0\x1c[method]registration.c\
-all-id\x01\x07\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04self\x06\
-\x04names\0\x02\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\x01\x04\
-self\x06\0\x09\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b[method\
-]registration.source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\x03\
-\0#holdfast:policy/registrations@0.1.0\x05\x04\x01B\x1a\x01r\x04\x02ids\x09exten\
-sions\x04names\x07enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregistered\
-\x0eemergency-only\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07contact\
-s\x0auser-agents\x0fexpires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\0\
-\x04\x01k\x01\x01@\x01\x02ids\0\x06\x04\0\x0eendpoint-by-id\x01\x07\x01@\x01\x09\
+\x03\0\x1bholdfast:policy/calls@0.1.0\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\
+\x09attribute\x03\0\0\x01ks\x01r\x05\x08endpoints\x09extensions\x04pool\x02\x0ar\
+egistered\x7f\x0fexpires-secondsy\x04\0\x12registration-facts\x03\0\x03\x04\0\x0c\
+registration\x03\x01\x01h\x05\x01@\x01\x04self\x06\0s\x04\0\x1c[method]registrat\
+ion.call-id\x01\x07\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04se\
+lf\x06\x04names\0\x02\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\
+\x01\x04self\x06\0\x09\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b\
+[method]registration.source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\
+\x03\0#holdfast:policy/registrations@0.1.0\x05\x04\x01B\x1a\x01r\x04\x02ids\x09e\
+xtensions\x04names\x07enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregist\
+ered\x0eemergency-only\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07con\
+tacts\x0auser-agents\x0fexpires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\
+\0\x04\x01k\x01\x01@\x01\x02ids\0\x06\x04\0\x0eendpoint-by-id\x01\x07\x01@\x01\x09\
 extensions\0\x06\x04\0\x15endpoint-by-extension\x01\x08\x01@\x01\x06numbers\0\x06\
 \x04\0\x12endpoint-by-number\x01\x09\x01ps\x01@\x01\x02ids\0\x0a\x04\0\x0anumber\
 s-of\x01\x0b\x01ks\x01@\x01\x02ids\0\x0c\x04\0\x07pool-of\x01\x0d\x01@\x01\x02id\
@@ -5142,8 +5084,8 @@ pub use __export_policy_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2848] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x83\x15\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2803] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd6\x14\x01A\x02\x01\
 A\x18\x01B\x14\x01r\x03\x06status{\x06phrases\x06details\x04\0\x07refusal\x03\0\0\
 \x01m\x03\x06normal\x09emergency\x0eemergency-test\x04\0\x09call-kind\x03\0\x02\x01\
 r\x02\x04names\x05values\x04\0\x09attribute\x03\0\x04\x01r\x03\x04busy\x7f\x09no\
@@ -5152,7 +5094,7 @@ ks\x06numbers\x0dcaller-number\x08\x04\0\x0ctrunk-target\x03\0\x09\x01q\x02\x08e
 ndpoint\x01s\0\x05trunk\x01\x0a\0\x04\0\x06target\x03\0\x0b\x01p\x0c\x01ky\x01r\x03\
 \x07targets\x0d\x0cring-seconds\x0e\x04next\x07\x04\0\x05stage\x03\0\x0f\x01p\x10\
 \x01r\x01\x06stages\x11\x04\0\x04plan\x03\0\x12\x03\0\x1bholdfast:policy/types@0\
-.1.0\x05\0\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x19\x02\x03\x02\
+.1.0\x05\0\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x17\x02\x03\x02\
 \x01\x01\x04\0\x09call-kind\x03\0\0\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\0\
 \x02\x01q\x03\x08endpoint\x01s\0\x05trunk\x01s\0\x07unknown\0\0\x04\0\x06caller\x03\
 \0\x04\x01ks\x01r\x05\x04kind\x01\x06caller\x05\x06calleds\x0dcaller-numbers\x08\
@@ -5162,20 +5104,19 @@ er-name\x01\x0b\x04\0\x18[method]call.request-uri\x01\x0b\x01@\x02\x04self\x0a\x
 names\0\x06\x04\0\x13[method]call.header\x01\x0c\x04\0\x16[method]call.attribute\
 \x01\x0c\x01p\x03\x01@\x01\x04self\x0a\0\x0d\x04\0\x17[method]call.attributes\x01\
 \x0e\x04\0\x13[method]call.source\x01\x0b\x04\0\x16[method]call.transport\x01\x0b\
-\x01@\x01\x04self\x0a\0\x06\x04\0\x1d[method]call.emergency-number\x01\x0f\x03\0\
-\x1bholdfast:policy/calls@0.1.0\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\x09at\
-tribute\x03\0\0\x01ks\x01r\x05\x08endpoints\x09extensions\x04pool\x02\x0aregiste\
-red\x7f\x0fexpires-secondsy\x04\0\x12registration-facts\x03\0\x03\x04\0\x0cregis\
-tration\x03\x01\x01h\x05\x01@\x01\x04self\x06\0s\x04\0\x1c[method]registration.c\
-all-id\x01\x07\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04self\x06\
-\x04names\0\x02\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\x01\x04\
-self\x06\0\x09\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b[method\
-]registration.source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\x03\
-\0#holdfast:policy/registrations@0.1.0\x05\x04\x01B\x1a\x01r\x04\x02ids\x09exten\
-sions\x04names\x07enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregistered\
-\x0eemergency-only\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07contact\
-s\x0auser-agents\x0fexpires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\0\
-\x04\x01k\x01\x01@\x01\x02ids\0\x06\x04\0\x0eendpoint-by-id\x01\x07\x01@\x01\x09\
+\x03\0\x1bholdfast:policy/calls@0.1.0\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\
+\x09attribute\x03\0\0\x01ks\x01r\x05\x08endpoints\x09extensions\x04pool\x02\x0ar\
+egistered\x7f\x0fexpires-secondsy\x04\0\x12registration-facts\x03\0\x03\x04\0\x0c\
+registration\x03\x01\x01h\x05\x01@\x01\x04self\x06\0s\x04\0\x1c[method]registrat\
+ion.call-id\x01\x07\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04se\
+lf\x06\x04names\0\x02\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\
+\x01\x04self\x06\0\x09\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b\
+[method]registration.source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\
+\x03\0#holdfast:policy/registrations@0.1.0\x05\x04\x01B\x1a\x01r\x04\x02ids\x09e\
+xtensions\x04names\x07enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregist\
+ered\x0eemergency-only\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07con\
+tacts\x0auser-agents\x0fexpires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\
+\0\x04\x01k\x01\x01@\x01\x02ids\0\x06\x04\0\x0eendpoint-by-id\x01\x07\x01@\x01\x09\
 extensions\0\x06\x04\0\x15endpoint-by-extension\x01\x08\x01@\x01\x06numbers\0\x06\
 \x04\0\x12endpoint-by-number\x01\x09\x01ps\x01@\x01\x02ids\0\x0a\x04\0\x0anumber\
 s-of\x01\x0b\x01ks\x01@\x01\x02ids\0\x0c\x04\0\x07pool-of\x01\x0d\x01@\x01\x02id\
