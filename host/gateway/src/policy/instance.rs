@@ -165,10 +165,7 @@ impl Instance {
     pub(super) fn check(&mut self, deadline: Duration) -> Result<Vec<String>, PolicyFault> {
         let Some(guest) = self.configuration.take() else { return Ok(Vec::new()) };
         let policy = Arc::clone(&self.store.data().policy);
-        let answer = self.enter(deadline, |store| {
-            let settings = facts::settings(&policy.options.settings);
-            guest.call_check(store, &settings)
-        })?;
+        let answer = self.enter(deadline, |store| facts::with_settings(&policy.options.settings, |settings| guest.call_check(store, settings)))?;
         self.configuration = Some(guest);
         let problems = answer.err().unwrap_or_default();
         Ok(problems.into_iter().map(|problem| format!("settings.{}: {}", problem.key, problem.message)).collect())

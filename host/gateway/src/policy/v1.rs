@@ -29,10 +29,12 @@ mod generated {
 pub(super) use generated::{exports::holdfast::policy as exports, holdfast::policy as imports};
 
 /// Stands for the call of the decision that is being made. A store decides one thing at a time, so the number in the guest's handle says nothing.
-pub(crate) struct CurrentCall;
+#[allow(unreachable_pub, reason = "the macro re-exports it")]
+pub struct CurrentCall;
 
 /// Stands for the registration of the decision that is being made.
-pub(crate) struct CurrentRegistration;
+#[allow(unreachable_pub, reason = "the macro re-exports it")]
+pub struct CurrentRegistration;
 
 /// The package, as names of imports and exports begin.
 pub(super) const PACKAGE: &str = "holdfast:policy/";

@@ -66,15 +66,41 @@ pub(in crate::policy) fn text(octets: &[u8]) -> String {
     lines.join(" ")
 }
 
-pub(in crate::policy) fn settings(settings: &[(String, Value)]) -> Vec<imports::settings::Setting> {
-    settings.iter().map(|(key, value)| imports::settings::Setting { key: key.clone(), value: setting(value) }).collect()
+/// All settings, as an answer to the question for them.
+pub(in crate::policy) fn settings(settings: &[(String, Value)]) -> Vec<imports::settings::SettingResult> {
+    settings.iter().map(|(key, value)| imports::settings::SettingResult { key: key.clone(), value: setting(value) }).collect()
 }
 
-pub(in crate::policy) fn setting(value: &Value) -> imports::settings::Value {
+/// One setting, as an answer to the question for it.
+pub(in crate::policy) fn setting(value: &Value) -> imports::settings::ValueResult {
+    use imports::settings::ValueResult as Wit;
     match value {
-        Value::Text(text) => imports::settings::Value::Text(text.clone()),
-        Value::Number(number) => imports::settings::Value::Number(*number),
-        Value::Flag(flag) => imports::settings::Value::Flag(*flag),
-        Value::Texts(texts) => imports::settings::Value::Texts(texts.clone()),
+        Value::Text(text) => Wit::Text(text.clone()),
+        Value::Number(number) => Wit::Number(*number),
+        Value::Flag(flag) => Wit::Flag(*flag),
+        Value::Texts(texts) => Wit::Texts(texts.clone()),
     }
+}
+
+/// Hands all settings to the configuration hook.
+pub(in crate::policy) fn with_settings<T>(settings: &[(String, Value)], hand: impl FnOnce(&[imports::settings::SettingParam<'_>]) -> T) -> T {
+    use imports::settings::{SettingParam, ValueParam as Wit};
+    let lists: Vec<Vec<&str>> = settings
+        .iter()
+        .map(|(_, value)| match value {
+            Value::Texts(texts) => texts.iter().map(String::as_str).collect(),
+            Value::Text(_) | Value::Number(_) | Value::Flag(_) => Vec::new(),
+        })
+        .collect();
+    let mut handed = Vec::with_capacity(settings.len());
+    for ((key, value), list) in settings.iter().zip(&lists) {
+        let value = match value {
+            Value::Text(text) => Wit::Text(text),
+            Value::Number(number) => Wit::Number(*number),
+            Value::Flag(flag) => Wit::Flag(*flag),
+            Value::Texts(_) => Wit::Texts(list),
+        };
+        handed.push(SettingParam { key, value });
+    }
+    hand(&handed)
 }

@@ -203,12 +203,12 @@ impl imports::locations::Host for State {
 }
 
 impl imports::settings::Host for State {
-    fn get(&mut self, key: String) -> Result<Option<imports::settings::Value>> {
+    fn get(&mut self, key: String) -> Result<Option<imports::settings::ValueResult>> {
         self.asked()?;
         Ok(self.policy.options.settings.iter().find(|(name, _)| *name == key).map(|(_, value)| facts::setting(value)))
     }
 
-    fn all(&mut self) -> Result<Vec<imports::settings::Setting>> {
+    fn all(&mut self) -> Result<Vec<imports::settings::SettingResult>> {
         self.asked()?;
         Ok(facts::settings(&self.policy.options.settings))
     }
