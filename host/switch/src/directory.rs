@@ -56,10 +56,16 @@ impl Source {
     #[must_use]
     pub fn contains(&self, remote: SocketAddr) -> bool {
         match self {
-            Self::Network(network) => network.contains(&remote.ip()),
-            Self::Address(address) => *address == remote,
+            Self::Network(network) => network_contains(network, remote.ip()),
+            Self::Address(address) => address.port() == remote.port() && address.ip().to_canonical() == remote.ip().to_canonical(),
         }
     }
+}
+
+/// Whether `address` lies in `network`; an IPv4 address that arrived on an IPv6 socket (`::ffff:192.0.2.1`) is the IPv4 address.
+#[must_use]
+pub fn network_contains(network: &IpNet, address: IpAddr) -> bool {
+    network.contains(&address.to_canonical())
 }
 
 /// A number pattern: literal characters, and `%` for any run of digits (also none).
@@ -67,9 +73,36 @@ impl Source {
 pub struct NumberPattern(pub String);
 
 impl NumberPattern {
-    /// Whether `number` matches as a whole.
+    /// Whether `number` matches as a whole. Takes at most as many steps as the two lengths multiplied.
     #[must_use]
-    pub fn matches(&self, _number: &str) -> bool { todo!() }
+    pub fn matches(&self, number: &str) -> bool {
+        let mut pattern = self.0.as_bytes();
+        let mut rest = number.as_bytes();
+        // Where to go on when what follows the last `%` does not fit: the pattern behind it, and what it has not swallowed yet. Only the
+        // last one needs another try: the first place where a literal fits leaves most to the `%` behind it.
+        let mut retry: Option<(&[u8], &[u8])> = None;
+        loop {
+            match (pattern.split_first(), rest.split_first()) {
+                (None, None) => return true,
+                (Some((b'%', behind)), _) => {
+                    retry = Some((behind, rest));
+                    pattern = behind;
+                }
+                (Some((wanted, behind)), Some((found, left))) if wanted == found => {
+                    pattern = behind;
+                    rest = left;
+                }
+                _ => match retry {
+                    Some((behind, [digit, left @ ..])) if digit.is_ascii_digit() => {
+                        retry = Some((behind, left));
+                        pattern = behind;
+                        rest = left;
+                    }
+                    _ => return false,
+                },
+            }
+        }
+    }
 }
 
 /// A SIP trunk.
@@ -142,30 +175,87 @@ impl Directory {
     /// Indexes a site. Ids, extensions, usernames and numbers must be unique; the caller has reported duplicates, here the first wins.
     #[must_use]
     pub fn new(
-        _domain: String, _endpoints: Vec<Endpoint>, _pools: Vec<Pool>, _trunks: Vec<Trunk>, _emergency: Emergency, _locations: Vec<Location>,
-    ) -> Self { todo!() }
+        domain: String,
+        endpoints: Vec<Endpoint>,
+        pools: Vec<Pool>,
+        trunks: Vec<Trunk>,
+        emergency: Emergency,
+        locations: Vec<Location>,
+    ) -> Self {
+        let endpoints: Vec<Arc<Endpoint>> = endpoints.into_iter().map(Arc::new).collect();
+        let mut by_id = HashMap::with_capacity(endpoints.len());
+        let mut by_extension = HashMap::with_capacity(endpoints.len());
+        let mut by_username = HashMap::with_capacity(endpoints.len());
+        let mut by_number = HashMap::new();
+        for (place, endpoint) in endpoints.iter().enumerate() {
+            by_id.entry(endpoint.id.clone()).or_insert(place);
+            by_extension.entry(endpoint.extension.clone()).or_insert(place);
+            by_username.entry(endpoint.username.clone()).or_insert(place);
+            for number in &endpoint.numbers {
+                by_number.entry(number.clone()).or_insert(place);
+            }
+        }
+        let trunks = trunks.into_iter().map(Arc::new).collect();
+        Self { domain, endpoints, pools, trunks, emergency, locations, by_id, by_extension, by_username, by_number }
+    }
+
     /// By id.
     #[must_use]
-    pub fn endpoint(&self, id: &str) -> Option<&Arc<Endpoint>> { self.by_id.get(id).and_then(|i| self.endpoints.get(*i)) }
+    pub fn endpoint(&self, id: &str) -> Option<&Arc<Endpoint>> {
+        self.by_id.get(id).and_then(|i| self.endpoints.get(*i))
+    }
     /// By extension.
     #[must_use]
-    pub fn by_extension(&self, extension: &str) -> Option<&Arc<Endpoint>> { self.by_extension.get(extension).and_then(|i| self.endpoints.get(*i)) }
+    pub fn by_extension(&self, extension: &str) -> Option<&Arc<Endpoint>> {
+        self.by_extension.get(extension).and_then(|i| self.endpoints.get(*i))
+    }
     /// By digest user.
     #[must_use]
-    pub fn by_username(&self, username: &str) -> Option<&Arc<Endpoint>> { self.by_username.get(username).and_then(|i| self.endpoints.get(*i)) }
+    pub fn by_username(&self, username: &str) -> Option<&Arc<Endpoint>> {
+        self.by_username.get(username).and_then(|i| self.endpoints.get(*i))
+    }
     /// By direct number.
     #[must_use]
-    pub fn by_number(&self, number: &str) -> Option<&Arc<Endpoint>> { self.by_number.get(number).and_then(|i| self.endpoints.get(*i)) }
+    pub fn by_number(&self, number: &str) -> Option<&Arc<Endpoint>> {
+        self.by_number.get(number).and_then(|i| self.endpoints.get(*i))
+    }
     /// By name.
     #[must_use]
-    pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> { self.trunks.iter().find(|t| t.name == name) }
+    pub fn trunk(&self, name: &str) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|t| t.name == name)
+    }
     /// The trunk whose sources contain this address; the first of the configuration wins.
     #[must_use]
-    pub fn trunk_from(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> { self.trunks.iter().find(|t| t.sources.iter().any(|s| s.contains(remote))) }
+    pub fn trunk_from(&self, remote: SocketAddr) -> Option<&Arc<Trunk>> {
+        self.trunks.iter().find(|t| t.sources.iter().any(|s| s.contains(remote)))
+    }
     /// By name.
     #[must_use]
-    pub fn location(&self, name: &str) -> Option<&Location> { self.locations.iter().find(|l| l.name == name) }
+    pub fn location(&self, name: &str) -> Option<&Location> {
+        self.locations.iter().find(|l| l.name == name)
+    }
     /// The location with the narrowest network that contains this address.
     #[must_use]
-    pub fn location_of(&self, _address: IpAddr) -> Option<&Location> { todo!() }
+    pub fn location_of(&self, address: IpAddr) -> Option<&Location> {
+        let mut narrowest: Option<(u8, &Location)> = None;
+        for location in &self.locations {
+            for network in location.networks.iter().filter(|n| network_contains(n, address)) {
+                if narrowest.is_none_or(|(length, _)| network.prefix_len() > length) {
+                    narrowest = Some((network.prefix_len(), location));
+                }
+            }
+        }
+        narrowest.map(|(_, location)| location)
+    }
+
+    /// The endpoint that the user part of an address of record names: its extension, digest user, id, or one of its numbers.
+    ///
+    /// Phones whose digest user is not their extension write either of them into To of a REGISTER.
+    #[must_use]
+    pub fn by_user(&self, user: &str) -> Option<&Arc<Endpoint>> {
+        self.by_extension(user).or_else(|| self.by_username(user)).or_else(|| self.endpoint(user)).or_else(|| self.by_number(user))
+    }
 }
+
+#[cfg(test)]
+mod tests;

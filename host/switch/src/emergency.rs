@@ -1,28 +1,187 @@
 //! Emergency calls: recognised by the host itself, before digest, licence, admission control and every policy; routed by the host's own plan
-//! when the emergency policy is absent, late, trapped or wrong. Sources: RFC 5031, RFC 6881, 47 CFR 9.16(b)(1), field rules.
-//! SKELETON: signatures are the contract.
+//! when the emergency policy is absent, late, trapped or wrong.
+//!
+//! Sources: RFC 5031 (service URNs), RFC 6881 (test calls), RFC 3966 (telephone numbers), 47 CFR 9.16(b)(1) (direct dialling "without dialing any
+//! additional digit, code, prefix, or post-fix"; whoever is used to a prefix may still dial it).
 
-use crate::{decision::EmergencyPlan, directory::Directory, facts::{Call, CallKind}, plan::Resolved, site::Site};
-use sip::uri::Uri;
+use crate::{
+    Limits,
+    decision::{EmergencyPlan, NextOn, TrunkTarget},
+    directory::{Directory, network_contains},
+    facts::{Call, CallKind, Caller},
+    plan::{Resolved, ResolvedStage, trunk_leg},
+    site::Site,
+};
+use sip::uri::{Scheme, Uri};
+use std::net::IpAddr;
 
 /// Recognises a call for help from the Request-URI alone: `urn:service:sos` and sub-services, `urn:service:test.sos`, configured numbers with and
 /// without an outside prefix, in `sip:`, `sips:` and `tel:` form, with visual separators and escapes. Never by substring: the whole number must match.
+///
+/// The domain does not matter (phones keep writing the cloud's), nor do `user=phone` and `phone-context`. A number that is configured both as an
+/// emergency number and as a test number is an emergency number.
 #[must_use]
-pub fn classify(_uri: &Uri<'_>, _directory: &Directory) -> CallKind { todo!() }
+pub fn classify(uri: &Uri<'_>, directory: &Directory) -> CallKind {
+    match uri.scheme {
+        Scheme::Urn => classify_urn(uri.user),
+        Scheme::Sip | Scheme::Sips | Scheme::Tel => classify_number(&uri.user_decoded(), directory).0,
+        Scheme::Other => CallKind::Normal,
+    }
+}
 
-/// The number without visual separators `-.() ` (RFC 3966 5.1.1) when it is a telephone number; anything else unchanged.
+/// The same for a number on its own, and the configured number that it means: `9-911` with the outside prefix 9 means `911`. The text is empty for a
+/// normal call.
 #[must_use]
-pub fn normalise(_user: &str) -> String { todo!() }
+pub fn classify_number<'a>(number: &[u8], directory: &'a Directory) -> (CallKind, &'a str) {
+    let rules = &directory.emergency;
+    for (kind, numbers) in [(CallKind::Emergency, &rules.numbers), (CallKind::EmergencyTest, &rules.test_numbers)] {
+        let found = numbers.iter().find(|known| {
+            let is = |prefix: &str| same_number(number, prefix, known);
+            is("") || rules.outside_prefixes.iter().any(|prefix| is(prefix))
+        });
+        if let Some(known) = found {
+            return (kind, known);
+        }
+    }
+    (CallKind::Normal, "")
+}
+
+/// RFC 5031 4.1: `urn:service:` followed by a top-level service and sub-services, separated by dots; "service labels are case-insensitive".
+/// An unknown sub-service is a call for help all the same (4.2: it is treated as its parent).
+fn classify_urn(name: &[u8]) -> CallKind {
+    // RFC 8141 2.3: components after `?` and `#` are no part of what is named.
+    let name = name.split(|octet| matches!(octet, b'?' | b'#' | b';')).next().unwrap_or_default();
+    let Some((b"service:", service)) =
+        name.split_at_checked(8).map(|(nid, rest)| (nid.to_ascii_lowercase(), rest)).as_ref().map(|(nid, rest)| (nid.as_slice(), *rest))
+    else {
+        return CallKind::Normal;
+    };
+    let mut labels = service.split(|octet| *octet == b'.');
+    let is = |label: Option<&[u8]>, wanted: &str| label.is_some_and(|label| label.eq_ignore_ascii_case(wanted.as_bytes()));
+    let top = labels.next();
+    if is(top, "sos") {
+        return CallKind::Emergency;
+    }
+    // RFC 6881 16: "urn:service:test.sos" and its sub-services test the route.
+    if is(top, "test") && is(labels.next(), "sos") {
+        return CallKind::EmergencyTest;
+    }
+    CallKind::Normal
+}
+
+/// Whether `dialled` is `prefix` followed by `number`, visual separators aside on both sides.
+fn same_number(dialled: &[u8], prefix: &str, number: &str) -> bool {
+    let wanted = prefix.bytes().chain(number.bytes()).filter(|octet| !is_separator(*octet)).map(|octet| octet.to_ascii_lowercase());
+    let mut wanted = wanted.peekable();
+    // A number of nothing but separators would match an empty user.
+    wanted.peek().is_some()
+        && dialled.iter().copied().filter(|octet| !is_separator(*octet)).map(|octet| octet.to_ascii_lowercase()).eq(wanted)
+}
+
+/// RFC 3966 5.1.1: `visual-separator = "-" / "." / "(" / ")"`; and the blank, which some phones send escaped.
+const fn is_separator(octet: u8) -> bool {
+    matches!(octet, b'-' | b'.' | b'(' | b')' | b' ')
+}
+
+/// The number without visual separators `-.() ` (RFC 3966 5.1.1) when it is a telephone number (digits, `*`, `#`, and a `+` in front); anything else
+/// unchanged.
+#[must_use]
+pub fn normalise(user: &str) -> String {
+    let digits = user.strip_prefix('+').unwrap_or(user);
+    let is_number = digits.bytes().all(|octet| octet.is_ascii_digit() || matches!(octet, b'*' | b'#') || is_separator(octet))
+        && digits.bytes().any(|octet| octet.is_ascii_digit());
+    if is_number { user.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ')).collect() } else { user.to_owned() }
+}
 
 /// The host's own plan: every configured trunk in order, caller id = the ELIN of the caller's location, else the caller's own number.
+///
+/// Where the operator has named no trunk for emergencies, every trunk of the site is tried in the order of the configuration.
 #[must_use]
-pub fn own_plan(_call: &Call, _directory: &Directory) -> EmergencyPlan { todo!() }
+pub fn own_plan(call: &Call, directory: &Directory) -> EmergencyPlan {
+    let caller_number = shown_number(call, directory);
+    let listed = directory.emergency.trunks.iter().filter_map(|name| directory.trunk(name));
+    let mut trunks: Vec<_> = listed.collect();
+    if trunks.is_empty() {
+        trunks = directory.trunks.iter().collect();
+    }
+    let target = |name: &str| TrunkTarget { trunk: name.to_owned(), number: call.called.clone(), caller_number: caller_number.clone() };
+    EmergencyPlan { trunks: trunks.into_iter().map(|trunk| target(&trunk.name)).collect() }
+}
 
-/// Joins what the policy chose with the host's own plan (policy's trunks first, unknown ones dropped, missing ones appended) and resolves it: one trunk a stage,
-/// next on everything but an answer, [`crate::Limits::emergency_trunk_wait`] each.
+/// The number under which the emergency service can call back: the ELIN of the location, else a direct number of the phone; its extension cannot be
+/// dialled from outside, but is better than nothing.
+fn shown_number(call: &Call, directory: &Directory) -> Option<String> {
+    let elin = call.location.as_deref().and_then(|name| directory.location(name)).and_then(|location| location.elin.clone());
+    let direct = || match &call.caller {
+        Caller::Endpoint(endpoint) => endpoint.numbers.first().cloned(),
+        Caller::Trunk(_) | Caller::Unknown => None,
+    };
+    elin.or_else(direct)
+}
+
+/// Joins what the policy chose with the host's own plan (policy's trunks first, unknown ones dropped, missing ones appended) and resolves it: one trunk
+/// and one of its addresses a stage, next on everything but an answer, [`Limits::emergency_trunk_wait`] each.
+///
+/// Health is not asked: a trunk that seemed dead is tried in its turn. A trunk without an address is left out. The result is empty only when no trunk
+/// of the plan resolves.
 #[must_use]
-pub fn resolve(_plan: &EmergencyPlan, _call: &Call, _site: &Site) -> Resolved { todo!() }
+pub fn resolve(plan: &EmergencyPlan, call: &Call, site: &Site) -> Resolved {
+    let directory = site.directory();
+    let own = own_plan(call, &directory);
+    let mut targets: Vec<TrunkTarget> = Vec::with_capacity(plan.trunks.len() + own.trunks.len());
+    for wanted in plan.trunks.iter().take(site.limits.stages).filter(|wanted| directory.trunk(&wanted.trunk).is_some()) {
+        let target = TrunkTarget {
+            trunk: wanted.trunk.clone(),
+            number: sent_number(&wanted.number, call, &directory),
+            caller_number: wanted.caller_number.clone().filter(|number| !number.is_empty()).or_else(|| shown_number(call, &directory)),
+        };
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    for missing in own.trunks {
+        if !targets.iter().any(|target| target.trunk == missing.trunk) {
+            targets.push(missing);
+        }
+    }
+    let mut stages = Vec::new();
+    for target in &targets {
+        let Some(trunk) = directory.trunk(&target.trunk) else { continue };
+        for flow in site.trunks.flows(&target.trunk).iter() {
+            if let Some(leg) = trunk_leg(trunk, target, call, *flow) {
+                stages.push(stage(leg, &site.limits));
+            }
+        }
+    }
+    Resolved { stages }
+}
+
+/// What is dialled: the called number where the policy names none, and never an outside prefix, which the provider would not understand.
+fn sent_number(wanted: &str, call: &Call, directory: &Directory) -> String {
+    match classify_number(wanted.as_bytes(), directory) {
+        (CallKind::Normal, _) if wanted.is_empty() => call.called.clone(),
+        (CallKind::Normal, _) => wanted.to_owned(),
+        (CallKind::Emergency | CallKind::EmergencyTest, number) => number.to_owned(),
+    }
+}
+
+/// A trunk that gives no sign of life is left soon; one where it rings is not left before the whole call's time is over: the queue of an emergency
+/// service is the right place to wait.
+fn stage(leg: crate::plan::LegTarget, limits: &Limits) -> ResolvedStage {
+    ResolvedStage {
+        legs: vec![leg],
+        ring: limits.ring_total,
+        answer_wait: Some(limits.emergency_trunk_wait),
+        next: NextOn { busy: true, no_answer: true, unreachable: true },
+        next_on_refusal: true,
+    }
+}
 
 /// Whether this source may call for help without being known.
 #[must_use]
-pub fn admitted(_remote: std::net::IpAddr, _directory: &Directory) -> bool { todo!() }
+pub fn admitted(remote: IpAddr, directory: &Directory) -> bool {
+    directory.emergency.networks.iter().any(|network| network_contains(network, remote))
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,4 +17,7 @@ pub mod registrar;
 pub mod site;
 pub mod trunk;
 
+#[cfg(test)]
+mod fixture;
+
 pub use limits::Limits;

@@ -1,9 +1,18 @@
 //! From a policy's plan to what the bridge can dial: endpoints become their bindings, trunks their addresses.
-//! SKELETON: signatures are the contract.
 
-use crate::{decision::{NextOn, Plan, PolicyFault, Refusal}, facts::Call, site::Site};
-use sip::transport::Flow;
-use std::time::Duration;
+use crate::{
+    decision::{NextOn, Plan, PolicyFault, Refusal, Stage, Target, TrunkTarget},
+    directory::Trunk,
+    facts::{Call, Caller},
+    registrar::{Binding, same_contact},
+    site::Site,
+};
+use sip::{
+    header::NameAddr,
+    transport::Flow,
+    uri::{Scheme, Uri},
+};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 /// A plan whose targets are addresses.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -50,10 +59,191 @@ pub struct LegTarget {
 ///
 /// # Errors
 /// [`PolicyFault::Nonsense`] naming the first offence.
-pub fn check(_plan: &Plan, _site: &Site) -> Result<(), PolicyFault> { todo!() }
+pub fn check(plan: &Plan, site: &Site) -> Result<(), PolicyFault> {
+    let nonsense = |text: String| Err(PolicyFault::Nonsense(text));
+    let directory = site.directory();
+    if plan.stages.is_empty() {
+        return nonsense("a plan without stages".to_owned());
+    }
+    if plan.stages.len() > site.limits.stages {
+        return nonsense(format!("a plan of {} stages, {} allowed (limits.stages)", plan.stages.len(), site.limits.stages));
+    }
+    for (number, stage) in (1..).zip(&plan.stages) {
+        if stage.targets.is_empty() {
+            return nonsense(format!("stage {number} has no target"));
+        }
+        if stage.targets.len() > site.limits.forks {
+            return nonsense(format!("stage {number} has {} targets, {} allowed (limits.forks)", stage.targets.len(), site.limits.forks));
+        }
+        if stage.ring.is_some_and(|ring| ring.is_zero()) {
+            return nonsense(format!("stage {number} may not ring at all"));
+        }
+        for target in &stage.targets {
+            match target {
+                Target::Endpoint(id) if directory.endpoint(id).is_none() => {
+                    return nonsense(format!("stage {number}: there is no endpoint `{id}`"));
+                }
+                Target::Trunk(target) if directory.trunk(&target.trunk).is_none() => {
+                    return nonsense(format!("stage {number}: there is no trunk `{}`", target.trunk));
+                }
+                Target::Endpoint(_) | Target::Trunk(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
 
-/// Resolves a checked plan. Targets without a binding or address are left out; a stage left empty counts as unreachable.
+/// Resolves a checked plan. Targets without a binding or address are left out; a stage left empty counts as unreachable: it is skipped when its
+/// `next` allows, else the plan ends before it.
+///
+/// An endpoint rings at all its live bindings, also at those without a seat (a phone that may only call for help may still be called back). Of
+/// several flows of one instance only the newest rings ([`crate::registrar::Registrar::targets`]). When a user calls the own extension, the phone that calls does not ring, the user's other phones do.
+/// More than [`crate::Limits::forks`] legs in a stage: the highest q of each endpoint first, the rest is left out. A trunk is dialled at its best address.
 ///
 /// # Errors
 /// 480 when nothing at all can be rung.
-pub fn resolve(_plan: &Plan, _call: &Call, _site: &Site) -> Result<Resolved, Refusal> { todo!() }
+pub fn resolve(plan: &Plan, call: &Call, site: &Site) -> Result<Resolved, Refusal> {
+    let mut stages = Vec::with_capacity(plan.stages.len());
+    for stage in &plan.stages {
+        let legs = legs(stage, call, site);
+        if legs.is_empty() {
+            if stage.next.unreachable {
+                continue;
+            }
+            break;
+        }
+        let only_trunks = legs.iter().all(|leg| leg.trunk.is_some());
+        stages.push(ResolvedStage {
+            legs,
+            ring: stage.ring.unwrap_or(site.limits.ring).min(site.limits.ring_total),
+            answer_wait: only_trunks.then_some(site.limits.trunk_wait),
+            next: stage.next,
+            next_on_refusal: false,
+        });
+    }
+    if stages.is_empty() {
+        return Err(Refusal::new(
+            480,
+            "Temporarily Unavailable",
+            format!("nobody to ring for `{}`: no live binding, no resolved trunk", call.called),
+        ));
+    }
+    Ok(Resolved { stages })
+}
+
+fn legs(stage: &Stage, call: &Call, site: &Site) -> Vec<LegTarget> {
+    let mut legs = Vec::new();
+    for target in &stage.targets {
+        match target {
+            Target::Endpoint(id) => endpoint_legs(id, call, site, &mut legs),
+            Target::Trunk(target) => {
+                let directory = site.directory();
+                let flow = site.trunks.flows(&target.trunk).first().copied();
+                legs.extend(directory.trunk(&target.trunk).zip(flow).and_then(|(trunk, flow)| trunk_leg(trunk, target, call, flow)));
+            }
+        }
+    }
+    legs.truncate(site.limits.forks);
+    legs
+}
+
+fn endpoint_legs(id: &str, call: &Call, site: &Site, legs: &mut Vec<LegTarget>) {
+    for binding in site.registrar.targets(id, call.at).iter().filter(|binding| !calls_from(call, binding)) {
+        legs.push(LegTarget {
+            uri: binding.contact.as_ref().to_owned(),
+            flow: binding.flow,
+            route: binding.path.clone(),
+            trunk: None,
+            endpoint: Some(id.to_owned()),
+            caller_number: None,
+            called: called_text(&call.called),
+        });
+    }
+}
+
+/// Whether this binding is the very phone that calls: bound for the calling endpoint, and either over the same flow without a proxy between, or
+/// with the same contact.
+fn calls_from(call: &Call, binding: &Arc<Binding>) -> bool {
+    let Caller::Endpoint(caller) = &call.caller else { return false };
+    if *caller.id != *binding.endpoint {
+        return false;
+    }
+    let same_flow = binding.path.is_empty() && binding.flow == call.flow;
+    let contact = |address: NameAddr<'_>| std::str::from_utf8(address.uri).is_ok_and(|uri| same_contact(uri, &binding.contact));
+    same_flow || call.message.contact().is_some_and(contact)
+}
+
+/// The leg to one address of a trunk; `None` when the trunk's URI cannot be read.
+///
+/// The Request-URI is the trunk's own with the number as its user part: host, port and parameters stay as the operator wrote them. `user=phone` is
+/// not added (RFC 3261 19.1.1 does not ask for it, and some providers refuse it); who needs it writes it into the trunk's `uri`. A `urn:` is the
+/// Request-URI as it stands; the flow alone leads to the trunk.
+pub(crate) fn trunk_leg(trunk: &Trunk, target: &TrunkTarget, call: &Call, flow: Flow) -> Option<LegTarget> {
+    let number = if target.number.is_empty() { &call.called } else { &target.number };
+    let called = called_text(number);
+    let uri = if is_urn(number) { called.clone() } else { trunk_uri(&trunk.uri, &called)? };
+    Some(LegTarget {
+        uri,
+        flow,
+        route: Vec::new(),
+        trunk: Some(trunk.name.clone()),
+        endpoint: None,
+        caller_number: target.caller_number.clone(),
+        called,
+    })
+}
+
+fn trunk_uri(trunk: &str, user: &str) -> Option<String> {
+    let uri = Uri::parse(trunk.as_bytes())?;
+    let scheme = match uri.scheme {
+        Scheme::Sip => "sip",
+        Scheme::Sips => "sips",
+        Scheme::Tel | Scheme::Urn | Scheme::Other => return None,
+    };
+    let host = std::str::from_utf8(uri.host).ok()?;
+    let params = std::str::from_utf8(uri.params).ok()?;
+    let mut text = format!("{scheme}:{user}@{host}");
+    if let Some(port) = uri.port {
+        write!(text, ":{port}").ok()?;
+    }
+    text.push_str(params);
+    Some(text)
+}
+
+fn is_urn(number: &str) -> bool {
+    number.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:"))
+}
+
+/// A number or name as it may stand before the `@` of a URI; a `urn:` as it may stand alone.
+fn called_text(number: &str) -> String {
+    if is_urn(number) {
+        escape(number, |octet| octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>' | b'"'))
+    } else {
+        escape_user(number)
+    }
+}
+
+/// Escapes what may not stand in the user part of a URI (RFC 3261 25.1: `unreserved`, and of `user-unreserved` what starts no parameter).
+#[must_use]
+pub fn escape_user(user: &str) -> String {
+    escape(user, |octet| {
+        octet.is_ascii_alphanumeric()
+            || matches!(octet, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')' | b'&' | b'=' | b'+' | b'$' | b',')
+    })
+}
+
+fn escape(text: &str, allowed: impl Fn(u8) -> bool) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for octet in text.bytes() {
+        if allowed(octet) {
+            escaped.push(char::from(octet));
+        } else {
+            // Writing into a String cannot fail.
+            let _written = write!(escaped, "%{octet:02X}");
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests;

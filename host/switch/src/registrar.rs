@@ -1,8 +1,15 @@
 //! The registrar (RFC 3261 section 10, RFC 3327 Path, RFC 5626 flows): which contacts each endpoint can be reached at.
-//! SKELETON: signatures are the contract.
+//!
+//! `contact` reads what a REGISTER asks for and writes the answer, `table` holds the bindings.
 
-use crate::{Limits, decision::Refusal, licence::Seat};
-use sip::{Instant, Message, transport::Flow};
+mod contact;
+mod table;
+
+pub(crate) use contact::same_contact;
+pub use contact::write_answer;
+pub use table::Registrar;
+
+use sip::{Instant, transport::Flow};
 use std::sync::Arc;
 
 /// One contact of one endpoint. It does not hold the seat (the registrar does), so that a copy in a queue keeps no seat from its pool.
@@ -82,48 +89,5 @@ pub enum Change {
     },
 }
 
-/// All bindings of a site, split into locked parts by endpoint id.
-#[derive(Debug)]
-pub struct Registrar {}
-
-impl Registrar {
-    /// No bindings.
-    #[must_use]
-    pub fn new(_limits: Limits) -> Self { todo!() }
-    /// Reads what a REGISTER asks for: rules 10.3 steps 6 and 7.
-    ///
-    /// # Errors
-    /// 400 for `*` with other contacts or without `Expires: 0`, unreadable contacts or non-SIP contact; 423 when shorter than [`Limits::expires_min`] (the caller adds Min-Expires).
-    pub fn read(&self, _request: &Message) -> Result<Wish, Refusal> { todo!() }
-    /// Carries a wish out, all or nothing (10.3 step 7): CSeq of the same Call-ID must rise, the limit of contacts holds. Returns the changes.
-    ///
-    /// # Errors
-    /// 500 for a lower CSeq (out of order), 403 at the limit. Then nothing has changed.
-    pub fn apply(&self, _endpoint: &str, _wish: &Wish, _request: &Message, _flow: Flow, _seat: Seat, _emergency_only: bool, _now: Instant) -> Result<Vec<Change>, Refusal> { todo!() }
-    /// Puts a binding back that the store had kept.
-    pub fn restore(&self, _binding: Binding, _seat: Seat) { todo!() }
-    /// Live bindings of an endpoint, highest q first, then newest first.
-    #[must_use]
-    pub fn bindings(&self, _endpoint: &str, _now: Instant) -> Vec<Arc<Binding>> { todo!() }
-    /// Whether an endpoint has a live binding.
-    #[must_use]
-    pub fn registered(&self, _endpoint: &str, _now: Instant) -> bool { todo!() }
-    /// Removes what has expired and returns it.
-    pub fn expire(&self, _now: Instant) -> Vec<Change> { todo!() }
-    /// The next expiry.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> { todo!() }
-    /// Removes bindings whose stream connection is gone (they cannot be reached any more).
-    pub fn connection_lost(&self, _connection: u64) -> Vec<Change> { todo!() }
-    /// Removes all bindings of endpoints that `keep` refuses; returns the changes.
-    pub fn retain(&self, _keep: impl Fn(&str) -> bool) -> Vec<Change> { todo!() }
-    /// How many bindings there are.
-    #[must_use]
-    pub fn len(&self) -> usize { todo!() }
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool { self.len() == 0 }
-}
-
-/// Writes the Contact lines (with `expires`, q and instance) of a 200 to REGISTER into it, and the Path of the request (RFC 3327 5.3).
-pub fn write_answer(_writer: &mut sip::build::Writer, _request: &Message, _bindings: &[Arc<Binding>], _now: Instant) { todo!() }
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,14 @@
 //! The shared state of a site: the directory that is in force, and the tables behind short locks that all shards use.
 
-use crate::{Limits, directory::Directory, licence::Ledger, registrar::{Binding, Change, Registrar, Wish}, decision::Refusal, licence::Seat, trunk::Trunks};
+use crate::{
+    Limits,
+    decision::Refusal,
+    directory::Directory,
+    licence::{Ledger, Seat},
+    registrar::{Binding, Change, Registrar, Wish},
+    trunk::Trunks,
+};
+use sip::{Instant, Message, transport::Flow};
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// One per process (or per simulated gateway). No lock is ever held while anything is awaited or a policy runs.
@@ -32,24 +40,56 @@ impl Site {
         self.directory.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Carries out what a REGISTER asks for: [`Registrar::apply`], and the endpoint is still in the directory in force afterwards.
+    /// Carries out what a REGISTER asks for: [`Registrar::apply`], and makes sure that the endpoint is in the directory in force afterwards. A directory
+    /// that was replaced while a policy decided can so not leave a binding behind.
     ///
     /// # Errors
-    /// Those of [`Registrar::apply`], and 403 when the endpoint was removed or disabled in the meantime.
-    #[allow(clippy::too_many_arguments, reason = "SKELETON")]
+    /// Those of [`Registrar::apply`], and 403 when the endpoint was removed or disabled in the meantime. Then it has no bindings any more; who replaced
+    /// the directory learned of the old ones, and the new one was never made known.
+    #[expect(clippy::too_many_arguments, reason = "as Registrar::apply")]
     pub fn register(
-        &self, _endpoint: &str, _wish: &Wish, _request: &sip::Message, _flow: sip::transport::Flow, _seat: Seat, _emergency_only: bool, _now: sip::Instant,
-    ) -> Result<Vec<Change>, Refusal> { todo!() }
+        &self,
+        endpoint: &str,
+        wish: &Wish,
+        request: &Message,
+        flow: Flow,
+        seat: Seat,
+        emergency_only: bool,
+        now: Instant,
+    ) -> Result<Vec<Change>, Refusal> {
+        let changes = self.registrar.apply(endpoint, wish, request, flow, seat, emergency_only, now)?;
+        if self.serves(endpoint) {
+            return Ok(changes);
+        }
+        self.registrar.remove(endpoint);
+        Err(Refusal::new(403, "Disabled", format!("endpoint `{endpoint}` was removed or disabled while it registered")))
+    }
 
     /// Puts back a binding that the store had kept, with its seat. `false`: its endpoint is gone or disabled, or it has expired; the store can forget it.
-    pub fn restore(&self, _binding: Binding, _now: sip::Instant) -> bool { todo!() }
+    pub fn restore(&self, binding: Binding, now: Instant) -> bool {
+        if binding.expires <= now || !self.serves(&binding.endpoint) {
+            return false;
+        }
+        let seat = binding.pool.as_deref().map_or_else(Seat::none, |pool| self.ledger.retake(pool, &binding.endpoint));
+        self.registrar.restore(binding, seat);
+        true
+    }
 
     /// Puts a new directory in force: pools are resized, bindings of endpoints that are gone or disabled are removed and their seats returned.
-    /// Returns those changes.
+    /// Returns those changes. Calls, other bindings, and the channels of trunks that are gone stay as they are.
     pub fn replace_directory(&self, directory: Directory) -> Vec<Change> {
         self.ledger.set_pools(&directory.pools);
         let directory = Arc::new(directory);
+        // First in force, then swept: a registration that comes between is swept or sees the new directory (`register`).
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&directory);
-        self.registrar.retain(|id| directory.endpoint(id).is_some_and(|e| e.enabled))
+        self.trunks.retain(|name| directory.trunk(name).is_some());
+        self.registrar.retain(|id| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled))
+    }
+
+    fn serves(&self, endpoint: &str) -> bool {
+        self.directory().endpoint(endpoint).is_some_and(|endpoint| endpoint.enabled)
     }
 }
+
+#[cfg(test)]
+mod tests;
