@@ -1,6 +1,6 @@
 //! Parsing, checking and rewriting one message, beside `rsip` in the same run: `cargo bench -p sip --bench parse`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark")]
+#![expect(clippy::unwrap_used, reason = "a benchmark")]
 
 use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -107,7 +107,11 @@ fn digest(criterion: &mut Criterion) {
             Message::parse(text.into(), &Limits::default()).unwrap()
         };
         group.bench_function(name, |b| {
-            b.iter_batched(&mut answered, |m| assert_eq!(auth.verify(&m, Some(&ha1), now), digest::Verdict::Accepted), BatchSize::SmallInput);
+            b.iter_batched(
+                &mut answered,
+                |m| assert_eq!(auth.verify(&m, Some(&ha1), now), digest::Verdict::Accepted),
+                BatchSize::SmallInput,
+            );
         });
     }
     group.finish();

@@ -1,5 +1,7 @@
 //! Hundreds of thousands of damaged messages: nothing panics, and what passes the checks can be answered and relayed.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
+
 mod messages;
 
 use bytes::{Bytes, BytesMut};
@@ -17,8 +19,42 @@ const MUTATIONS: usize = 150_000;
 
 /// Octets at which parsers go astray.
 const PIECES: &[&[u8]] = &[
-    b"\r\n", b"\n", b"\r", b"\r\n ", b"\r\n\r\n", b"\0", b"\xff", b"\xc3\xbc", b"\"", b"\\", b"<", b">", b",", b";", b":", b"=", b"@", b"?", b"%", b"%00",
-    b"[", b"]", b" ", b"\t", b"SIP/2.0", b"sip:", b"tel:", b"urn:", b"l: 5", b"Content-Length:", b"4294967296", b"-1", b"Via: ", b"t:", b"Digest ", b"nc=",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\r\n ",
+    b"\r\n\r\n",
+    b"\0",
+    b"\xff",
+    b"\xc3\xbc",
+    b"\"",
+    b"\\",
+    b"<",
+    b">",
+    b",",
+    b";",
+    b":",
+    b"=",
+    b"@",
+    b"?",
+    b"%",
+    b"%00",
+    b"[",
+    b"]",
+    b" ",
+    b"\t",
+    b"SIP/2.0",
+    b"sip:",
+    b"tel:",
+    b"urn:",
+    b"l: 5",
+    b"Content-Length:",
+    b"4294967296",
+    b"-1",
+    b"Via: ",
+    b"t:",
+    b"Digest ",
+    b"nc=",
 ];
 
 struct Mutator(Random);
@@ -118,9 +154,7 @@ fn can_be_relayed(message: &Message, limits: &Limits) {
     let context = || message.bytes().escape_ascii().to_string();
     let relayed = Message::parse(Bytes::copy_from_slice(written.bytes()), limits).unwrap_or_else(|e| panic!("{e}: {}", context()));
     assert_eq!(relayed.check(), Ok(()), "{}", context());
-    let lines = |m: &Message| -> Vec<Vec<u8>> {
-        m.headers().filter(|h| h.name != Name::ContentLength).map(|h| h.line.to_vec()).collect()
-    };
+    let lines = |m: &Message| -> Vec<Vec<u8>> { m.headers().filter(|h| h.name != Name::ContentLength).map(|h| h.line.to_vec()).collect() };
     assert_eq!(lines(&relayed), lines(message), "{}", context());
     assert_eq!(relayed.body(), message.body(), "{}", context());
 }

@@ -1,11 +1,17 @@
 //! Differential test: what both this parser and `rsip` accept must mean the same.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 mod messages;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use rsip::prelude::{HasHeaders as _, HeadersExt as _, ToTypedHeader as _, UntypedHeader as _};
-use sip::{Limits, Message, header::NameAddr, uri::Uri};
+use sip::{
+    Limits, Message,
+    header::NameAddr,
+    uri::{Scheme, Uri},
+};
 
 /// What a message says, in one parser's reading. A part that its reader refuses is `None` and is not compared.
 #[derive(Debug, Default)]
@@ -29,27 +35,32 @@ fn text(octets: &[u8]) -> String {
 fn ours(octets: &[u8]) -> Option<Meaning> {
     let message = Message::parse(Bytes::copy_from_slice(octets), &Limits::default()).ok()?;
     message.check().ok()?;
+    // Other schemes are opaque here, while rsip looks for a host in them.
+    let sip = |uri: &Uri<'_>| matches!(uri.scheme, Scheme::Sip | Scheme::Sips);
     let place = |uri: Uri<'_>| (text(uri.user), text(uri.host).to_lowercase(), uri.port);
-    let party = |address: NameAddr<'_>| (text(address.uri().unwrap().user), address.tag().map(text));
+    let party = |address: NameAddr<'_>| Some((text(address.uri().filter(sip)?.user), address.tag().map(text)));
     let start = if message.is_request() { text(message.method_token()) } else { message.status().to_string() };
     Some(Meaning {
         start: Some(start),
-        request_uri: message.uri().map(place),
+        request_uri: message.uri().filter(sip).map(place),
         call_id: Some(text(message.call_id())),
         cseq: message.cseq().map(|c| (c.number, text(c.method))),
-        from: message.from().filter(|a| a.uri().is_some()).map(party),
-        to: message.to().filter(|a| a.uri().is_some()).map(party),
+        from: message.from().and_then(party),
+        to: message.to().and_then(party),
         branch: message.via().and_then(|v| v.branch()).map(text),
         sent_by: message.via().map(|v| (text(v.host), v.port)),
-        contact: message.contact().and_then(|c| c.uri()).map(place),
+        contact: message.contact().and_then(|c| c.uri()).filter(sip).map(place),
         body: Some(message.body().to_vec()),
     })
 }
 
 fn theirs(octets: &[u8]) -> Option<Meaning> {
     let message = rsip::SipMessage::try_from(octets).ok()?;
+    // rsip takes `a.g.bell@example.com` for a domain: it does not understand a user with a dot.
+    let understood = |uri: &rsip::Uri| !uri.host().to_string().contains('@');
     let place = |uri: &rsip::Uri| {
-        (uri.user().unwrap_or_default().to_owned(), uri.host().to_string().to_lowercase(), uri.port().map(|p| *p.value()))
+        let user = uri.user().unwrap_or_default().to_owned();
+        understood(uri).then(|| (user, uri.host().to_string().to_lowercase(), uri.port().map(|p| *p.value())))
     };
     let via = message.via_header().ok().and_then(|v| v.typed().ok());
     let from = message.from_header().ok().and_then(|h| h.typed().ok());
@@ -57,21 +68,28 @@ fn theirs(octets: &[u8]) -> Option<Meaning> {
     let contact = message.contact_header().ok().and_then(|h| h.typed().ok());
     let cseq = message.cseq_header().ok().and_then(|h| h.typed().ok());
     let (start, request_uri) = match &message {
-        rsip::SipMessage::Request(request) => (request.method.to_string(), Some(place(&request.uri))),
+        rsip::SipMessage::Request(request) => (request.method.to_string(), place(&request.uri)),
         rsip::SipMessage::Response(response) => (response.status_code.code().to_string(), None),
     };
+    // rsip leaves it to its user to cut a datagram off at Content-Length (RFC 3261 18.3).
+    let mut body = message.body().clone();
+    let length = message.headers().iter().find_map(|header| match header {
+        rsip::Header::ContentLength(length) => length.value().parse().ok(),
+        _ => None,
+    });
+    body.truncate(length.unwrap_or(usize::MAX));
     let user = |uri: &rsip::Uri| uri.user().unwrap_or_default().to_owned();
     Some(Meaning {
         start: Some(start),
         request_uri,
         call_id: message.call_id_header().ok().map(|c| c.value().trim().to_owned()),
         cseq: cseq.map(|c| (c.seq, c.method.to_string())),
-        from: from.map(|f| (user(&f.uri), f.tag().map(|t| t.value().to_owned()))),
-        to: to.map(|t| (user(&t.uri), t.tag().map(|t| t.value().to_owned()))),
+        from: from.filter(|f| understood(&f.uri)).map(|f| (user(&f.uri), f.tag().map(|t| t.value().to_owned()))),
+        to: to.filter(|t| understood(&t.uri)).map(|t| (user(&t.uri), t.tag().map(|t| t.value().to_owned()))),
         branch: via.as_ref().and_then(|v| v.branch()).map(|b| b.value().to_owned()),
         sent_by: via.as_ref().map(|v| (v.uri.host().to_string(), v.uri.port().map(|p| *p.value()))),
-        contact: contact.map(|c| place(&c.uri)),
-        body: Some(message.body().clone()),
+        contact: contact.and_then(|c| place(&c.uri)),
+        body: Some(body),
     })
 }
 
@@ -161,7 +179,7 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn generated_messages_mean_the_same(message in message()) {
         let ours = ours(message.as_bytes());

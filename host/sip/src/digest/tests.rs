@@ -110,10 +110,9 @@ fn the_credentials_for_our_realm_are_taken_among_others() {
     let challenge = auth.challenges(false, NOW, &mut random()).remove(1);
     let ours = answer(challenge.as_bytes(), "1001", "secret", "INVITE", "sip:1002@gw", 1, "c").unwrap();
     let other = "Digest username=\"x\", realm=\"cloud.example\", nonce=\"n\", uri=\"sip:1002@gw\", response=\"r\"";
-    for headers in [
-        format!("Authorization: {other}\r\nAuthorization: {ours}"),
-        format!("Proxy-Authorization: {ours}\r\nAuthorization: {other}"),
-    ] {
+    for headers in
+        [format!("Authorization: {other}\r\nAuthorization: {ours}"), format!("Proxy-Authorization: {ours}\r\nAuthorization: {other}")]
+    {
         let message = request("INVITE", "sip:1002@gw", &headers);
         assert_eq!(auth.claimed_username(&message).as_deref(), Some("1001"));
         let auth = authenticator();
@@ -217,8 +216,7 @@ fn the_memory_for_counts_is_bounded_and_forgetting_opens_no_door() {
     cov_mark::check!(forgotten_nonce_is_stale);
     let auth = Authenticator::new("sip.example", KEY, 300, 3);
     let mut random = random();
-    let challenges: Vec<_> =
-        (0..5).map(|n| auth.challenges(false, NOW + Duration::from_micros(n), &mut random).remove(0)).collect();
+    let challenges: Vec<_> = (0..5).map(|n| auth.challenges(false, NOW + Duration::from_micros(n), &mut random).remove(0)).collect();
     let verify = |n: usize, count| auth.verify(&answered(&challenges[n], count), Some(&secret()), NOW);
     for n in 0..4 {
         assert_eq!(verify(n, 1), Verdict::Accepted);

@@ -34,9 +34,21 @@ fn every_name_is_recognised_in_any_case() {
 #[test]
 fn compact_forms_are_recognised() {
     let compact = [
-        (b"b", Name::ReferredBy), (b"c", Name::ContentType), (b"f", Name::From), (b"i", Name::CallId), (b"k", Name::Supported),
-        (b"l", Name::ContentLength), (b"m", Name::Contact), (b"o", Name::Event), (b"r", Name::ReferTo), (b"t", Name::To),
-        (b"u", Name::AllowEvents), (b"v", Name::Via), (b"x", Name::SessionExpires), (b"y", Name::Identity), (b"s", Name::Other),
+        (b"b", Name::ReferredBy),
+        (b"c", Name::ContentType),
+        (b"f", Name::From),
+        (b"i", Name::CallId),
+        (b"k", Name::Supported),
+        (b"l", Name::ContentLength),
+        (b"m", Name::Contact),
+        (b"o", Name::Event),
+        (b"r", Name::ReferTo),
+        (b"t", Name::To),
+        (b"u", Name::AllowEvents),
+        (b"v", Name::Via),
+        (b"x", Name::SessionExpires),
+        (b"y", Name::Identity),
+        (b"s", Name::Other),
     ];
     for (letter, name) in compact {
         assert_eq!(Name::from_bytes(letter), name);
@@ -76,8 +88,21 @@ fn addresses_are_taken_apart() {
 #[test]
 fn what_is_no_address_is_refused() {
     let wrong = [
-        "", "*", "Bob", "\"Bob <sip:a@b>", "\"Bob\" sip:a@b", "<sip:a@b", "<>", "<a@b>", "<sip:a@b>x", "<sip:a@b>;x=\"1", "sip:a@b;x=\"1",
-        "sip:a@b?Route=x", "sip:a b", "\"Bob\\\" <sip:a@b>", "<sip:a@b>, <sip:c@d>",
+        "",
+        "*",
+        "Bob",
+        "\"Bob <sip:a@b>",
+        "\"Bob\" sip:a@b",
+        "<sip:a@b",
+        "<>",
+        "<a@b>",
+        "<sip:a@b>x",
+        "<sip:a@b>;x=\"1",
+        "sip:a@b;x=\"1",
+        "sip:a@b?Route=x",
+        "sip:a b",
+        "\"Bob\\\" <sip:a@b>",
+        "<sip:a@b>, <sip:c@d>",
     ];
     for value in wrong {
         assert!(NameAddr::parse(value.as_bytes()).is_none(), "{value}");
@@ -120,7 +145,13 @@ fn vias_are_read_leniently() {
     let cases = [
         ("SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1;rport", "UDP", "192.0.2.1", Some(5060), Some("z9hG4bK1")),
         ("SIP/2.0/TLS host.example.com", "TLS", "host.example.com", None, None),
-        ("SIP / 2.0\r\n / TCP     spindle.example.com   ;\r\n branch  =   z9hG4bK9ikj8", "TCP", "spindle.example.com", None, Some("z9hG4bK9ikj8")),
+        (
+            "SIP / 2.0\r\n / TCP     spindle.example.com   ;\r\n branch  =   z9hG4bK9ikj8",
+            "TCP",
+            "spindle.example.com",
+            None,
+            Some("z9hG4bK9ikj8"),
+        ),
         ("sip/2.0/UDP [2001:db8::9:1]:5070 ;branch=\"z9\"", "UDP", "[2001:db8::9:1]", Some(5070), Some("z9")),
         ("SIP/2.0/NEW-ONE a : 99", "NEW-ONE", "a", Some(99), None),
     ];
@@ -135,8 +166,19 @@ fn vias_are_read_leniently() {
 #[test]
 fn what_is_no_via_is_refused() {
     for value in [
-        "", ";", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/2.0/UDP ;x", "SIP/2.0 a", "SIP/2.0/UDP a:x", "SIP/2.0/UDP a:70000", "SIP/2.0/UDP a b",
-        "SIP/2.0/UDP [::1", "SIP/2.0/UDP a;x=\"", "HTTP/2.0/UDP a", "SIP/2.0/ a",
+        "",
+        ";",
+        "SIP/2.0/UDP",
+        "SIP/2.0/UDP ",
+        "SIP/2.0/UDP ;x",
+        "SIP/2.0 a",
+        "SIP/2.0/UDP a:x",
+        "SIP/2.0/UDP a:70000",
+        "SIP/2.0/UDP a b",
+        "SIP/2.0/UDP [::1",
+        "SIP/2.0/UDP a;x=\"",
+        "HTTP/2.0/UDP a",
+        "SIP/2.0/ a",
     ] {
         assert!(Via::parse(value.as_bytes()).is_none(), "{value}");
     }
@@ -146,7 +188,9 @@ fn what_is_no_via_is_refused() {
 fn cseq_numbers_stay_below_two_to_the_31() {
     assert_eq!(CSeq::parse(b"0009\r\n  INVITE"), Some(CSeq { number: 9, method: b"INVITE" }));
     assert_eq!(CSeq::parse(b"2147483647 X-New").map(|c| c.number), Some(0x7fff_ffff));
-    for wrong in ["2147483648 INVITE", "36893488147419103232 REGISTER", "", "1", "1 ", "INVITE", "-1 INVITE", "1INVITE", "1 INVITE x", "+1 INVITE"] {
+    for wrong in
+        ["2147483648 INVITE", "36893488147419103232 REGISTER", "", "1", "1 ", "INVITE", "-1 INVITE", "1INVITE", "1 INVITE x", "+1 INVITE"]
+    {
         assert_eq!(CSeq::parse(wrong.as_bytes()), None, "{wrong}");
     }
 }

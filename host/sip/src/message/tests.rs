@@ -139,10 +139,20 @@ fn the_body_ends_where_content_length_says() {
 fn what_cannot_be_framed_is_refused() {
     let limits = Limits { message_bytes: 60, headers: 2, ..Limits::default() };
     let error = |text: &[u8]| Message::parse(Bytes::copy_from_slice(text), &limits).unwrap_err();
-    for text in [&b""[..], b"\r\n\r\n", b"INVITE sip:a SIP/2.0", b"hello\r\n\r\n", b"INVITE sip:a\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\0\0\r\n\r\n"] {
+    for text in [
+        &b""[..],
+        b"\r\n\r\n",
+        b"INVITE sip:a SIP/2.0",
+        b"hello\r\n\r\n",
+        b"INVITE sip:a\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0\0\r\n\r\n",
+    ] {
         assert_eq!(error(text), ParseError::StartLine, "{}", text.escape_ascii());
     }
-    for text in [&b"A sip:a SIP/2.0\r\n"[..], b"A sip:a SIP/2.0\r\nTo: x\r\n", b"A sip:a SIP/2.0\r\nTo: x\r\n ", b"A sip:a SIP/2.0\r\nTo: x"] {
+    for text in
+        [&b"A sip:a SIP/2.0\r\n"[..], b"A sip:a SIP/2.0\r\nTo: x\r\n", b"A sip:a SIP/2.0\r\nTo: x\r\n ", b"A sip:a SIP/2.0\r\nTo: x"]
+    {
         assert_eq!(error(text), ParseError::HeaderEnd, "{}", text.escape_ascii());
     }
     assert_eq!(error(b"A sip:a SIP/2.0\r\na:1\r\nb:2\r\nc:3\r\n\r\n"), ParseError::TooManyHeaders(2));

@@ -3,12 +3,12 @@
 use std::{fs, path::Path};
 
 /// The messages of RFC 4475, with their names.
-pub fn torture() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn torture() -> Vec<(String, Vec<u8>)> {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/torture"))
 }
 
 /// What phones and trunks ordinarily send.
-pub fn phones() -> Vec<(String, Vec<u8>)> {
+pub(crate) fn phones() -> Vec<(String, Vec<u8>)> {
     read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/phones"))
 }
 
