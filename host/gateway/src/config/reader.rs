@@ -124,7 +124,12 @@ impl<'d> Table<'d> {
     }
 
     fn wrong_type(&self, key: &str, line: usize, wanted: &str, value: &DeValue<'_>, example: &str) {
-        self.document.error(line, self.path(key), format!("{wanted} is wanted here, not {}", kind(value)), format!("write it like `{example}`"));
+        self.document.error(
+            line,
+            self.path(key),
+            format!("{wanted} is wanted here, not {}", kind(value)),
+            format!("write it like `{example}`"),
+        );
     }
 
     /// Text.
@@ -215,7 +220,12 @@ impl<'d> Table<'d> {
         let chosen = choices.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
         if chosen.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            self.document.error(text.line, self.path(key), format!("`{}` is not one of the choices", text.value), format!("choose {}", alternatives(&words)));
+            self.document.error(
+                text.line,
+                self.path(key),
+                format!("`{}` is not one of the choices", text.value),
+                format!("choose {}", alternatives(&words)),
+            );
         }
         chosen
     }

@@ -2,7 +2,10 @@
 
 use super::reader::{At, Document, Table, join, list};
 use ipnet::IpNet;
-use sip::{digest::Ha1, uri::{Scheme, Uri}};
+use sip::{
+    digest::Ha1,
+    uri::{Scheme, Uri},
+};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -76,13 +79,23 @@ fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Endp
         if digits.len() == 12 && separators {
             return Some(digits);
         }
-        document.error(mac.line, table.path("mac"), format!("`{}` is not a hardware address", mac.value), "write twelve hexadecimal digits, e.g. `mac = \"00:1b:4f:00:00:01\"`");
+        document.error(
+            mac.line,
+            table.path("mac"),
+            format!("`{}` is not a hardware address", mac.value),
+            "write twelve hexadecimal digits, e.g. `mac = \"00:1b:4f:00:00:01\"`",
+        );
         None
     });
     if let Some(extension) = &extension
         && !extension.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'+#".contains(&b))
     {
-        document.error(extension.line, table.path("extension"), "has characters that a phone cannot dial", "use digits, letters and - _ . * # + only");
+        document.error(
+            extension.line,
+            table.path("extension"),
+            "has characters that a phone cannot dial",
+            "use digits, letters and - _ . * # + only",
+        );
     }
     let extension = written(extension);
     Endpoint {
@@ -114,7 +127,12 @@ fn read_ha1(document: &Document<'_>, table: Table<'_>, username: &str, realm: &s
             Ha1::default()
         }
         (Some(password), None) if password.value.is_empty() => {
-            document.error(password.line, table.path("password"), "is empty: anybody could register", "write a password, e.g. the output of `openssl rand -hex 12`");
+            document.error(
+                password.line,
+                table.path("password"),
+                "is empty: anybody could register",
+                "write a password, e.g. the output of `openssl rand -hex 12`",
+            );
             Ha1::default()
         }
         (Some(password), None) => Ha1::from_password(username, realm, &password.value),
@@ -129,7 +147,9 @@ fn read_ha1(document: &Document<'_>, table: Table<'_>, username: &str, realm: &s
                         hash.line,
                         table.path("ha1"),
                         "is not a hash",
-                        format!("write the MD5 (32 hexadecimal digits), the SHA-256 (64), or a list of both, of `username:{realm}:password`"),
+                        format!(
+                            "write the MD5 (32 hexadecimal digits), the SHA-256 (64), or a list of both, of `username:{realm}:password`"
+                        ),
                     ),
                 }
             }
@@ -159,15 +179,30 @@ fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Trunk {
     if let Some(uri) = &uri {
         let read = Uri::parse(uri.value.as_bytes());
         if !read.is_some_and(|u| matches!(u.scheme, Scheme::Sip | Scheme::Sips)) {
-            document.error(uri.line, table.path("uri"), format!("`{}` is not a SIP URI", uri.value), "write it like `uri = \"sip:192.0.2.10:5060;transport=udp\"`");
+            document.error(
+                uri.line,
+                table.path("uri"),
+                format!("`{}` is not a SIP URI", uri.value),
+                "write it like `uri = \"sip:192.0.2.10:5060;transport=udp\"`",
+            );
         } else if read.is_some_and(|u| u.param(b"transport").is_some() && u.transport().is_none()) {
-            document.error(uri.line, table.path("uri"), "names a transport that is not spoken here", "choose `transport=udp`, `transport=tcp` or `transport=tls`");
+            document.error(
+                uri.line,
+                table.path("uri"),
+                "names a transport that is not spoken here",
+                "choose `transport=udp`, `transport=tcp` or `transport=tls`",
+            );
         }
     }
     let mut sources = Vec::new();
     let written_sources = table.texts("sources").unwrap_or_default();
     if written_sources.is_empty() {
-        document.warning(table.line(), table.path("sources"), "names nobody: no call can come in over this trunk", "name the provider's addresses, e.g. `sources = [\"192.0.2.10\"]`");
+        document.warning(
+            table.line(),
+            table.path("sources"),
+            "names nobody: no call can come in over this trunk",
+            "name the provider's addresses, e.g. `sources = [\"192.0.2.10\"]`",
+        );
     }
     for source in written_sources {
         match read_source(&source.value) {
@@ -183,7 +218,12 @@ fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Trunk {
     let mut numbers = Vec::new();
     for number in table.texts("numbers").unwrap_or_default() {
         if number.value.is_empty() || !number.value.bytes().all(|b| b.is_ascii_digit() || b"+%*#".contains(&b)) {
-            document.error(number.line, table.path("numbers"), format!("`{}` is not a number pattern", number.value), "use digits, `+`, and `%` for any run of digits, e.g. \"+44203000%\"");
+            document.error(
+                number.line,
+                table.path("numbers"),
+                format!("`{}` is not a number pattern", number.value),
+                "use digits, `+`, and `%` for any run of digits, e.g. \"+44203000%\"",
+            );
         } else {
             numbers.push(NumberPattern(number.value));
         }
@@ -193,7 +233,12 @@ fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Trunk {
     if let Some(password) = &password
         && username.is_none()
     {
-        document.error(password.line, table.path("username"), "is missing though a password is given", "add `username = \"...\"`, or take the password away");
+        document.error(
+            password.line,
+            table.path("username"),
+            "is missing though a password is given",
+            "add `username = \"...\"`, or take the password away",
+        );
     }
     Trunk { name: written(name), uri: written(uri), sources, username, password: password.map(|p| p.value), numbers }
 }
@@ -206,7 +251,12 @@ fn read_location(document: &Document<'_>, table: Table<'_>) -> Location {
         if elin.value.strip_prefix('+').unwrap_or(&elin.value).bytes().all(|b| b.is_ascii_digit()) && elin.value.len() > 2 {
             return Some(elin.value);
         }
-        document.error(elin.line, table.path("elin"), format!("`{}` is not a telephone number", elin.value), "write it like `elin = \"+442030001111\"`");
+        document.error(
+            elin.line,
+            table.path("elin"),
+            format!("`{}` is not a telephone number", elin.value),
+            "write it like `elin = \"+442030001111\"`",
+        );
         None
     });
     Location { name: written(name), networks, elin, address: table.text("address").map(|a| a.value) }
@@ -252,7 +302,12 @@ fn read_networks(document: &Document<'_>, table: Table<'_>, texts: &[At<String>]
     for text in texts {
         match read_network(&text.value) {
             Some(network) => networks.push(network),
-            None => document.error(text.line, table.path("networks"), format!("`{}` is not a network", text.value), "write it like \"10.1.0.0/16\" or \"2001:db8::/32\""),
+            None => document.error(
+                text.line,
+                table.path("networks"),
+                format!("`{}` is not a network", text.value),
+                "write it like \"10.1.0.0/16\" or \"2001:db8::/32\"",
+            ),
         }
     }
     networks
@@ -304,7 +359,8 @@ fn refers(document: &Document<'_>, line: usize, key: &str, noun: &str, name: &st
     if known.contains(&name) {
         return;
     }
-    let remedy = if known.is_empty() { format!("add a {section} with that name") } else { format!("there are {}; or add a {section}", list(known)) };
+    let remedy =
+        if known.is_empty() { format!("add a {section} with that name") } else { format!("there are {}; or add a {section}", list(known)) };
     document.error(line, key, format!("there is no {noun} `{name}`"), remedy);
 }
 
@@ -314,10 +370,20 @@ fn emergency_rules(document: &Document<'_>, emergency: &Emergency, line: usize, 
         refers(document, line, "emergency.trunks", "trunk", trunk, &names, "[[trunk]]");
     }
     if emergency.trunks.is_empty() {
-        document.warning(line, "emergency.trunks", "no trunk is named: emergency calls cannot leave this site", "add a [[trunk]] and name it in `trunks` of [emergency]");
+        document.warning(
+            line,
+            "emergency.trunks",
+            "no trunk is named: emergency calls cannot leave this site",
+            "add a [[trunk]] and name it in `trunks` of [emergency]",
+        );
     }
     if emergency.numbers.is_empty() {
-        document.warning(line, "emergency.numbers", "no number is named: only urn:service:sos is a call for help", "name the emergency numbers of your country, e.g. `numbers = [\"112\"]`");
+        document.warning(
+            line,
+            "emergency.numbers",
+            "no number is named: only urn:service:sos is a call for help",
+            "name the emergency numbers of your country, e.g. `numbers = [\"112\"]`",
+        );
     }
     for endpoint in endpoints {
         let mut numbers = emergency.numbers.iter().chain(&emergency.test_numbers);

@@ -106,7 +106,12 @@ fn refusal(error: FrameError, flow: Flow, limits: &crate::config::Limits) -> Opt
 }
 
 /// Writes until the queue is taken away or the peer does not take a message in time.
-async fn write(connections: &Connections, stream: &mut (impl AsyncWrite + Unpin), outgoing: &mut mpsc::Receiver<Bytes>, answers: &mut mpsc::Receiver<Bytes>) {
+async fn write(
+    connections: &Connections,
+    stream: &mut (impl AsyncWrite + Unpin),
+    outgoing: &mut mpsc::Receiver<Bytes>,
+    answers: &mut mpsc::Receiver<Bytes>,
+) {
     let mut batch = Vec::with_capacity(WRITE);
     loop {
         tokio::select! {
@@ -123,7 +128,9 @@ async fn write(connections: &Connections, stream: &mut (impl AsyncWrite + Unpin)
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) => {
-                connections.counters.limit("slow-reader", || "a peer that did not take a message within `half_message_seconds` was closed".to_owned());
+                connections
+                    .counters
+                    .limit("slow-reader", || "a peer that did not take a message within `half_message_seconds` was closed".to_owned());
                 return;
             }
         }
