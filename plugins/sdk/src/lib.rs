@@ -29,9 +29,18 @@ mod reading;
 mod words;
 
 #[doc(hidden)]
-#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
-#[path = "generated/bindings.rs"]
-pub mod bindings;
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "generated code"
+)]
+pub mod bindings {
+    include!("generated/bindings.rs");
+}
 
 pub use bindings::{
     exports::holdfast::policy::{
