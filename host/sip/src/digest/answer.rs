@@ -13,15 +13,7 @@ use std::fmt::Write as _;
 /// `nonce_count` begins with 1 and grows with each use of one nonce; `cnonce` is a fresh token (RFC 7616 3.4). Both go out only where the
 /// challenge offers `qop`.
 #[must_use]
-pub fn answer(
-    challenge: &[u8],
-    username: &str,
-    password: &str,
-    method: &str,
-    uri: &str,
-    nonce_count: u32,
-    cnonce: &str,
-) -> Option<String> {
+pub fn answer(challenge: &[u8], username: &str, password: &str, method: &str, uri: &str, nonce_count: u32, cnonce: &str) -> Option<String> {
     let fields = Fields::parse(challenge)?;
     let (realm, nonce) = (fields.realm?, fields.nonce?);
     let algorithm = fields.algorithm()?;

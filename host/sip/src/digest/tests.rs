@@ -31,17 +31,15 @@ fn secret() -> Ha1 {
 /// RFC 7616 3.9.1: the same user answers with both algorithms.
 #[test]
 fn the_examples_of_rfc_7616_are_known() {
-    for (algorithm, response) in [
-        ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
-        ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
-    ] {
+    for (algorithm, response) in
+        [("MD5", "8ca523f5e9506fed4657c9700eebdbec"), ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1")]
+    {
         let challenge = format!(
             "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", algorithm={algorithm}, \
              nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""
         );
         let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
-        let value =
-            answer(challenge.as_bytes(), "Mufasa", "Circle of Life", "GET", "/dir/index.html", 1, cnonce).unwrap();
+        let value = answer(challenge.as_bytes(), "Mufasa", "Circle of Life", "GET", "/dir/index.html", 1, cnonce).unwrap();
         assert!(value.contains(&format!("response=\"{response}\"")), "{value}");
         assert!(value.contains("nc=00000001") && value.contains("qop=auth,"), "{value}");
         assert!(value.contains("opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""), "{value}");
@@ -53,8 +51,7 @@ fn the_examples_of_rfc_7616_are_known() {
 fn the_example_of_rfc_2617_is_known() {
     let challenge = "Digest realm=\"testrealm@host.com\", qop=\"auth,auth-int\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", \
                      opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"";
-    let value =
-        answer(challenge.as_bytes(), "Mufasa", "Circle Of Life", "GET", "/dir/index.html", 1, "0a4f113b").unwrap();
+    let value = answer(challenge.as_bytes(), "Mufasa", "Circle Of Life", "GET", "/dir/index.html", 1, "0a4f113b").unwrap();
     assert!(value.contains("response=\"6629fae49393a05397450978507c4ef1\""), "{value}");
     assert!(!value.contains("algorithm"), "what was not offered is not named: {value}");
 }

@@ -32,9 +32,8 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u32> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0_u32, |number, byte| {
-        byte.is_ascii_digit().then(|| number.saturating_mul(10).saturating_add(u32::from(byte - b'0')))
-    })
+    text.iter()
+        .try_fold(0_u32, |number, byte| byte.is_ascii_digit().then(|| number.saturating_mul(10).saturating_add(u32::from(byte - b'0'))))
 }
 
 /// Whether `text` begins with `prefix` in any case.

@@ -161,13 +161,22 @@ pub type Outbox = Vec<Effect>;
 /// Seconds in the Retry-After of a 503: this and up to seven more, so that the refused do not come back all at once.
 const RETRY_AFTER_MIN: u32 = 3;
 
+/// Tells urgent requests from others; see [`Stack::set_reserve`].
+struct Urgent(Box<dyn Fn(&Message) -> bool + Send>);
+
+impl core::fmt::Debug for Urgent {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Urgent")
+    }
+}
+
 /// All transactions of one shard.
 #[derive(Debug)]
 pub struct Stack {
     limits: Limits,
     random: Random,
     keys: Keys,
-    urgent: fn(&Message) -> bool,
+    urgent: Urgent,
     servers: Slab<Server>,
     by_key: HashMap<Key, ServerId, Keyed>,
     /// Requests outside of dialogs by what two copies of one have in common (8.2.2.2).
@@ -222,7 +231,7 @@ impl Stack {
             limits,
             keys: Keys::new(&mut random),
             random,
-            urgent: |_| false,
+            urgent: Urgent(Box::new(|_| false)),
             servers: Slab::new(),
             by_key: HashMap::default(),
             by_origin: HashMap::default(),
@@ -240,8 +249,8 @@ impl Stack {
 
     /// Keeps room for urgent requests: those that `urgent` recognises are taken in until one eighth above [`Limits::server_transactions`]
     /// (and at least 16 of them), all others are refused with 503 at the limit itself. The stack knows no emergency number; whoever does says so here.
-    pub fn set_reserve(&mut self, urgent: fn(&Message) -> bool) {
-        self.urgent = urgent;
+    pub fn set_reserve(&mut self, urgent: impl Fn(&Message) -> bool + Send + 'static) {
+        self.urgent = Urgent(Box::new(urgent));
     }
 
     /// Takes in one datagram or framed message: parses, checks, absorbs retransmissions, matches responses, CANCEL and ACK.

@@ -207,7 +207,7 @@ impl Stack {
     fn full(&self, message: &Message) -> bool {
         let limit = self.limits.server_transactions;
         let live = self.servers.len();
-        live >= limit && (live >= limit.saturating_add((limit / 8).max(16)) || !(self.urgent)(message))
+        live >= limit && (live >= limit.saturating_add((limit / 8).max(16)) || !(self.urgent.0)(message))
     }
 
     /// Answers without a transaction, and says so to whoever counts.
