@@ -48,7 +48,6 @@ impl InviteClient {
         Self::Calling { request, interval: T1, a, b: out.arm(Timer::B, now, T1_64), cancel: false }
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm per sentence of the RFC")]
     pub(crate) fn on(self, event: InviteClientEvent, now: Instant, out: &mut Out<'_>) -> Self {
         use InviteClientEvent as E;
         match (self, event) {

@@ -40,7 +40,7 @@ impl Reply {
             // RFC 3261 18.2.2: a response over an unreliable transport goes to the address in `received`, or sent-by, and to "the port
             // indicated in the sent-by value", or 5060. A stream carries it back on the connection of the request.
             if flow.transport == Transport::Udp {
-                flow.remote.set_port(via.port.unwrap_or(flow.transport.default_port()));
+                flow.remote.set_port(via.port.unwrap_or_else(|| flow.transport.default_port()));
             }
             return Self { flow, mark: None };
         }
