@@ -2,6 +2,8 @@
 //!
 //! Same shape as the server transactions: one enum of states, `on` consumes one and gives the next.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use super::{
     Failure, Timer, compose,
     out::Out,

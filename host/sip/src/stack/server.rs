@@ -3,6 +3,8 @@
 //! Each machine is one enum of states. `on` consumes the state and gives the next one; the moment kept beside a state is when
 //! the timer of that name fires.
 
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use super::{
     Timer,
     out::Out,
