@@ -195,7 +195,7 @@ impl Shard {
             self.live.by_server.remove(invite);
         }
         for tag in &entry.tags {
-            self.live.by_tag.remove(&tag.as_bytes()[..]);
+            self.live.by_tag.remove(tag.as_bytes());
         }
         for (_, client) in &entry.sent {
             self.live.by_client.remove(client);

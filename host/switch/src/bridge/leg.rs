@@ -161,7 +161,10 @@ impl Bridge {
         match self.state {
             // One answer wins, also one that crossed our CANCEL while nobody else had answered.
             State::Ringing => self.answered(leg, place, message, now, out),
-            State::Answered(winner) if winner == place => self.answered_again(place, message, out),
+            State::Answered(winner) if winner == place => {
+                let number = message.cseq().map_or(0, |cseq| cseq.number);
+                self.answered_before(place, super::Side::Caller, number, out);
+            }
             // RFC 3261 13.2.2.4, 15: an answer that comes too late is acknowledged and hung up.
             State::Answered(_) | State::Ended => self.decline_answer(place, message, out),
         }
@@ -180,25 +183,13 @@ impl Bridge {
         let response = write::relayed_response(&self.call.message, message, &pair.caller, true);
         let from = self.call.message.cseq().map_or(0, |cseq| cseq.number);
         let to = message.cseq().map_or(0, |cseq| cseq.number);
-        self.acks.push(AckRoute::new(place, super::Side::Caller, from, to));
+        self.acks.push(AckRoute::new(place, super::Side::Caller, from, to, (self.invite, &response, pair.caller.flow), now));
         out.push(Effect::Respond { id: self.invite, response });
         self.cancel_ringing(Some(leg), Some("SIP;cause=200;text=\"Call completed elsewhere\""), out);
         for (place, other) in self.legs.iter_mut().enumerate() {
             if place != leg {
                 other.release();
             }
-        }
-    }
-
-    /// The 2xx came again: the ACK was lost, or the caller has not sent it yet because our 2xx was lost.
-    fn answered_again(&mut self, place: usize, message: &Message, out: &mut Vec<Effect>) {
-        let number = message.cseq().map_or(0, |cseq| cseq.number);
-        if self.acknowledge_again(place, super::Side::Caller, number, out) {
-            return;
-        }
-        if let Some(pair) = self.pairs.get(place) {
-            let response = write::relayed_response(&self.call.message, message, &pair.caller, true);
-            out.push(Effect::Respond { id: self.invite, response });
         }
     }
 

@@ -134,6 +134,8 @@ pub enum Timer {
     Ring,
     /// The call has rung long enough.
     RingTotal,
+    /// An answer has not been acknowledged yet: it is sent again.
+    Repeat,
     /// The caller did not acknowledge the answer.
     Ack,
     /// Time to ask whether both sides are still there.
@@ -335,9 +337,14 @@ impl Bridge {
             .into_iter()
             .flatten()
             .min(),
-            State::Answered(_) => {
-                [self.ack_ends.map(|at| (at, Timer::Ack)), self.check_at.map(|at| (at, Timer::Check))].into_iter().flatten().min()
-            }
+            State::Answered(_) => [
+                self.acks.iter().filter_map(relay::AckRoute::due).min().map(|at| (at, Timer::Repeat)),
+                self.ack_ends.map(|at| (at, Timer::Ack)),
+                self.check_at.map(|at| (at, Timer::Check)),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
             State::Ended => None,
         }
     }
@@ -427,6 +434,7 @@ impl Bridge {
                     self.refuse_caller(&Refusal::new(480, "No Answer", "nobody answered"), out);
                     self.end(480, "no answer", now, out);
                 }
+                Timer::Repeat => self.repeat_answers(now, out),
                 Timer::Ack => {
                     // RFC 3261 13.3.1.4: when no ACK arrives within 64*T1 the session is ended with BYE.
                     self.ack_ends = None;

@@ -1,7 +1,19 @@
 //! Talking: requests inside the dialogs go from one side to the other and their answers back (RFC 3261 sections 12 to 15, RFC 3262, RFC 3311).
 
 use super::{Bridge, Effect, Sent, Side, State, write};
-use sip::{Instant, Message, build::Writer, message::Method, stack::ServerId, transport::Flow};
+use sip::{
+    Instant, Message,
+    build::{Response, Writer},
+    message::Method,
+    stack::ServerId,
+    transport::Flow,
+};
+use std::time::Duration;
+
+/// The estimated round-trip time (RFC 3261 17.1.1.1).
+const T1: Duration = Duration::from_millis(500);
+/// The longest interval between two repetitions of a 2xx.
+const T2: Duration = Duration::from_secs(4);
 
 /// A request of one side that waits for the other side's answer.
 #[derive(Debug)]
@@ -22,11 +34,30 @@ pub(super) struct AckRoute {
     to_cseq: u32,
     /// The ACK, once it has come: a 2xx that comes again is acknowledged again (RFC 3261 13.2.2.4).
     ack: Option<Message>,
+    repeat: Option<Repeat>,
+}
+
+/// A 2xx that is sent again until its ACK comes: "an interval that starts at T1 seconds and doubles for each retransmission until it reaches T2
+/// seconds" (RFC 3261 13.3.1.4). The peer that answered may be on a reliable transport and never repeat it, so we do.
+#[derive(Debug)]
+struct Repeat {
+    server: ServerId,
+    response: Response,
+    at: Instant,
+    interval: Duration,
 }
 
 impl AckRoute {
-    pub(super) const fn new(pair: usize, from: Side, from_cseq: u32, to_cseq: u32) -> Self {
-        Self { pair, from, from_cseq, to_cseq, ack: None }
+    /// `answered` is the 2xx as it goes to the side that asked, by its transaction and flow.
+    pub(super) fn new(pair: usize, from: Side, from_cseq: u32, to_cseq: u32, answered: (ServerId, &Response, Flow), now: Instant) -> Self {
+        let (server, response, flow) = answered;
+        let repeat = (!flow.transport.reliable()).then(|| Repeat { server, response: response.clone(), at: now + T1, interval: T1 });
+        Self { pair, from, from_cseq, to_cseq, ack: None, repeat }
+    }
+
+    /// When the 2xx is sent again.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.repeat.as_ref().map(|repeat| repeat.at)
     }
 }
 
@@ -176,7 +207,7 @@ impl Bridge {
         }
         let invite = message.method() == Method::Invite;
         let number = message.cseq().map_or(0, |cseq| cseq.number);
-        if invite && (200..300).contains(&status) && self.acknowledge_again(pair, from, number, out) {
+        if invite && (200..300).contains(&status) && self.answered_before(pair, from, number, out) {
             return;
         }
         let Some((_, Sent::Relay(relay))) = self.sent.get(place) else { return };
@@ -186,19 +217,19 @@ impl Bridge {
         }
         let response = write::relayed_response(&relay.request, message, dialogs.side(from), false);
         let asked = relay.request.cseq().map_or(0, |cseq| cseq.number);
-        out.push(Effect::Respond { id: server, response });
+        let flow = dialogs.side(from).flow;
         if status < 200 {
+            out.push(Effect::Respond { id: server, response });
             return;
         }
         if invite && status < 300 {
             // The 2xx may come again until its ACK: the entry stays until the next INVITE of that side.
-            if !self.acks.iter().any(|ack| ack.pair == pair && ack.from == from && ack.to_cseq == number) {
-                self.acks.retain(|ack| ack.pair != pair || ack.from != from || ack.ack.is_none());
-                self.acks.push(AckRoute::new(pair, from, asked, number));
-            }
+            self.acks.retain(|ack| ack.pair != pair || ack.from != from || ack.ack.is_none());
+            self.acks.push(AckRoute::new(pair, from, asked, number, (server, &response, flow), now));
         } else {
             self.sent.swap_remove(place);
         }
+        out.push(Effect::Respond { id: server, response });
         // RFC 5057: these end the whole dialog, not only the transaction.
         let about_the_session = matches!(message.method(), Method::Invite | Method::Update | Method::Info | Method::Prack);
         if matches!(status, 408 | 481) && about_the_session {
@@ -245,6 +276,7 @@ impl Bridge {
             return;
         }
         ack.ack = Some(message.clone());
+        ack.repeat = None;
         let to_cseq = ack.to_cseq;
         if from == Side::Caller {
             self.ack_ends = None;
@@ -252,12 +284,23 @@ impl Bridge {
         self.send_ack(place, from.other(), to_cseq, message, out);
     }
 
-    /// Acknowledges a repeated 2xx with the ACK that its sender has already had. `false` when there was none yet.
-    pub(super) fn acknowledge_again(&self, place: usize, from: Side, to_cseq: u32, out: &mut Vec<Effect>) -> bool {
+    /// Whether this 2xx has been relayed before. Its sender has lost the ACK and gets it again, or has to wait for it: the 2xx is repeated to the
+    /// side that asked by our own timer.
+    pub(super) fn answered_before(&self, place: usize, from: Side, to_cseq: u32, out: &mut Vec<Effect>) -> bool {
         let known = self.acks.iter().find(|ack| ack.pair == place && ack.from == from && ack.to_cseq == to_cseq);
-        let Some(message) = known.and_then(|ack| ack.ack.as_ref()) else { return false };
-        self.send_ack(place, from.other(), to_cseq, message, out);
-        true
+        if let Some(message) = known.and_then(|ack| ack.ack.as_ref()) {
+            self.send_ack(place, from.other(), to_cseq, message, out);
+        }
+        known.is_some()
+    }
+
+    /// Sends every 2xx again whose ACK is overdue.
+    pub(super) fn repeat_answers(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for repeat in self.acks.iter_mut().filter_map(|ack| ack.repeat.as_mut()).filter(|repeat| repeat.at <= now) {
+            repeat.interval = (repeat.interval * 2).min(T2);
+            repeat.at = now + repeat.interval;
+            out.push(Effect::Respond { id: repeat.server, response: repeat.response.clone() });
+        }
     }
 
     fn send_ack(&self, place: usize, to: Side, number: u32, message: &Message, out: &mut Vec<Effect>) {

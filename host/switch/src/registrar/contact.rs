@@ -45,10 +45,10 @@ pub(super) fn read(request: &Message, limits: &Limits) -> Result<Wish, Refusal> 
 
 fn read_one(value: &[u8], request: &Message, limits: &Limits) -> Result<Contact, Refusal> {
     let unreadable = || Refusal::new(400, "Bad Contact", format!("REGISTER: unreadable Contact `{}`", String::from_utf8_lossy(value)));
-    let address = NameAddr::parse(value).ok_or_else(unreadable)?;
-    if address.uri == b"*" {
+    if value == b"*" {
         return Err(Refusal::new(400, "Contact * With Others", "REGISTER: `Contact: *` stands beside another contact"));
     }
+    let address = NameAddr::parse(value).ok_or_else(unreadable)?;
     let uri = address.uri().ok_or_else(unreadable)?;
     // 10.3 leaves other schemes to the registrar. A call cannot be forked to `mailto:` or `tel:` here, so they are refused at once.
     if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {

@@ -259,10 +259,8 @@ impl Registrar {
         for part in &self.parts {
             let mut guard = lock(part);
             let part = &mut *guard;
-            let from = (connection, LEAST_ADDRESS, 0);
-            let to = (connection.wrapping_add(1), LEAST_ADDRESS, 0);
-            let owners: BTreeSet<Arc<str>> =
-                part.by_way.range(from..).take_while(|(key, _)| **key < to).map(|(_, endpoint)| Arc::clone(endpoint)).collect();
+            let of_connection = part.by_way.range((connection, LEAST_ADDRESS, 0)..).take_while(|((other, ..), _)| *other == connection);
+            let owners: BTreeSet<Arc<str>> = of_connection.map(|(_, endpoint)| Arc::clone(endpoint)).collect();
             for endpoint in owners {
                 let mut entries = part.entries(&endpoint).to_vec();
                 entries.retain(|entry| entry.binding.flow.connection != connection);
