@@ -1,0 +1,144 @@
+//! Calls that meet loss, silence and dead peers: they end in the same state on both sides, and nothing is left of them.
+
+use expect_test::expect;
+use sip::transport::Transport;
+use std::time::Duration;
+use world::{
+    net::{Weather, World},
+    phone::{End, Manner, Phone},
+};
+
+const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn acknowledgement_lost() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.registered(["alice", "bob"]);
+    world.lose("alice → gw ACK", 3);
+    world.dial(alice, "1002");
+    world.wait(seconds(10));
+    assert!(world.phone(bob).call().up() && world.phone(alice).call().up());
+    assert!(world.phone(bob).call().acknowledged() > 0);
+    world.hang_up(bob);
+    world.finish();
+    expect![[""]].assert_eq(&world.ladder());
+}
+
+#[test]
+fn answer_lost() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.registered(["alice", "bob"]);
+    world.lose("bob → gw 200 OK +body", 1);
+    world.lose("gw → alice 200 OK +body", 1);
+    world.dial(alice, "1002");
+    world.wait(seconds(10));
+    assert!(world.phone(bob).call().up() && world.phone(alice).call().up());
+    world.hang_up(alice);
+    world.finish();
+    expect![[""]].assert_eq(&world.ladder());
+}
+
+/// The callee's phone is gone without a word, and the network does not say so.
+#[test]
+fn callee_silent() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.registered(["alice", "bob"]);
+    world.unplug(bob, false);
+    world.dial(alice, "1002");
+    world.finish();
+    assert!(matches!(world.phone(alice).call().end(), Some(End::Refused(408 | 480))), "{:?}", world.phone(alice).call().end());
+    expect![[""]].assert_eq(&world.ladder());
+}
+
+/// The network says that nobody is there: the caller hears it at once.
+#[test]
+fn callee_unreachable() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.registered(["alice", "bob"]);
+    world.unplug(bob, true);
+    world.dial(alice, "1002");
+    world.wait(seconds(1));
+    assert!(matches!(world.phone(alice).call().end(), Some(End::Refused(480 | 503))), "{:?}", world.phone(alice).call().end());
+    world.finish();
+    expect![[""]].assert_eq(&world.ladder());
+}
+
+/// The connection of a phone breaks while it rings.
+#[test]
+fn connection_breaks_while_it_rings() {
+    let mut world = World::new(1);
+    let [alice] = world.registered(["alice"]);
+    let bob = world.add(Phone::account("bob", Transport::Tcp));
+    world.register(bob);
+    world.wait(seconds(1));
+    world.phone(bob).manner(Manner::Rings);
+    world.ladder();
+    world.dial(alice, "1002");
+    world.wait(seconds(3));
+    world.unplug(bob, true);
+    world.wait(seconds(1));
+    assert!(matches!(world.phone(alice).call().end(), Some(End::Refused(480 | 503))), "{:?}", world.phone(alice).call().end());
+    expect![[""]].assert_eq(&world.ladder());
+}
+
+/// A phone dies in the middle of a call. Nobody tells; the gateway finds out by itself and hangs the other side up.
+#[test]
+fn one_side_dies() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.registered(["alice", "bob"]);
+    world.dial(alice, "1002");
+    world.wait(seconds(5));
+    world.unplug(bob, false);
+    world.wait(seconds(900));
+    assert_eq!(world.phone(alice).call().end(), Some(End::TheyHungUp));
+    assert_eq!(world.gateway().calls(), 0);
+}
+
+/// Outside numbers ring the trunks one after the other: the first is silent, the second answers.
+#[test]
+fn silent_trunk_then_the_next() {
+    let mut world = World::new(1);
+    let [alice] = world.registered(["alice"]);
+    let (north, south) = (world.add(Phone::trunk("north")), world.add(Phone::trunk("south")));
+    world.unplug(north, false);
+    world.ladder();
+    world.dial(alice, "112");
+    world.wait(seconds(10));
+    assert!(world.phone(south).call().up());
+    world.hang_up(south);
+    world.finish();
+    expect![[""]].assert_eq(&world.ladder());
+}
+
+/// Two hundred seeds of loss, duplication and reordering. Whatever happens, both sides agree in the end, and nothing stays behind.
+#[test]
+fn bad_weather() {
+    let mut talked = 0;
+    for seed in 0..200 {
+        let mut world = World::new(seed);
+        let [alice, bob] = world.registered(["alice", "bob"]);
+        world.weather(Weather { loss: 20, duplication: 10, delay: Duration::from_millis(400) });
+        world.phone(bob).manner(match seed % 4 {
+            0 => Manner::EarlyMedia { after: seconds(2), reliably: true },
+            1 => Manner::Refuses(486),
+            _ => Manner::Answers(seconds(2)),
+        });
+        world.dial(alice, "1002");
+        // Some give up about when the other side answers.
+        world.wait(if seed % 5 == 0 { seconds(3) } else { seconds(40) });
+        let both = world.phone(alice).calls().iter().any(world::phone::Call::up) && world.phone(bob).calls().iter().any(world::phone::Call::up);
+        talked += u32::from(both);
+        world.hang_up(if seed % 2 == 0 || !both { alice } else { bob });
+        world.finish();
+        let alice_ended = world.phone(alice).call().end().unwrap();
+        let bob_ended: Vec<End> = world.phone(bob).calls().iter().map(|call| call.end().unwrap()).collect();
+        let talk = |end: &End| matches!(end, End::WeHungUp | End::TheyHungUp);
+        assert!(bob_ended.len() <= 1, "seed {seed}: rung {bob_ended:?}");
+        if talk(&alice_ended) {
+            assert!(bob_ended.iter().all(talk), "seed {seed}: {alice_ended:?} {bob_ended:?}\n{}", world.ladder());
+        }
+    }
+    assert!(talked > 80, "only {talked} calls came up");
+}
