@@ -93,7 +93,12 @@ pub fn normalise(user: &str) -> String {
     let digits = number.strip_prefix('+').unwrap_or(number);
     let is_number = digits.bytes().all(|octet| octet.is_ascii_digit() || matches!(octet, b'*' | b'#') || is_separator(octet))
         && digits.bytes().any(|octet| octet.is_ascii_digit());
-    if is_number { number.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ')).collect() } else { user.to_owned() }
+    if !is_number {
+        return user.to_owned();
+    }
+    let mut dialled = String::with_capacity(number.len());
+    dialled.extend(number.bytes().filter(|octet| !is_separator(*octet)).map(char::from));
+    dialled
 }
 
 /// The host's own plan: every configured trunk in order, caller id = the ELIN of the caller's location, else the caller's own number.

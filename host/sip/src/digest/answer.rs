@@ -1,7 +1,7 @@
 //! The client's side.
 
 use super::{
-    fields::{Fields, escape},
+    fields::{Fields, escape, unescape},
     hash::{Proof, Qop},
 };
 use crate::header::SplitCommas;
@@ -26,7 +26,7 @@ pub fn answer(challenge: &[u8], username: &str, password: &str, method: &str, ur
         Some(_) => return None,
         None => None,
     };
-    let ha1 = algorithm.hash(&[username.as_bytes(), realm, password.as_bytes()]);
+    let ha1 = algorithm.hash(&[username.as_bytes(), unescape(realm).as_bytes(), password.as_bytes()]);
     let proof = Proof { nonce, qop: qop.as_ref(), method: method.as_bytes(), uri: uri.as_bytes() };
     let response = proof.response(algorithm, ha1.as_bytes());
 

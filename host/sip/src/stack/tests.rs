@@ -130,9 +130,10 @@ impl Bench {
         self.now = end;
     }
 
+    /// Flush left: a snapshot loses the indentation that all its lines share.
     fn clock(&self) -> String {
         let micros = self.now.since(start()).as_micros();
-        format!("{:>7}.{:03}", micros / 1_000_000, micros / 1000 % 1000)
+        format!("{:<11}", format!("{}.{:03}", micros / 1_000_000, micros / 1000 % 1000))
     }
 
     fn note(&mut self, out: Outbox) {

@@ -22,22 +22,22 @@ fn requests_that_are_refused_without_a_transaction() {
     bench.receive(request("ACK", "z9hG4bKc").replace("Call-ID: ", "X: "));
     bench.receive(request("OPTIONS", "z9hG4bKc").replace("Via: ", "X: "));
     expect![[r#"
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped too-many-hops
                     → 483 (INVITE) to 198.51.100.7:5060
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped too-many-hops
                     → 483 (INVITE) to 198.51.100.7:5060
-              0.000 ← ACK
-              0.000 ← INVITE
+        0.000       ← ACK
+        0.000       ← INVITE
                     dropped malformed
                     → 400 (INVITE) to 198.51.100.7:5060
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped malformed
                     → 505 (INVITE) to 198.51.100.7:5060
-              0.000 ← ACK
+        0.000       ← ACK
                     dropped malformed
-              0.000 ← OPTIONS
+        0.000       ← OPTIONS
                     dropped malformed
     "#]]
     .assert_eq(&bench.take());
@@ -63,12 +63,12 @@ fn what_is_no_message() {
     bench.receive("hello");
     bench.receive("INVITE sip:a@b SIP/2.0\r\nVia: x");
     expect![[r#"
-              0.000 ←
-              0.000 ← \x00\x00
-              0.000 ←
-              0.000 ← hello
+        0.000       ←
+        0.000       ← \x00\x00
+        0.000       ←
+        0.000       ← hello
                     dropped not-sip
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped not-sip
     "#]]
     .assert_eq(&bench.take());
@@ -83,13 +83,13 @@ fn too_big() {
         .receive(request("INVITE", "z9hG4bKb").replace("Max-Forwards: 70", "a: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1\r\na: 1"));
     bench.receive(request("ACK", "z9hG4bKc").replace("Max-Forwards: 70", &format!("X: {}", "x".repeat(1000))));
     expect![[r#"
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped too-long
                     → 513 (INVITE) to 198.51.100.7:5060
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped too-many-headers
                     → 400 (INVITE) to 198.51.100.7:5060
-              0.000 ← ACK
+        0.000       ← ACK
                     dropped too-long
     "#]]
     .assert_eq(&bench.take());
@@ -108,20 +108,20 @@ fn merged_request() {
     bench.wait(Duration::from_secs(6));
     bench.receive(&by_another_way);
     expect![[r#"
-              0.000 ← INVITE
+        0.000       ← INVITE
                     → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped merged
                     → 482 (INVITE) to 198.51.100.7:5060
-              0.000 respond 404
+        0.000       respond 404
                     → 404 (INVITE) to 198.51.100.7:5060
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped merged
                     → 482 (INVITE) to 198.51.100.7:5060
-              0.000 ← ACK
-              5.000 timer I
-              6.000 ← INVITE
+        0.000       ← ACK
+        5.000       timer I
+        6.000       ← INVITE
                     → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
     "#]]
@@ -150,15 +150,15 @@ fn loop_and_spiral() {
     bench.receive(&ours);
     bench.receive(proxied.replace("INVITE sip:bob@198.51.100.7", "INVITE sip:carol@192.0.2.1").replace("p1", "p2"));
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped loop
                     → 482 (INVITE) to 198.51.100.7:5060
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped loop
                     → 482 (INVITE) to 198.51.100.7:5060
-              0.000 ← INVITE
+        0.000       ← INVITE
                     → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
     "#]]
@@ -178,20 +178,20 @@ fn full() {
     bench.receive(request("ACK", "z9hG4bKd"));
     bench.receive(request("INVITE", "z9hG4bKd").replace("sip:bob@gw.example SIP", "urn:service:sos SIP"));
     expect![[r#"
-              0.000 ← OPTIONS
+        0.000       ← OPTIONS
                     deliver OPTIONS
-              0.000 ← INVITE
+        0.000       ← INVITE
                     → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
-              0.000 ← INVITE
+        0.000       ← INVITE
                     dropped too-many-transactions
                     → 503 (INVITE) to 198.51.100.7:5060
-              0.000 ← CANCEL
+        0.000       ← CANCEL
                     → 200 (CANCEL) to 198.51.100.7:5060
                     cancelled
-              0.000 ← ACK
+        0.000       ← ACK
                     deliver ACK
-              0.000 ← INVITE
+        0.000       ← INVITE
                     → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
     "#]]
@@ -222,21 +222,21 @@ fn responses_that_match_nothing() {
     bench.receive(good.replacen("\r\n", "\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx\r\n", 1));
     bench.receive(good.replace(branch, &branch.to_uppercase()));
     expect![[r#"
-              0.000 request OPTIONS
+        0.000       request OPTIONS
                     → OPTIONS to 198.51.100.7:5060
-              0.000 ← 200 (OPTIONS)
+        0.000       ← 200 (OPTIONS)
                     dropped stray-response
-              0.000 ← 200 (OPTIONS)
+        0.000       ← 200 (OPTIONS)
                     dropped stray-response
-              0.000 ← 200 (INVITE)
+        0.000       ← 200 (INVITE)
                     dropped stray-response
-              0.000 ← 200 (CANCEL)
+        0.000       ← 200 (CANCEL)
                     dropped stray-response
-              0.000 ← 200 (OPTIONS)
+        0.000       ← 200 (OPTIONS)
                     dropped malformed-response
-              0.000 ← 200 (OPTIONS)
+        0.000       ← 200 (OPTIONS)
                     dropped misrouted-response
-              0.000 ← 200 (OPTIONS)
+        0.000       ← 200 (OPTIONS)
                     deliver 200
     "#]]
     .assert_eq(&bench.take());

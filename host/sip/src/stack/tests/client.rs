@@ -11,21 +11,21 @@ fn invite_that_nobody_hears() {
     bench.request(Method::Invite);
     bench.wait(Duration::from_secs(60));
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.500 timer A
+        0.500       timer A
                     → INVITE to 198.51.100.7:5060
-              1.500 timer A
+        1.500       timer A
                     → INVITE to 198.51.100.7:5060
-              3.500 timer A
+        3.500       timer A
                     → INVITE to 198.51.100.7:5060
-              7.500 timer A
+        7.500       timer A
                     → INVITE to 198.51.100.7:5060
-             15.500 timer A
+        15.500      timer A
                     → INVITE to 198.51.100.7:5060
-             31.500 timer A
+        31.500      timer A
                     → INVITE to 198.51.100.7:5060
-             32.000 timer B
+        32.000      timer B
                     failed Timeout
     "#]]
     .assert_eq(&bench.take());
@@ -41,29 +41,29 @@ fn other_request_that_nobody_hears() {
     bench.request(Method::Options);
     bench.wait(Duration::from_secs(60));
     expect![[r#"
-              0.000 request OPTIONS
+        0.000       request OPTIONS
                     → OPTIONS to 198.51.100.7:5060
-              0.500 timer E
+        0.500       timer E
                     → OPTIONS to 198.51.100.7:5060
-              1.500 timer E
+        1.500       timer E
                     → OPTIONS to 198.51.100.7:5060
-              3.500 timer E
+        3.500       timer E
                     → OPTIONS to 198.51.100.7:5060
-              7.500 timer E
+        7.500       timer E
                     → OPTIONS to 198.51.100.7:5060
-             11.500 timer E
+        11.500      timer E
                     → OPTIONS to 198.51.100.7:5060
-             15.500 timer E
+        15.500      timer E
                     → OPTIONS to 198.51.100.7:5060
-             19.500 timer E
+        19.500      timer E
                     → OPTIONS to 198.51.100.7:5060
-             23.500 timer E
+        23.500      timer E
                     → OPTIONS to 198.51.100.7:5060
-             27.500 timer E
+        27.500      timer E
                     → OPTIONS to 198.51.100.7:5060
-             31.500 timer E
+        31.500      timer E
                     → OPTIONS to 198.51.100.7:5060
-             32.000 timer F
+        32.000      timer F
                     failed Timeout
     "#]]
     .assert_eq(&bench.take());
@@ -89,15 +89,15 @@ fn provisional_answer_slows_other_requests_down() {
     bench.receive(answer(&bench.sent().clone(), 100));
     bench.wait(Duration::from_secs(9));
     expect![[r#"
-              0.000 request OPTIONS
+        0.000       request OPTIONS
                     → OPTIONS to 198.51.100.7:5060
-              0.000 ← 100 (OPTIONS)
+        0.000       ← 100 (OPTIONS)
                     deliver 100
-              0.500 timer E
+        0.500       timer E
                     → OPTIONS to 198.51.100.7:5060
-              4.500 timer E
+        4.500       timer E
                     → OPTIONS to 198.51.100.7:5060
-              8.500 timer E
+        8.500       timer E
                     → OPTIONS to 198.51.100.7:5060
     "#]]
     .assert_eq(&bench.take());
@@ -116,17 +116,17 @@ fn refused_invite_is_acknowledged_each_time() {
     bench.receive(answer(&invite, 180));
     bench.wait(Duration::from_secs(40));
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.000 ← 100 (INVITE)
+        0.000       ← 100 (INVITE)
                     deliver 100
-              0.000 ← 486 (INVITE)
+        0.000       ← 486 (INVITE)
                     → ACK to 198.51.100.7:5060
                     deliver 486
-              0.000 ← 486 (INVITE)
+        0.000       ← 486 (INVITE)
                     → ACK to 198.51.100.7:5060
-              0.000 ← 180 (INVITE)
-             32.000 timer D
+        0.000       ← 180 (INVITE)
+        32.000      timer D
     "#]]
     .assert_eq(&bench.take());
     let (ack, invite) = (parse(bench.sent()), parse(&invite));
@@ -150,16 +150,16 @@ fn every_2xx_is_delivered() {
     bench.wait(Duration::from_secs(2));
     bench.receive(answer(&invite, 200));
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.000 ← 180 (INVITE)
+        0.000       ← 180 (INVITE)
                     deliver 180
-              0.000 ← 200 (INVITE)
+        0.000       ← 200 (INVITE)
                     deliver 200
-             31.000 ← 200 (INVITE)
+        31.000      ← 200 (INVITE)
                     deliver 200
-             32.000 timer M
-             33.000 ← 200 (INVITE)
+        32.000      timer M
+        33.000      ← 200 (INVITE)
                     dropped stray-response
     "#]]
     .assert_eq(&bench.take());
@@ -180,19 +180,19 @@ fn cancel_while_it_rings() {
     bench.receive(answer(&invite, 487));
     bench.wait(Duration::from_secs(40));
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.000 ← 180 (INVITE)
+        0.000       ← 180 (INVITE)
                     deliver 180
-              0.000 cancel
+        0.000       cancel
                     → CANCEL to 198.51.100.7:5060
-              0.000 cancel
-              0.000 ← 200 (CANCEL)
-              0.000 ← 487 (INVITE)
+        0.000       cancel
+        0.000       ← 200 (CANCEL)
+        0.000       ← 487 (INVITE)
                     → ACK to 198.51.100.7:5060
                     deliver 487
-              5.000 timer K
-             32.000 timer D
+        5.000       timer K
+        32.000      timer D
     "#]]
     .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
@@ -216,16 +216,16 @@ fn cancel_waits_for_the_first_sign_of_life() {
     bench.receive(answer(&invite, 487));
     bench.receive(answer(&cancel, 200));
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.000 cancel
-              0.000 ← 100 (INVITE)
+        0.000       cancel
+        0.000       ← 100 (INVITE)
                     deliver 100
                     → CANCEL to 198.51.100.7:5060
-              0.000 ← 487 (INVITE)
+        0.000       ← 487 (INVITE)
                     → ACK to 198.51.100.7:5060
                     deliver 487
-              0.000 ← 200 (CANCEL)
+        0.000       ← 200 (CANCEL)
     "#]]
     .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
@@ -242,36 +242,36 @@ fn the_answer_may_overtake_the_cancel() {
     bench.cancel(id, None);
     bench.wait(Duration::from_secs(40));
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.000 ← 180 (INVITE)
+        0.000       ← 180 (INVITE)
                     deliver 180
-              0.000 cancel
+        0.000       cancel
                     → CANCEL to 198.51.100.7:5060
-              0.000 ← 200 (INVITE)
+        0.000       ← 200 (INVITE)
                     deliver 200
-              0.000 cancel
-              0.500 timer E
+        0.000       cancel
+        0.500       timer E
                     → CANCEL to 198.51.100.7:5060
-              1.500 timer E
+        1.500       timer E
                     → CANCEL to 198.51.100.7:5060
-              3.500 timer E
+        3.500       timer E
                     → CANCEL to 198.51.100.7:5060
-              7.500 timer E
+        7.500       timer E
                     → CANCEL to 198.51.100.7:5060
-             11.500 timer E
+        11.500      timer E
                     → CANCEL to 198.51.100.7:5060
-             15.500 timer E
+        15.500      timer E
                     → CANCEL to 198.51.100.7:5060
-             19.500 timer E
+        19.500      timer E
                     → CANCEL to 198.51.100.7:5060
-             23.500 timer E
+        23.500      timer E
                     → CANCEL to 198.51.100.7:5060
-             27.500 timer E
+        27.500      timer E
                     → CANCEL to 198.51.100.7:5060
-             31.500 timer E
+        31.500      timer E
                     → CANCEL to 198.51.100.7:5060
-             32.000 timer F
+        32.000      timer F
     "#]]
     .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 0));
@@ -286,13 +286,13 @@ fn cancelled_invite_without_a_final_answer() {
     bench.cancel(id, None);
     bench.wait(Duration::from_secs(40));
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.000 ← 180 (INVITE)
+        0.000       ← 180 (INVITE)
                     deliver 180
-              0.000 cancel
+        0.000       cancel
                     → CANCEL to 198.51.100.7:5060
-             32.000 timer C
+        32.000      timer C
                     failed Timeout
     "#]]
     .assert_eq(&bench.take());
@@ -310,15 +310,15 @@ fn invite_that_rings_for_ever() {
     bench.receive(answer(&invite, 180));
     bench.wait(Duration::from_secs(300));
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.000 ← 180 (INVITE)
+        0.000       ← 180 (INVITE)
                     deliver 180
-            180.000 ← 180 (INVITE)
+        180.000     ← 180 (INVITE)
                     deliver 180
-            365.000 timer C
+        365.000     timer C
                     → CANCEL to 198.51.100.7:5060
-            397.000 timer C
+        397.000     timer C
                     failed Timeout
     "#]]
     .assert_eq(&bench.take());
@@ -334,13 +334,13 @@ fn unreachable_peer() {
     bench.unreachable(Flow { transport: Transport::Tcp, ..bench.flow });
     bench.unreachable(bench.flow);
     expect![[r#"
-              0.000 request INVITE
+        0.000       request INVITE
                     → INVITE to 198.51.100.7:5060
-              0.000 request OPTIONS
+        0.000       request OPTIONS
                     → OPTIONS to 198.51.100.7:5060
-              0.000 unreachable udp:198.51.100.8:5060
-              0.000 unreachable tcp:198.51.100.7:5060
-              0.000 unreachable udp:198.51.100.7:5060
+        0.000       unreachable udp:198.51.100.8:5060
+        0.000       unreachable tcp:198.51.100.7:5060
+        0.000       unreachable udp:198.51.100.7:5060
                     failed Unreachable
                     failed Unreachable
     "#]]
@@ -391,9 +391,9 @@ fn client_limit() {
     let second = bench.request(Method::Options);
     assert_ne!(first, second);
     expect![[r#"
-              0.000 request OPTIONS
+        0.000       request OPTIONS
                     → OPTIONS to 198.51.100.7:5060
-              0.000 request OPTIONS
+        0.000       request OPTIONS
                     dropped too-many-client-transactions
                     failed Unreachable
     "#]]
