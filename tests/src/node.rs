@@ -67,8 +67,6 @@ impl Gateway {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let site = Arc::new(Site::new(directory(), switch::Limits::default()));
-        let engine = Engine::start(policies(), site.clone(), EngineSettings { watch: false, ..EngineSettings::default() })
-            .expect("the policy engine starts");
         let decisions = Arc::new(Decisions::default());
         let authenticator = Arc::new(Authenticator::new(DOMAIN, spread(seed ^ 1), 300, 10_000));
         let shards = (0..2)
@@ -78,7 +76,7 @@ impl Gateway {
                     shards: 2,
                     site: site.clone(),
                     authenticator: authenticator.clone(),
-                    runner: engine.runner(site.clone()),
+                    runner: engine().runner(site.clone()),
                     keep: None,
                     observer: decisions.clone(),
                     seed: spread(seed ^ (2 + index as u64)),
@@ -150,13 +148,17 @@ impl Gateway {
     }
 }
 
-/// The folder with the shipped policies, filled once per test program.
-fn policies() -> &'static std::path::Path {
-    static FOLDER: OnceLock<std::path::PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        let folder = std::env::temp_dir().join(format!("holdfast-world-{}", std::process::id())).join("policies");
+/// The shipped policies, compiled once per test program: each gateway has runners of its own, which ask about its own site.
+fn engine() -> &'static Arc<Engine> {
+    static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
+    ENGINE.get_or_init(|| {
+        let folder = std::env::temp_dir().join(format!("holdfast-world-{}", std::process::id()));
         Engine::install_shipped(&folder).expect("the shipped policies can be written");
-        folder
+        let site = Arc::new(Site::new(directory(), switch::Limits::default()));
+        let settings = EngineSettings { watch: false, ..EngineSettings::default() };
+        let engine = Engine::start(&folder, site, settings).expect("the policy engine starts");
+        std::fs::remove_dir_all(&folder).expect("the folder is ours");
+        engine
     })
 }
 

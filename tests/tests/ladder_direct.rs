@@ -25,13 +25,13 @@ fn call_and_bye() {
     world.hang_up(bob);
     world.finish();
     expect![[r#"
-           0.000  alice → bob        INVITE 1002 +body
-           0.000  bob → alice        100 Trying
-           0.000  bob → alice        180 Ringing
-           2.000  bob → alice        200 OK +body
-           2.000  alice → bob        ACK
-           5.000  bob → alice        BYE
-           5.000  alice → bob        200 OK (BYE)
+        0.000    alice → bob        INVITE 1002 +body
+        0.000    bob → alice        100 Trying
+        0.000    bob → alice        180 Ringing
+        2.000    bob → alice        200 OK +body
+        2.000    alice → bob        ACK
+        5.000    bob → alice        BYE
+        5.000    alice → bob        200 OK (BYE)
     "#]].assert_eq(&world.ladder());
 }
 
@@ -46,18 +46,18 @@ fn lost_messages_are_sent_again() {
     world.hang_up(alice);
     world.finish();
     expect![[r#"
-           0.000  alice → bob        INVITE 1002 +body  ✗
-           0.500  alice → bob        INVITE 1002 +body
-           0.500  bob → alice        100 Trying
-           0.500  bob → alice        180 Ringing
-           2.500  bob → alice        200 OK +body  ✗
-           3.000  bob → alice        200 OK +body  ✗
-           4.000  bob → alice        200 OK +body
-           4.000  alice → bob        ACK  ✗
-           6.000  bob → alice        200 OK +body
-           6.000  alice → bob        ACK
-           8.000  alice → bob        BYE
-           8.000  bob → alice        200 OK (BYE)
+        0.000    alice → bob        INVITE 1002 +body  ✗
+        0.500    alice → bob        INVITE 1002 +body
+        0.500    bob → alice        100 Trying
+        0.500    bob → alice        180 Ringing
+        2.500    bob → alice        200 OK +body  ✗
+        3.000    bob → alice        200 OK +body  ✗
+        4.000    bob → alice        200 OK +body
+        4.000    alice → bob        ACK  ✗
+        6.000    bob → alice        200 OK +body
+        6.000    alice → bob        ACK
+        8.000    alice → bob        BYE
+        8.000    bob → alice        200 OK (BYE)
     "#]].assert_eq(&world.ladder());
 }
 
@@ -69,8 +69,8 @@ fn nobody_there() {
     world.finish();
     assert_eq!(world.phone(alice).call().end(), Some(End::Unanswered));
     expect![[r#"
-           0.000  bob                is unplugged
-           0.000  alice → bob        INVITE 1002 +body  ✗
+        0.000    bob                is unplugged
+        0.000    alice → bob        INVITE 1002 +body  ✗
     "#]].assert_eq(&world.ladder());
 }
 

@@ -23,7 +23,33 @@ fn acknowledgement_lost() {
     assert!(world.phone(bob).call().acknowledged() > 0);
     world.hang_up(bob);
     world.finish();
-    expect![[""]].assert_eq(&world.ladder());
+    expect![[r#"
+        0.000    alice → gw         INVITE 1002 +body
+        0.000    gw → alice         100 Trying
+        0.000    gw → alice         407 Proxy Authentication Required
+        0.000    alice → gw         ACK  ✗
+        0.000    alice → gw         INVITE 1002 +credentials +body
+        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw → alice         100 Trying
+        0.000    gw → bob           INVITE 1002 +body
+        0.000    bob → gw           100 Trying
+        0.000    bob → gw           180 Ringing
+        0.000    gw → alice         180 Ringing
+        0.500    gw → alice         407 Proxy Authentication Required
+        0.500    alice → gw         ACK  ✗
+        1.500    gw → alice         407 Proxy Authentication Required
+        1.500    alice → gw         ACK  ✗
+        2.000    bob → gw           200 OK +body
+        2.000    gw → alice         200 OK +body
+        2.000    alice → gw         ACK
+        2.000    gw → bob           ACK
+        3.500    gw → alice         407 Proxy Authentication Required
+        3.500    alice → gw         ACK
+        10.000   bob → gw           BYE
+        10.000   gw → bob           200 OK (BYE)
+        10.000   gw → alice         BYE
+        10.000   alice → gw         200 OK (BYE)
+    "#]].assert_eq(&world.ladder());
 }
 
 #[test]
@@ -37,7 +63,29 @@ fn answer_lost() {
     assert!(world.phone(bob).call().up() && world.phone(alice).call().up());
     world.hang_up(alice);
     world.finish();
-    expect![[""]].assert_eq(&world.ladder());
+    expect![[r#"
+        0.000    alice → gw         INVITE 1002 +body
+        0.000    gw → alice         100 Trying
+        0.000    gw → alice         407 Proxy Authentication Required
+        0.000    alice → gw         ACK
+        0.000    alice → gw         INVITE 1002 +credentials +body
+        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw → alice         100 Trying
+        0.000    gw → bob           INVITE 1002 +body
+        0.000    bob → gw           100 Trying
+        0.000    bob → gw           180 Ringing
+        0.000    gw → alice         180 Ringing
+        2.000    bob → gw           200 OK +body  ✗
+        2.500    bob → gw           200 OK +body
+        2.500    gw → alice         200 OK +body  ✗
+        3.000    gw → alice         200 OK +body
+        3.000    alice → gw         ACK
+        3.000    gw → bob           ACK
+        10.000   alice → gw         BYE
+        10.000   gw → alice         200 OK (BYE)
+        10.000   gw → bob           BYE
+        10.000   bob → gw           200 OK (BYE)
+    "#]].assert_eq(&world.ladder());
 }
 
 /// The callee's phone is gone without a word, and the network does not say so.
@@ -49,7 +97,25 @@ fn callee_silent() {
     world.dial(alice, "1002");
     world.finish();
     assert!(matches!(world.phone(alice).call().end(), Some(End::Refused(408 | 480))), "{:?}", world.phone(alice).call().end());
-    expect![[""]].assert_eq(&world.ladder());
+    expect![[r#"
+        0.000    bob                is unplugged
+        0.000    alice → gw         INVITE 1002 +body
+        0.000    gw → alice         100 Trying
+        0.000    gw → alice         407 Proxy Authentication Required
+        0.000    alice → gw         ACK
+        0.000    alice → gw         INVITE 1002 +credentials +body
+        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw → alice         100 Trying
+        0.000    gw → bob           INVITE 1002 +body  ✗
+        0.500    gw → bob           INVITE 1002 +body  ✗
+        1.500    gw → bob           INVITE 1002 +body  ✗
+        3.500    gw → bob           INVITE 1002 +body  ✗
+        7.500    gw → bob           INVITE 1002 +body  ✗
+        15.500   gw → bob           INVITE 1002 +body  ✗
+        31.500   gw → bob           INVITE 1002 +body  ✗
+        32.000   gw → alice         408 Request Timeout
+        32.000   alice → gw         ACK
+    "#]].assert_eq(&world.ladder());
 }
 
 /// The network says that nobody is there: the caller hears it at once.
@@ -62,7 +128,19 @@ fn callee_unreachable() {
     world.wait(seconds(1));
     assert!(matches!(world.phone(alice).call().end(), Some(End::Refused(480 | 503))), "{:?}", world.phone(alice).call().end());
     world.finish();
-    expect![[""]].assert_eq(&world.ladder());
+    expect![[r#"
+        0.000    bob                is unplugged
+        0.000    alice → gw         INVITE 1002 +body
+        0.000    gw → alice         100 Trying
+        0.000    gw → alice         407 Proxy Authentication Required
+        0.000    alice → gw         ACK
+        0.000    alice → gw         INVITE 1002 +credentials +body
+        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw → alice         100 Trying
+        0.000    gw → bob           INVITE 1002 +body  ✗
+        0.000    gw → alice         480 Temporarily Unavailable
+        0.000    alice → gw         ACK
+    "#]].assert_eq(&world.ladder());
 }
 
 /// The connection of a phone breaks while it rings.
@@ -80,7 +158,22 @@ fn connection_breaks_while_it_rings() {
     world.unplug(bob, true);
     world.wait(seconds(1));
     assert!(matches!(world.phone(alice).call().end(), Some(End::Refused(480 | 503))), "{:?}", world.phone(alice).call().end());
-    expect![[""]].assert_eq(&world.ladder());
+    expect![[r#"
+        0.000    alice → gw         INVITE 1002 +body
+        0.000    gw → alice         100 Trying
+        0.000    gw → alice         407 Proxy Authentication Required
+        0.000    alice → gw         ACK
+        0.000    alice → gw         INVITE 1002 +credentials +body
+        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw → alice         100 Trying
+        0.000    gw → bob           INVITE 1002 +body
+        0.000    bob → gw           100 Trying
+        0.000    bob → gw           180 Ringing
+        0.000    gw → alice         180 Ringing
+        3.000    bob                is unplugged
+        3.000    gw → alice         480 Temporarily Unavailable
+        3.000    alice → gw         ACK
+    "#]].assert_eq(&world.ladder());
 }
 
 /// A phone dies in the middle of a call. Nobody tells; the gateway finds out by itself and hangs the other side up.
