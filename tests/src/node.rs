@@ -16,7 +16,7 @@ use gateway::{
 use sip::{
     Instant, Limits, Message,
     digest::{Authenticator, Ha1},
-    transport::Flow,
+    transport::{Flow, Transport},
 };
 use std::{
     net::SocketAddr,
@@ -67,6 +67,10 @@ impl Gateway {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let site = Arc::new(Site::new(directory(), switch::Limits::default()));
+        for (name, address) in TRUNKS {
+            let (local, remote) = (ADDRESS.parse().expect("an address"), address.parse().expect("an address"));
+            site.trunks.set_flows(name, vec![Flow { transport: Transport::Udp, local, remote, connection: 0 }]);
+        }
         let decisions = Arc::new(Decisions::default());
         let authenticator = Arc::new(Authenticator::new(DOMAIN, spread(seed ^ 1), 300, 10_000));
         let shards = (0..2)

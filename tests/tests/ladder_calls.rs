@@ -25,7 +25,8 @@ fn register_with_digest() {
         0.000    alice → gw         REGISTER +credentials
         0.000    gw ⇢ policy        licence: admit site
         0.000    gw → alice         200 OK (REGISTER)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -56,7 +57,8 @@ fn call_answered_and_hung_up_by_the_caller() {
         5.000    gw → alice         200 OK (BYE)
         5.000    gw → bob           BYE
         5.000    bob → gw           200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -74,7 +76,8 @@ fn call_hung_up_by_the_callee() {
         0.000    gw → bob           200 OK (BYE)
         0.000    gw → alice         BYE
         0.000    alice → gw         200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -113,7 +116,8 @@ fn early_media_with_prack() {
         5.000    gw → alice         200 OK (BYE)
         5.000    gw → bob           BYE
         5.000    bob → gw           200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -138,7 +142,8 @@ fn busy() {
         0.000    gw → bob           ACK
         0.000    gw → alice         486 Busy Here
         0.000    alice → gw         ACK
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -168,7 +173,8 @@ fn nobody_answers() {
         60.000   bob → gw           487 Request Terminated
         60.000   alice → gw         ACK
         60.000   gw → bob           ACK
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -202,7 +208,8 @@ fn caller_gives_up() {
         4.000    bob → gw           200 OK (CANCEL)
         4.000    bob → gw           487 Request Terminated
         4.000    gw → bob           ACK
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 /// The answer and the CANCEL cross on the way: the call comes up for a moment, and the caller hangs up.
@@ -243,7 +250,8 @@ fn cancel_and_answer_cross() {
         2.500    alice → gw         CANCEL  ✗
         4.500    alice → gw         CANCEL
         4.500    gw → alice         200 OK (CANCEL)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 /// Two phones of one account ring together; the first to answer gets the call.
@@ -291,7 +299,8 @@ fn two_phones_ring_and_one_answers() {
         5.000    gw → alice         200 OK (BYE)
         5.000    gw → bob           BYE
         5.000    bob → gw           200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 /// Whatever the phones say to each other inside the call reaches the other side, both ways.
@@ -354,7 +363,8 @@ fn requests_inside_the_call() {
         7.000    gw → alice         MESSAGE +body
         7.000    alice → gw         200 OK (MESSAGE)
         7.000    gw → bob           200 OK (MESSAGE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
     world.hang_up(bob);
     world.finish();
 }
@@ -376,7 +386,8 @@ fn both_hang_up_at_once() {
         0.000    gw → bob           BYE
         0.000    gw → bob           481 Call/Transaction Does Not Exist (BYE)
         0.000    bob → gw           200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -412,5 +423,6 @@ fn over_tcp() {
         5.000    gw → alice         200 OK (BYE)
         5.000    gw → bob           BYE
         5.000    bob → gw           200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }

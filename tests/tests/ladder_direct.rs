@@ -32,7 +32,8 @@ fn call_and_bye() {
         2.000    alice → bob        ACK
         5.000    bob → alice        BYE
         5.000    alice → bob        200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -58,7 +59,8 @@ fn lost_messages_are_sent_again() {
         6.000    alice → bob        ACK
         8.000    alice → bob        BYE
         8.000    bob → alice        200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -71,7 +73,8 @@ fn nobody_there() {
     expect![[r#"
         0.000    bob                is unplugged
         0.000    alice → bob        INVITE 1002 +body  ✗
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 /// The same seed gives the same ladder, to the letter.
