@@ -1,1 +1,6 @@
+//! The world around a gateway, for tests.
 
+pub mod ladder;
+pub mod net;
+pub mod node;
+pub mod phone;
