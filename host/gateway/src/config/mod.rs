@@ -17,6 +17,7 @@ pub use problem::{Problem, Report, Severity};
 
 use crate::data::DataFolder;
 use reader::{Document, Table, alternatives};
+use sip::digest::Algorithm;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -80,6 +81,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Digest realm and own domain.
     pub domain: String,
+    /// Hash functions that challenges offer, in order.
+    pub digest: Vec<Algorithm>,
     /// Certificates.
     pub tls: Tls,
     /// Limits.
@@ -170,7 +173,8 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     root.known(&["sip", "limits", "policy", "endpoint", "licence", "trunk", "emergency", "location", "tls", "log", "store"]);
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
-    let (listen, domain) = section("sip").map_or_else(|| (listen_default(), DOMAIN.to_owned()), |table| read_sip(document, table));
+    let (listen, domain, digest) =
+        section("sip").map_or_else(|| (listen_default(), DOMAIN.to_owned(), DIGEST.to_vec()), |table| read_sip(document, table));
     let limits = section("limits").map_or_else(Limits::default, Limits::read);
     order_of_limits(document, section("limits"), &limits);
     let policy_folder = section("policy").and_then(|table| {
@@ -183,11 +187,12 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         table.known(&["on_failure"]);
         table.choice("on_failure", &[("accept", OnStoreFailure::Accept), ("refuse", OnStoreFailure::Refuse)])
     });
-    let directory = site::read(document, root, realm.unwrap_or(&domain));
+    let directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     Config {
         file: PathBuf::new(),
         listen,
         domain,
+        digest,
         tls,
         limits,
         policy_folder: policy_folder.unwrap_or_else(|| PathBuf::from("policies")),
@@ -199,6 +204,8 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
 
 /// The domain where the file names none.
 const DOMAIN: &str = "sip.example";
+/// RFC 8760 2.4: the strongest first; a phone takes the first that it knows.
+const DIGEST: &[Algorithm] = &[Algorithm::Sha256, Algorithm::Md5];
 /// The log level where the file names none.
 const LEVEL: &str = "info";
 
@@ -209,8 +216,8 @@ fn listen_default() -> Vec<Listen> {
         .to_vec()
 }
 
-fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String) {
-    table.known(&["listen", "domain"]);
+fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String, Vec<Algorithm>) {
+    table.known(&["listen", "domain", "digest"]);
     let listen = table.texts("listen").map_or_else(listen_default, |texts| {
         let mut listen: Vec<Listen> = Vec::new();
         for text in &texts {
@@ -249,7 +256,28 @@ fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String) 
             domain.value
         },
     );
-    (listen, domain)
+    (listen, domain, read_digest(document, table))
+}
+
+fn read_digest(document: &Document<'_>, table: Table<'_>) -> Vec<Algorithm> {
+    let Some(texts) = table.texts("digest") else { return DIGEST.to_vec() };
+    let mut algorithms = Vec::new();
+    for text in &texts {
+        match text.value.as_str() {
+            "sha-256" => algorithms.push(Algorithm::Sha256),
+            "md5" => algorithms.push(Algorithm::Md5),
+            other => document.error(
+                text.line,
+                table.path("digest"),
+                format!("`{other}` is not a hash function known here"),
+                format!("choose {}", alternatives(&["sha-256", "md5"])),
+            ),
+        }
+    }
+    if texts.is_empty() {
+        document.error(table.line(), table.path("digest"), "is empty: no phone could register", "write it like `digest = [\"sha-256\", \"md5\"]`");
+    }
+    algorithms
 }
 
 fn read_tls(document: &Document<'_>, table: Table<'_>) -> Tls {
@@ -360,6 +388,7 @@ impl Config {
         };
         differs(self.listen != running.listen, "sip.listen");
         differs(self.domain != running.domain, "sip.domain");
+        differs(self.digest != running.digest, "sip.digest");
         differs(self.limits != running.limits, "limits");
         differs(self.policy_folder != running.policy_folder, "policy.folder");
         differs(self.tls.trunk_authorities != running.tls.trunk_authorities, "tls.trunk_authorities");

@@ -297,3 +297,23 @@ fn a_file_that_is_not_there_is_said_so() {
     expect!["/nonexistent/holdfast.toml: cannot be read: No such file or directory (os error 2); name a readable file with `--config`"]
         .assert_eq(&report.to_string());
 }
+
+#[test]
+fn a_hash_function_that_is_offered_must_be_one_that_every_phone_has_a_hash_for() {
+    let md5 = phone("").replace("password = \"s3cret-Passw0rd\"", "ha1 = \"0123456789abcdef0123456789abcdef\"");
+    says(&md5, expect![]);
+    says(&format!("{md5}[sip]\ndigest = [\"md5\"]\n"), expect![]);
+    says(&format!("{md5}[sip]\ndigest = [\"md4\"]\n"), expect![]);
+}
+
+#[test]
+fn twenty_thousand_phones_are_read_in_a_moment() {
+    let phones: String = (0..20_000)
+        .map(|n| format!("[[endpoint]]\nid = \"{n}\"\nextension = \"{n}\"\nusername = \"{n}\"\npassword = \"{n:032}\"\nlicence = \"site\"\nlocation = \"hq\"\n"))
+        .collect();
+    let began = std::time::Instant::now();
+    let loaded = Config::parse("f", &format!("{phones}{SITE}"), None).unwrap();
+    assert_eq!(loaded.config.directory.endpoints.len(), 20_000);
+    // Quadratic reading took a minute.
+    assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+}
