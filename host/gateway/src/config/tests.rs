@@ -301,9 +301,17 @@ fn a_file_that_is_not_there_is_said_so() {
 #[test]
 fn a_hash_function_that_is_offered_must_be_one_that_every_phone_has_a_hash_for() {
     let md5 = phone("").replace("password = \"s3cret-Passw0rd\"", "ha1 = \"0123456789abcdef0123456789abcdef\"");
-    says(&md5, expect![]);
-    says(&format!("{md5}[sip]\ndigest = [\"md5\"]\n"), expect![]);
-    says(&format!("{md5}[sip]\ndigest = [\"md4\"]\n"), expect![]);
+    says(
+        &md5,
+        expect![
+            "holdfast.toml:1: endpoint[1].ha1: has no sha-256 hash though challenges offer sha-256: a phone that takes it cannot register; add the sha-256 hash, or take sha-256 out of `digest` under [sip]"
+        ],
+    );
+    says(&format!("{md5}[sip]\ndigest = [\"md5\"]\n"), expect![""]);
+    says(
+        &format!("{md5}[sip]\ndigest = [\"md4\"]\n"),
+        expect!["holdfast.toml:22: sip.digest: `md4` is not a hash function known here; choose `sha-256` or `md5`"],
+    );
 }
 
 #[test]
