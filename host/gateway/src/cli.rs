@@ -41,7 +41,9 @@ pub struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Run the gateway until Ctrl-C or SIGTERM.
-    #[command(after_help = "Without --config the configuration in the data folder is used; a first start writes one there, for loopback, with four\ndemonstration extensions and random passwords, and plays a call between two of them.")]
+    #[command(
+        after_help = "Without --config the configuration in the data folder is used; a first start writes one there, for loopback, with four\ndemonstration extensions and random passwords, and plays a call between two of them."
+    )]
     Serve {
         #[command(flatten)]
         files: Files,
@@ -110,7 +112,12 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(threads).thread_name("holdfast-io").enable_all().build().context("the system gives no threads")
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("holdfast-io")
+        .enable_all()
+        .build()
+        .context("the system gives no threads")
 }
 
 fn tell(error: &anyhow::Error, json: bool) {
@@ -144,7 +151,13 @@ fn print(findings: &Findings, json: bool) -> anyhow::Result<()> {
         writeln!(out, "\npolicies, in the order in which they are asked:")?;
         for policy in &findings.policies {
             let (style, word) = if policy.accepted { (GOOD, "accepted") } else { (ERROR, "refused ") };
-            writeln!(out, "  {:width$}  {style}{word}{style:#}  {}  {}", policy.file, policy.version.as_deref().unwrap_or("-"), policy.hooks.join(", "))?;
+            writeln!(
+                out,
+                "  {:width$}  {style}{word}{style:#}  {}  {}",
+                policy.file,
+                policy.version.as_deref().unwrap_or("-"),
+                policy.hooks.join(", ")
+            )?;
         }
     }
     let (errors, warnings) = (findings.report.errors().count(), findings.report.warnings().count());

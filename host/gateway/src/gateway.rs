@@ -6,7 +6,12 @@ use crate::{
     config::{Config, Listen},
     data::{self, DataFolder, Lock},
     driver,
-    net::{Listeners, connections::{self, Connections}, resolve::Resolver, tls::{self, Names}},
+    net::{
+        Listeners,
+        connections::{self, Connections},
+        resolve::Resolver,
+        tls::{self, Names},
+    },
     observe::{Both, Counters, Logbook},
     policy::{Engine, EngineSettings},
     store,
@@ -99,11 +104,21 @@ impl Gateway {
         let (stop, stopped) = watch::channel(false);
         let mut shards = Vec::new();
         for (index, (sockets, inbox)) in listeners.udp.into_iter().zip(inboxes).enumerate() {
-            let (site, authenticator, keep, observer) = (Arc::clone(&site), Arc::clone(&authenticator), Arc::clone(&keep), Arc::clone(&observer));
+            let (site, authenticator, keep, observer) =
+                (Arc::clone(&site), Arc::clone(&authenticator), Arc::clone(&keep), Arc::clone(&observer));
             let (count, seed) = (limits.shards, data::random_bytes()?);
             let shard_site = Arc::clone(&site);
-            let shard: driver::ShardParts =
-                Box::new(move |runner| calls::Parts { index, shards: count, site: shard_site, authenticator, runner, keep: Some(keep), observer, seed, limits: limits.sip });
+            let shard: driver::ShardParts = Box::new(move |runner| calls::Parts {
+                index,
+                shards: count,
+                site: shard_site,
+                authenticator,
+                runner,
+                keep: Some(keep),
+                observer,
+                seed,
+                limits: limits.sip,
+            });
             let parts = driver::Parts {
                 shard,
                 engine: Arc::clone(&engine),
@@ -131,7 +146,22 @@ impl Gateway {
             })
             .collect();
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
-        Ok(Self { site, engine, counters, listening, restored, certificate, names, trunks_changed, keep, stop, shards, store: writer, accepting, _lock: lock })
+        Ok(Self {
+            site,
+            engine,
+            counters,
+            listening,
+            restored,
+            certificate,
+            names,
+            trunks_changed,
+            keep,
+            stop,
+            shards,
+            store: writer,
+            accepting,
+            _lock: lock,
+        })
     }
 
     /// The first address of that transport.

@@ -132,7 +132,9 @@ impl Observer for Logbook {
         for step in steps {
             if let Some(fault) = &step.fault {
                 one(&self.0.policy_faults);
-                self.0.limit("policy-fault", || format!("policy {} failed and was passed over or refused by its on_fault rule: {fault}", step.policy));
+                self.0.limit("policy-fault", || {
+                    format!("policy {} failed and was passed over or refused by its on_fault rule: {fault}", step.policy)
+                });
             }
             tracing::debug!(
                 call_id = %Shown(call_id),
@@ -207,7 +209,10 @@ impl std::fmt::Display for Shown<'_> {
             }
             match line.split_once(':') {
                 Some((name, _)) if credentials(name) => write!(f, "{name}: (secret)")?,
-                _ => line.chars().filter(|c| *c != '\r').try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") })?,
+                _ => line
+                    .chars()
+                    .filter(|c| *c != '\r')
+                    .try_for_each(|c| if c.is_control() { write!(f, "{}", c.escape_default()) } else { write!(f, "{c}") })?,
             }
         }
         Ok(())

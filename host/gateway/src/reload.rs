@@ -1,6 +1,10 @@
 //! Takes a changed configuration over while calls run. An invalid file changes nothing.
 
-use crate::{config::{Config, Report}, data::DataFolder, gateway::Gateway};
+use crate::{
+    config::{Config, Report},
+    data::DataFolder,
+    gateway::Gateway,
+};
 use notify::Watcher as _;
 use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{
@@ -31,7 +35,8 @@ impl FileWatch {
         let name = file.file_name().map(std::ffi::OsStr::to_owned);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Links (`..data` of container platforms) change beside the file, so other names count as well; lock and store do not.
-            let relevant = event.is_ok_and(|e| !e.kind.is_access() && e.paths.iter().any(|p| p.file_name() == name.as_deref() || p.is_symlink()));
+            let relevant =
+                event.is_ok_and(|e| !e.kind.is_access() && e.paths.iter().any(|p| p.file_name() == name.as_deref() || p.is_symlink()));
             if relevant {
                 noticed.notify_one();
             }

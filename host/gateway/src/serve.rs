@@ -95,7 +95,9 @@ pub async fn demonstrate(json: bool) -> anyhow::Result<()> {
     let mut loaded = load(None, &data)?;
     loaded.config.listen = vec![Listen { transport: Transport::Udp, address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) }];
     let mut accounts = default::accounts(&loaded.config.file)?.into_iter();
-    let Some((caller, callee)) = accounts.next().zip(accounts.next()) else { bail!("the configuration of a first start has no two phones") };
+    let Some((caller, callee)) = accounts.next().zip(accounts.next()) else {
+        bail!("the configuration of a first start has no two phones")
+    };
     let (watcher, feed) = demo::watch();
     let gateway = Gateway::start(&loaded.config, &data, Some(Arc::new(watcher))).await?;
     let address = gateway.address(Transport::Udp).context("no UDP address")?;
@@ -117,7 +119,11 @@ fn announce(gateway: &Gateway, json: bool) -> anyhow::Result<()> {
     let policies: Vec<String> = gateway.engine.status().into_iter().map(|p| p.file).collect();
     let mut out = anstream::stdout();
     if json {
-        writeln!(out, "{}", json!({"event": "listening", "addresses": gateway.listening, "policies": policies, "bindings_restored": gateway.restored}))?;
+        writeln!(
+            out,
+            "{}",
+            json!({"event": "listening", "addresses": gateway.listening, "policies": policies, "bindings_restored": gateway.restored})
+        )?;
         return Ok(());
     }
     writeln!(out, "{GOOD}Holdfast {} is up.{GOOD:#}", env!("CARGO_PKG_VERSION"))?;
@@ -139,8 +145,15 @@ fn invite(gateway: &Gateway, config: &Config, account: &default::Account) -> any
     let file = config.file.display();
     let password = if std::io::stdout().is_terminal() { account.password.clone() } else { format!("in {file}") };
     writeln!(out, "\n{STRONG}Register a phone of your own{STRONG:#} (any SIP phone on this machine):")?;
-    writeln!(out, "  server    {address}  (UDP or TCP)\n  domain    {}\n  user      {}\n  password  {password}", config.domain, account.username)?;
-    writeln!(out, "Then dial another extension. Phones on your network reach the gateway once `listen` in\n{file} names this machine's address.")?;
+    writeln!(
+        out,
+        "  server    {address}  (UDP or TCP)\n  domain    {}\n  user      {}\n  password  {password}",
+        config.domain, account.username
+    )?;
+    writeln!(
+        out,
+        "Then dial another extension. Phones on your network reach the gateway once `listen` in\n{file} names this machine's address."
+    )?;
     writeln!(out, "Ctrl-C ends it.")?;
     out.flush()?;
     Ok(())

@@ -73,7 +73,12 @@ pub fn accounts(file: &Path) -> anyhow::Result<Vec<Account>> {
         };
         let disabled = matches!(table.get("enabled").map(toml::Spanned::get_ref), Some(DeValue::Boolean(false)));
         let extension = text("extension")?;
-        let account = Account { name: text("name").unwrap_or_else(|| extension.clone()), username: text("username")?, password: text("password")?, extension };
+        let account = Account {
+            name: text("name").unwrap_or_else(|| extension.clone()),
+            username: text("username")?,
+            password: text("password")?,
+            extension,
+        };
         (!disabled).then_some(account)
     };
     Ok(endpoints.iter().filter_map(|e| account(e.get_ref())).collect())

@@ -18,7 +18,8 @@ impl FromStr for Listen {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (transport, address) = text.split_once(':').ok_or_else(|| format!("`{text}` has no transport before the address"))?;
-        let transport = Transport::from_token(transport.as_bytes()).ok_or_else(|| format!("`{transport}` is not a transport spoken here (udp, tcp, tls)"))?;
+        let transport = Transport::from_token(transport.as_bytes())
+            .ok_or_else(|| format!("`{transport}` is not a transport spoken here (udp, tcp, tls)"))?;
         let address = address.parse().map_err(|_| format!("`{address}` is not an address and port"))?;
         Ok(Self { transport, address })
     }

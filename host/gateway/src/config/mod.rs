@@ -16,7 +16,7 @@ pub use listen::Listen;
 pub use problem::{Problem, Report, Severity};
 
 use crate::data::DataFolder;
-use reader::{Document, Table, list};
+use reader::{Document, Table, alternatives};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -97,7 +97,11 @@ pub struct Config {
 impl fmt::Debug for Config {
     /// Leaves the directory out: it holds trunk passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("file", &self.file).field("listen", &self.listen).field("domain", &self.domain).finish_non_exhaustive()
+        f.debug_struct("Config")
+            .field("file", &self.file)
+            .field("listen", &self.listen)
+            .field("domain", &self.domain)
+            .finish_non_exhaustive()
     }
 }
 
@@ -215,21 +219,36 @@ fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String) 
                     document.error(text.line, "sip.listen", format!("`{new}` is named twice"), "name it once");
                 }
                 Ok(new) => listen.push(new),
-                Err(reason) => document.error(text.line, "sip.listen", reason, "write it like \"udp:127.0.0.1:5060\" or \"tls:[::1]:5061\""),
+                Err(reason) => {
+                    document.error(text.line, "sip.listen", reason, "write it like \"udp:127.0.0.1:5060\" or \"tls:[::1]:5061\"")
+                }
             }
         }
         if texts.is_empty() {
-            document.error(table.line(), "sip.listen", "is empty: no phone could reach the gateway", "write it like `listen = [\"udp:127.0.0.1:5060\"]`");
+            document.error(
+                table.line(),
+                "sip.listen",
+                "is empty: no phone could reach the gateway",
+                "write it like `listen = [\"udp:127.0.0.1:5060\"]`",
+            );
         }
         listen
     });
-    let domain = table.text("domain").map_or_else(|| DOMAIN.to_owned(), |domain| {
-        let valid = !domain.value.is_empty() && domain.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.[]:_".contains(&b));
-        if !valid {
-            document.error(domain.line, "sip.domain", format!("`{}` is not a domain", domain.value), "write it like `domain = \"sip.example\"`");
-        }
-        domain.value
-    });
+    let domain = table.text("domain").map_or_else(
+        || DOMAIN.to_owned(),
+        |domain| {
+            let valid = !domain.value.is_empty() && domain.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.[]:_".contains(&b));
+            if !valid {
+                document.error(
+                    domain.line,
+                    "sip.domain",
+                    format!("`{}` is not a domain", domain.value),
+                    "write it like `domain = \"sip.example\"`",
+                );
+            }
+            domain.value
+        },
+    );
     (listen, domain)
 }
 
@@ -252,8 +271,18 @@ fn read_tls(document: &Document<'_>, table: Table<'_>) -> Tls {
     };
     let tls = Tls { certificate: file("certificate"), key: file("key"), trunk_authorities: file("trunk_authorities") };
     match (&tls.certificate, &tls.key) {
-        (Some(_), None) => document.error(table.line(), "tls.key", "is missing though a certificate is named", "name the certificate's private key with `key = \"server.key\"`"),
-        (None, Some(_)) => document.error(table.line(), "tls.certificate", "is missing though a key is named", "name the key's certificate with `certificate = \"server.pem\"`"),
+        (Some(_), None) => document.error(
+            table.line(),
+            "tls.key",
+            "is missing though a certificate is named",
+            "name the certificate's private key with `key = \"server.key\"`",
+        ),
+        (None, Some(_)) => document.error(
+            table.line(),
+            "tls.certificate",
+            "is missing though a key is named",
+            "name the key's certificate with `certificate = \"server.pem\"`",
+        ),
         (Some(_), Some(_)) | (None, None) => {}
     }
     tls
@@ -261,12 +290,20 @@ fn read_tls(document: &Document<'_>, table: Table<'_>) -> Tls {
 
 fn read_log(document: &Document<'_>, table: Table<'_>) -> Log {
     table.known(&["level", "format"]);
-    let level = table.text("level").map_or_else(|| LEVEL.to_owned(), |level| {
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level.value) {
-            document.error(level.line, "log.level", format!("`{}` is not a level: {error}", level.value), format!("choose {}", list(&["error", "warn", "info", "debug", "trace"])));
-        }
-        level.value
-    });
+    let level = table.text("level").map_or_else(
+        || LEVEL.to_owned(),
+        |level| {
+            if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level.value) {
+                document.error(
+                    level.line,
+                    "log.level",
+                    format!("`{}` is not a level: {error}", level.value),
+                    format!("choose {}", alternatives(&["error", "warn", "info", "debug", "trace"])),
+                );
+            }
+            level.value
+        },
+    );
     let format = table.choice("format", &[("text", LogFormat::Text), ("json", LogFormat::Json)]).unwrap_or_default();
     Log { level, format }
 }
@@ -296,7 +333,12 @@ fn order_of_limits(document: &Document<'_>, table: Option<Table<'_>>, limits: &L
         );
     }
     if limits.connections_per_source > limits.connections {
-        document.warning(line, "limits.connections_per_source", "is larger than `connections`, so that one source can use all", "choose a smaller number");
+        document.warning(
+            line,
+            "limits.connections_per_source",
+            "is larger than `connections`, so that one source can use all",
+            "choose a smaller number",
+        );
     }
 }
 

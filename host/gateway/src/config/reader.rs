@@ -57,6 +57,8 @@ impl<'t> Document<'t> {
     pub(super) fn finish(self) -> Report {
         let mut report = self.report.into_inner();
         report.problems.sort_by_key(|p| p.line);
+        // The parser may stumble over one mistake several times.
+        report.problems.dedup();
         report
     }
 }
@@ -122,7 +124,12 @@ impl<'d> Table<'d> {
     }
 
     fn wrong_type(&self, key: &str, line: usize, wanted: &str, value: &DeValue<'_>, example: &str) {
-        self.document.error(line, self.path(key), format!("{wanted} is wanted here, not {}", kind(value)), format!("write it like `{example}`"));
+        self.document.error(
+            line,
+            self.path(key),
+            format!("{wanted} is wanted here, not {}", kind(value)),
+            format!("write it like `{example}`"),
+        );
     }
 
     /// Text.
@@ -213,7 +220,12 @@ impl<'d> Table<'d> {
         let chosen = choices.iter().find(|(word, _)| *word == text.value).map(|(_, value)| *value);
         if chosen.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            self.document.error(text.line, self.path(key), format!("`{}` is not one of the choices", text.value), format!("choose {}", list(&words)));
+            self.document.error(
+                text.line,
+                self.path(key),
+                format!("`{}` is not one of the choices", text.value),
+                format!("choose {}", alternatives(&words)),
+            );
         }
         chosen
     }
@@ -249,9 +261,18 @@ impl<'d> Table<'d> {
 
 /// `a`, `b` and `c`.
 pub(super) fn list(words: &[&str]) -> String {
+    joined(words, "and")
+}
+
+/// `a`, `b` or `c`.
+pub(super) fn alternatives(words: &[&str]) -> String {
+    joined(words, "or")
+}
+
+fn joined(words: &[&str], conjunction: &str) -> String {
     let quoted: Vec<String> = words.iter().map(|w| format!("`{w}`")).collect();
     match quoted.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, rest)) if !rest.is_empty() => format!("{} {conjunction} {last}", rest.join(", ")),
         _ => quoted.join(""),
     }
 }

@@ -2,7 +2,10 @@
 
 use super::reader::{At, Document, Table, join, list};
 use ipnet::IpNet;
-use sip::{digest::Ha1, uri::{Scheme, Uri}};
+use sip::{
+    digest::Ha1,
+    uri::{Scheme, Uri},
+};
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
@@ -52,19 +55,19 @@ fn things<T>(listed: Vec<Listed<T>>) -> Vec<T> {
     listed.into_iter().map(|l| l.thing).collect()
 }
 
-fn each<T>(document: &Document<'_>, root: Table<'_>, key: &str, read: impl Fn(&Document<'_>, Table<'_>) -> Option<T>) -> Vec<Listed<T>> {
+/// Reads every table of a list. What is missing in one has been reported and stays empty, so that the rest of it is checked as well.
+fn each<T>(document: &Document<'_>, root: Table<'_>, key: &str, read: impl Fn(&Document<'_>, Table<'_>) -> T) -> Vec<Listed<T>> {
     let tables: Vec<(&DeTable<'_>, usize)> = root.tables(key);
     let mut found = Vec::with_capacity(tables.len());
     for (index, (table, line)) in tables.into_iter().enumerate() {
         let path = format!("{key}[{}]", index + 1);
-        if let Some(thing) = read(document, Table::new(document, table, &path, line)) {
-            found.push(Listed { thing, path, line });
-        }
+        let thing = read(document, Table::new(document, table, &path, line));
+        found.push(Listed { thing, path, line });
     }
     found
 }
 
-fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Option<Endpoint> {
+fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Endpoint {
     table.known(&["id", "extension", "username", "password", "ha1", "name", "enabled", "licence", "location", "mac", "numbers"]);
     let id = table.required("id", "desk-1");
     let extension = table.required("extension", "1001");
@@ -76,18 +79,28 @@ fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Opti
         if digits.len() == 12 && separators {
             return Some(digits);
         }
-        document.error(mac.line, table.path("mac"), format!("`{}` is not a hardware address", mac.value), "write twelve hexadecimal digits, e.g. `mac = \"00:1b:4f:00:00:01\"`");
+        document.error(
+            mac.line,
+            table.path("mac"),
+            format!("`{}` is not a hardware address", mac.value),
+            "write twelve hexadecimal digits, e.g. `mac = \"00:1b:4f:00:00:01\"`",
+        );
         None
     });
     if let Some(extension) = &extension
         && !extension.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'+#".contains(&b))
     {
-        document.error(extension.line, table.path("extension"), "has characters that a phone cannot dial", "use digits, letters and - _ . * # + only");
+        document.error(
+            extension.line,
+            table.path("extension"),
+            "has characters that a phone cannot dial",
+            "use digits, letters and - _ . * # + only",
+        );
     }
-    let extension = extension?.value;
-    Some(Endpoint {
-        id: id?.value,
-        username: username?.value,
+    let extension = written(extension);
+    Endpoint {
+        id: written(id),
+        username: written(username),
         ha1,
         name: table.text("name").map_or_else(|| extension.clone(), |n| n.value),
         extension,
@@ -96,7 +109,12 @@ fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Opti
         location: table.text("location").map(|l| l.value),
         mac,
         numbers: plain(table.texts("numbers").unwrap_or_default()),
-    })
+    }
+}
+
+/// The text, or nothing where its absence has been reported.
+fn written(text: Option<At<String>>) -> String {
+    text.map_or_else(String::new, |t| t.value)
 }
 
 /// The password, or its hashes. Never repeats what was written: reports go to logs.
@@ -109,7 +127,12 @@ fn read_ha1(document: &Document<'_>, table: Table<'_>, username: &str, realm: &s
             Ha1::default()
         }
         (Some(password), None) if password.value.is_empty() => {
-            document.error(password.line, table.path("password"), "is empty: anybody could register", "write a password, e.g. the output of `openssl rand -hex 12`");
+            document.error(
+                password.line,
+                table.path("password"),
+                "is empty: anybody could register",
+                "write a password, e.g. the output of `openssl rand -hex 12`",
+            );
             Ha1::default()
         }
         (Some(password), None) => Ha1::from_password(username, realm, &password.value),
@@ -124,7 +147,9 @@ fn read_ha1(document: &Document<'_>, table: Table<'_>, username: &str, realm: &s
                         hash.line,
                         table.path("ha1"),
                         "is not a hash",
-                        format!("write the MD5 (32 hexadecimal digits), the SHA-256 (64), or a list of both, of `username:{realm}:password`"),
+                        format!(
+                            "write the MD5 (32 hexadecimal digits), the SHA-256 (64), or a list of both, of `username:{realm}:password`"
+                        ),
                     ),
                 }
             }
@@ -137,30 +162,49 @@ fn read_ha1(document: &Document<'_>, table: Table<'_>, username: &str, realm: &s
     }
 }
 
-fn read_pool(document: &Document<'_>, table: Table<'_>) -> Option<Pool> {
+fn read_pool(document: &Document<'_>, table: Table<'_>) -> Pool {
     table.known(&["pool", "seats"]);
     let pool = table.required("pool", "site");
     let seats = table.number("seats", 0..=10_000_000);
     if seats.is_none() && !table.has("seats") {
         document.error(table.line(), table.path("seats"), "is missing", "add `seats = 50`");
     }
-    Some(Pool { pool: pool?.value, seats: u32::try_from(seats?.value).unwrap_or(u32::MAX) })
+    Pool { pool: written(pool), seats: seats.map_or(0, |s| u32::try_from(s.value).unwrap_or(u32::MAX)) }
 }
 
-fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Option<Trunk> {
+fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Trunk {
     table.known(&["name", "uri", "sources", "username", "password", "numbers"]);
     let name = table.required("name", "provider");
     let uri = table.required("uri", "sip:192.0.2.10:5060;transport=udp");
     if let Some(uri) = &uri {
         let read = Uri::parse(uri.value.as_bytes());
         if !read.is_some_and(|u| matches!(u.scheme, Scheme::Sip | Scheme::Sips)) {
-            document.error(uri.line, table.path("uri"), format!("`{}` is not a SIP URI", uri.value), "write it like `uri = \"sip:192.0.2.10:5060;transport=udp\"`");
+            document.error(
+                uri.line,
+                table.path("uri"),
+                format!("`{}` is not a SIP URI", uri.value),
+                "write it like `uri = \"sip:192.0.2.10:5060;transport=udp\"`",
+            );
         } else if read.is_some_and(|u| u.param(b"transport").is_some() && u.transport().is_none()) {
-            document.error(uri.line, table.path("uri"), "names a transport that is not spoken here", "choose `transport=udp`, `transport=tcp` or `transport=tls`");
+            document.error(
+                uri.line,
+                table.path("uri"),
+                "names a transport that is not spoken here",
+                "choose `transport=udp`, `transport=tcp` or `transport=tls`",
+            );
         }
     }
     let mut sources = Vec::new();
-    for source in table.texts("sources").unwrap_or_default() {
+    let written_sources = table.texts("sources").unwrap_or_default();
+    if written_sources.is_empty() {
+        document.warning(
+            table.line(),
+            table.path("sources"),
+            "names nobody: no call can come in over this trunk",
+            "name the provider's addresses, e.g. `sources = [\"192.0.2.10\"]`",
+        );
+    }
+    for source in written_sources {
         match read_source(&source.value) {
             Some(source) => sources.push(source),
             None => document.error(
@@ -174,7 +218,12 @@ fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Option<Trunk> {
     let mut numbers = Vec::new();
     for number in table.texts("numbers").unwrap_or_default() {
         if number.value.is_empty() || !number.value.bytes().all(|b| b.is_ascii_digit() || b"+%*#".contains(&b)) {
-            document.error(number.line, table.path("numbers"), format!("`{}` is not a number pattern", number.value), "use digits, `+`, and `%` for any run of digits, e.g. \"+44203000%\"");
+            document.error(
+                number.line,
+                table.path("numbers"),
+                format!("`{}` is not a number pattern", number.value),
+                "use digits, `+`, and `%` for any run of digits, e.g. \"+44203000%\"",
+            );
         } else {
             numbers.push(NumberPattern(number.value));
         }
@@ -184,12 +233,17 @@ fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Option<Trunk> {
     if let Some(password) = &password
         && username.is_none()
     {
-        document.error(password.line, table.path("username"), "is missing though a password is given", "add `username = \"...\"`, or take the password away");
+        document.error(
+            password.line,
+            table.path("username"),
+            "is missing though a password is given",
+            "add `username = \"...\"`, or take the password away",
+        );
     }
-    Some(Trunk { name: name?.value, uri: uri?.value, sources, username, password: password.map(|p| p.value), numbers })
+    Trunk { name: written(name), uri: written(uri), sources, username, password: password.map(|p| p.value), numbers }
 }
 
-fn read_location(document: &Document<'_>, table: Table<'_>) -> Option<Location> {
+fn read_location(document: &Document<'_>, table: Table<'_>) -> Location {
     table.known(&["name", "networks", "elin", "address"]);
     let name = table.required("name", "hq");
     let networks = read_networks(document, table, &table.texts("networks").unwrap_or_default());
@@ -197,10 +251,15 @@ fn read_location(document: &Document<'_>, table: Table<'_>) -> Option<Location> 
         if elin.value.strip_prefix('+').unwrap_or(&elin.value).bytes().all(|b| b.is_ascii_digit()) && elin.value.len() > 2 {
             return Some(elin.value);
         }
-        document.error(elin.line, table.path("elin"), format!("`{}` is not a telephone number", elin.value), "write it like `elin = \"+442030001111\"`");
+        document.error(
+            elin.line,
+            table.path("elin"),
+            format!("`{}` is not a telephone number", elin.value),
+            "write it like `elin = \"+442030001111\"`",
+        );
         None
     });
-    Some(Location { name: name?.value, networks, elin, address: table.text("address").map(|a| a.value) })
+    Location { name: written(name), networks, elin, address: table.text("address").map(|a| a.value) }
 }
 
 fn emergency_default() -> Emergency {
@@ -243,7 +302,12 @@ fn read_networks(document: &Document<'_>, table: Table<'_>, texts: &[At<String>]
     for text in texts {
         match read_network(&text.value) {
             Some(network) => networks.push(network),
-            None => document.error(text.line, table.path("networks"), format!("`{}` is not a network", text.value), "write it like \"10.1.0.0/16\" or \"2001:db8::/32\""),
+            None => document.error(
+                text.line,
+                table.path("networks"),
+                format!("`{}` is not a network", text.value),
+                "write it like \"10.1.0.0/16\" or \"2001:db8::/32\"",
+            ),
         }
     }
     networks
@@ -262,7 +326,7 @@ fn read_source(text: &str) -> Option<Source> {
 fn unique<T>(document: &Document<'_>, listed: &[Listed<T>], key: &str, noun: &str, values: impl Fn(&T) -> Vec<String>) {
     let mut first: BTreeMap<String, &Listed<T>> = BTreeMap::new();
     for item in listed {
-        for value in values(&item.thing) {
+        for value in values(&item.thing).into_iter().filter(|v| !v.is_empty()) {
             match first.get(&value) {
                 Some(other) => document.error(
                     item.line,
@@ -295,7 +359,8 @@ fn refers(document: &Document<'_>, line: usize, key: &str, noun: &str, name: &st
     if known.contains(&name) {
         return;
     }
-    let remedy = if known.is_empty() { format!("add a {section} with that name") } else { format!("there are {}; or add a {section}", list(known)) };
+    let remedy =
+        if known.is_empty() { format!("add a {section} with that name") } else { format!("there are {}; or add a {section}", list(known)) };
     document.error(line, key, format!("there is no {noun} `{name}`"), remedy);
 }
 
@@ -305,10 +370,20 @@ fn emergency_rules(document: &Document<'_>, emergency: &Emergency, line: usize, 
         refers(document, line, "emergency.trunks", "trunk", trunk, &names, "[[trunk]]");
     }
     if emergency.trunks.is_empty() {
-        document.warning(line, "emergency.trunks", "no trunk is named: emergency calls cannot leave this site", "add a [[trunk]] and name it in `trunks` of [emergency]");
+        document.warning(
+            line,
+            "emergency.trunks",
+            "no trunk is named: emergency calls cannot leave this site",
+            "add a [[trunk]] and name it in `trunks` of [emergency]",
+        );
     }
     if emergency.numbers.is_empty() {
-        document.warning(line, "emergency.numbers", "no number is named: only urn:service:sos is a call for help", "name the emergency numbers of your country, e.g. `numbers = [\"112\"]`");
+        document.warning(
+            line,
+            "emergency.numbers",
+            "no number is named: only urn:service:sos is a call for help",
+            "name the emergency numbers of your country, e.g. `numbers = [\"112\"]`",
+        );
     }
     for endpoint in endpoints {
         let mut numbers = emergency.numbers.iter().chain(&emergency.test_numbers);
@@ -329,9 +404,6 @@ fn emergency_rules(document: &Document<'_>, emergency: &Emergency, line: usize, 
 
 fn trunks_apart_from_phones(document: &Document<'_>, trunks: &[Listed<Trunk>], locations: &[Listed<Location>]) {
     for trunk in trunks {
-        if trunk.thing.sources.is_empty() {
-            document.warning(trunk.line, join(&trunk.path, "sources"), "is empty: nobody can call in over this trunk", "name the provider's addresses, e.g. `sources = [\"192.0.2.10\"]`");
-        }
         for source in &trunk.thing.sources {
             let source = match source {
                 Source::Network(network) => *network,

@@ -19,7 +19,11 @@ use std::{
     time::Duration,
 };
 use switch::site::Site;
-use tokio::{net::TcpStream, sync::{Semaphore, mpsc}, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 use tokio_rustls::{
     TlsAcceptor, TlsConnector,
     rustls::{ClientConfig, ServerConfig, pki_types::ServerName},
@@ -150,7 +154,9 @@ impl Connections {
         match timeout(self.limits.handshake, handshake).await {
             Ok(Ok(stream)) => stream::run(self, flow, stream, outgoing).await,
             Ok(Err(error)) => self.counters.limit("handshake-failed", || format!("the TLS handshake of {} failed: {error}", flow.remote)),
-            Err(_) => self.counters.limit("handshake-late", || format!("the TLS handshake of {} took longer than handshake_seconds", flow.remote)),
+            Err(_) => {
+                self.counters.limit("handshake-late", || format!("the TLS handshake of {} took longer than handshake_seconds", flow.remote))
+            }
         }
     }
 
@@ -167,7 +173,8 @@ impl Connections {
                     // Dropping the queue's only sender ends the connection's task.
                     table.forget(flow);
                     drop(table);
-                    self.counters.limit("write-queue", || format!("{flow:?} does not read what it is sent and was closed: limit `write_queue`"));
+                    self.counters
+                        .limit("write-queue", || format!("{flow:?} does not read what it is sent and was closed: limit `write_queue`"));
                 }
             }
             return;
@@ -289,7 +296,9 @@ impl Connections {
             match shard.try_send(Input::Unreachable(flow)) {
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
                 // Its transactions end by their timers instead.
-                Err(mpsc::error::TrySendError::Full(_)) => self.counters.limit("shard-queue", || "a shard's queue is full: limit `shard_queue`".to_owned()),
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    self.counters.limit("shard-queue", || "a shard's queue is full: limit `shard_queue`".to_owned())
+                }
             }
         }
     }

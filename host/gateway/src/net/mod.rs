@@ -6,10 +6,10 @@
 pub mod connections;
 pub mod resolve;
 mod stream;
-pub mod tls;
-pub mod udp;
 #[cfg(test)]
 mod tests;
+pub mod tls;
+pub mod udp;
 
 use crate::config::Listen;
 use anyhow::Context as _;

@@ -90,7 +90,10 @@ impl Resolver {
         let flows: Vec<Flow> = found.iter().filter_map(|(transport, remote)| self.flow(*transport, *remote)).take(ADDRESSES).collect();
         if flows.is_empty() {
             let (transport, remote) = found.first().map_or(("udp", String::new()), |(t, a)| (t.uri_token(), a.to_string()));
-            tracing::warn!(trunk = trunk.name, "no address of this gateway leads to {transport}:{remote}; add a {transport} address of that kind to `listen` under [sip]");
+            tracing::warn!(
+                trunk = trunk.name,
+                "no address of this gateway leads to {transport}:{remote}; add a {transport} address of that kind to `listen` under [sip]"
+            );
         }
         if let Some(wanted) = Wanted::of(trunk) {
             for flow in flows.iter().filter(|f| f.transport == Transport::Tls) {
@@ -107,7 +110,11 @@ impl Resolver {
     /// The way to an address: from the listener of that transport that the system would send from, else from any that can.
     fn flow(&self, transport: Transport, remote: SocketAddr) -> Option<Flow> {
         let source = source_towards(remote);
-        let usable = |l: &&Listen| l.transport == transport && l.address.is_ipv4() == remote.is_ipv4() && (!l.address.ip().is_loopback() || remote.ip().is_loopback());
+        let usable = |l: &&Listen| {
+            l.transport == transport
+                && l.address.is_ipv4() == remote.is_ipv4()
+                && (!l.address.ip().is_loopback() || remote.ip().is_loopback())
+        };
         let listeners = || self.listening.iter().filter(usable);
         let local = listeners().find(|l| Some(l.address.ip()) == source).or_else(|| listeners().next())?;
         Some(Flow { transport, local: local.address, remote, connection: 0 })

@@ -9,7 +9,7 @@ use sip::{
     transport::Flow,
 };
 use socket2::{SockRef, TcpKeepalive};
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -34,11 +34,9 @@ pub(super) fn prepare(stream: &TcpStream) {
 pub(super) async fn run<S: AsyncRead + AsyncWrite>(connections: &Connections, flow: Flow, stream: S, mut outgoing: mpsc::Receiver<Bytes>) {
     let (mut reading, mut writing) = tokio::io::split(stream);
     let (answers, mut answered) = mpsc::channel(8);
-    let read = pin!(read(connections, flow, &mut reading, answers));
-    let write = pin!(write(connections, &mut writing, &mut outgoing, &mut answered));
     let ended = tokio::select! {
-        farewell = read => farewell,
-        () = write => None,
+        farewell = read(connections, flow, &mut reading, answers) => farewell,
+        () = write(connections, &mut writing, &mut outgoing, &mut answered) => None,
     };
     if let Some(farewell) = ended {
         let last = async {
@@ -108,7 +106,12 @@ fn refusal(error: FrameError, flow: Flow, limits: &crate::config::Limits) -> Opt
 }
 
 /// Writes until the queue is taken away or the peer does not take a message in time.
-async fn write(connections: &Connections, stream: &mut (impl AsyncWrite + Unpin), outgoing: &mut mpsc::Receiver<Bytes>, answers: &mut mpsc::Receiver<Bytes>) {
+async fn write(
+    connections: &Connections,
+    stream: &mut (impl AsyncWrite + Unpin),
+    outgoing: &mut mpsc::Receiver<Bytes>,
+    answers: &mut mpsc::Receiver<Bytes>,
+) {
     let mut batch = Vec::with_capacity(WRITE);
     loop {
         tokio::select! {
@@ -125,7 +128,9 @@ async fn write(connections: &Connections, stream: &mut (impl AsyncWrite + Unpin)
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) => {
-                connections.counters.limit("slow-reader", || "a peer that did not take a message within `half_message_seconds` was closed".to_owned());
+                connections
+                    .counters
+                    .limit("slow-reader", || "a peer that did not take a message within `half_message_seconds` was closed".to_owned());
                 return;
             }
         }

@@ -51,7 +51,13 @@ impl Fixture {
             mac: None,
             numbers: Vec::new(),
         };
-        let emergency = Emergency { numbers: Vec::new(), test_numbers: Vec::new(), trunks: Vec::new(), networks: Vec::new(), outside_prefixes: Vec::new() };
+        let emergency = Emergency {
+            numbers: Vec::new(),
+            test_numbers: Vec::new(),
+            trunks: Vec::new(),
+            networks: Vec::new(),
+            outside_prefixes: Vec::new(),
+        };
         let directory = Directory::new("sip.example".to_owned(), vec![endpoint], Vec::new(), Vec::new(), emergency, Vec::new());
         let site = Arc::new(Site::new(directory, switch::Limits::default()));
         let counters = Arc::new(Counters::default());
@@ -94,7 +100,12 @@ impl Fixture {
 }
 
 fn quick() -> Limits {
-    Limits { half_message: Duration::from_millis(300), idle: Duration::from_secs(2), connect: Duration::from_millis(500), ..Limits::default() }
+    Limits {
+        half_message: Duration::from_millis(300),
+        idle: Duration::from_secs(2),
+        connect: Duration::from_millis(500),
+        ..Limits::default()
+    }
 }
 
 fn options(call_id: &str, body: &str) -> String {
@@ -435,7 +446,10 @@ async fn the_network_says_which_address_cannot_be_reached() {
 
 #[test]
 fn the_call_id_is_found_in_any_form() {
-    let found = |head: &str| udp::call_id(format!("OPTIONS sip:x SIP/2.0\r\nVia: x\r\n{head}\r\n\r\nCall-ID: body\r\n").as_bytes()).map(|id| String::from_utf8(id.to_vec()).unwrap());
+    let found = |head: &str| {
+        udp::call_id(format!("OPTIONS sip:x SIP/2.0\r\nVia: x\r\n{head}\r\n\r\nCall-ID: body\r\n").as_bytes())
+            .map(|id| String::from_utf8(id.to_vec()).unwrap())
+    };
     for head in ["Call-ID: abc@d", "CALL-id :abc@d ", "i: abc@d", "I:\r\n abc@d", "To: x\r\nCall-ID:\tabc@d"] {
         assert_eq!(found(head).as_deref(), Some("abc@d"), "{head}");
     }

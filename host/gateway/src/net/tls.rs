@@ -10,15 +10,10 @@ use crate::{
     data::{self, DataFolder},
 };
 use anyhow::{Context as _, bail};
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use std::{
-    collections::BTreeSet,
-    fs,
-    net::IpAddr,
-    os::unix::fs::DirBuilderExt as _,
-    path::Path,
-    sync::Arc,
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use std::{collections::BTreeSet, fs, net::IpAddr, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
 use time::{Duration, OffsetDateTime};
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -106,7 +101,8 @@ fn host_name() -> Option<String> {
 /// # Errors
 /// When the cryptography cannot be set up.
 pub fn server_config(shown: Arc<Shown>) -> anyhow::Result<Arc<ServerConfig>> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().context("TLS")?;
+    let builder =
+        ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().context("TLS")?;
     let mut config = builder.with_no_client_auth().with_cert_resolver(shown);
     config.ticketer = ring::Ticketer::new().context("TLS session tickets")?;
     Ok(Arc::new(config))
@@ -126,7 +122,8 @@ pub fn client_config(tls: &config::Tls) -> anyhow::Result<Arc<ClientConfig>> {
         }
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().context("TLS")?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().context("TLS")?;
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
@@ -155,9 +152,7 @@ fn read_pair(certificate: &Path, key: &Path) -> anyhow::Result<CertifiedKey> {
     let private = PrivateKeyDer::from_pem_file(key).ok().with_context(|| format!("{} holds no private key in PEM form", key.display()))?;
     let key_pair = ring::sign::any_supported_type(&private).with_context(|| format!("{} holds a key of an unknown kind", key.display()))?;
     let certified = CertifiedKey::new(chain, key_pair);
-    certified
-        .keys_match()
-        .with_context(|| format!("{} is not the key of {}", key.display(), certificate.display()))?;
+    certified.keys_match().with_context(|| format!("{} is not the key of {}", key.display(), certificate.display()))?;
     Ok(certified)
 }
 
@@ -196,8 +191,9 @@ fn root(folder: &Path, now: OffsetDateTime) -> anyhow::Result<KeyPair> {
     if let (Ok(text), Ok(pem)) = (fs::read_to_string(&certificate), fs::read_to_string(&key))
         && Label::read(&text).is_some_and(|label| label.ends > (now + Duration::days(SERVER_DAYS)).unix_timestamp())
     {
-        return KeyPair::from_pem(&pem)
-            .with_context(|| format!("{} cannot be read; remove it and {}, and phones must be given the new root", key.display(), certificate.display()));
+        return KeyPair::from_pem(&pem).with_context(|| {
+            format!("{} cannot be read; remove it and {}, and phones must be given the new root", key.display(), certificate.display())
+        });
     }
     let pair = KeyPair::generate().context("no key could be made")?;
     let params = root_params(now)?;

@@ -60,7 +60,12 @@ impl Socket {
     /// When the thread has no runtime or the kernel no room.
     pub fn attach(self) -> io::Result<Attached> {
         // Only reading is watched: watching for room to write would wake the thread for every datagram that has left.
-        Ok(Attached { local: self.local, fd: AsyncFd::with_interest(self.socket, Interest::READABLE)? })
+        #[expect(
+            deprecated,
+            reason = "its replacement is unsafe to call; what that asks for, an owned descriptor that stays the same, a UdpSocket is"
+        )]
+        let fd = AsyncFd::with_interest(self.socket, Interest::READABLE)?;
+        Ok(Attached { local: self.local, fd })
     }
 }
 
@@ -157,7 +162,8 @@ impl Attached {
         let mut slices = [IoSliceMut::new(&mut payload)];
         let mut control = nix::cmsg_space!([u8; 128]);
         let fd = self.fd.get_ref().as_raw_fd();
-        let message = recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut control), MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT).ok()?;
+        let message =
+            recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut control), MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT).ok()?;
         let final_error = |code: u32| {
             let code = i32::try_from(code).map_or(Errno::UnknownErrno, Errno::from_raw);
             matches!(code, Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH | Errno::EHOSTDOWN | Errno::ENETDOWN)

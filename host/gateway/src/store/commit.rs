@@ -8,14 +8,7 @@ use crate::{
 };
 use sip::Instant;
 use sqlx::{Connection as _, SqliteConnection};
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    path::Path,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 use switch::{
     registrar::{Binding, Change},
     site::Site,
@@ -74,7 +67,13 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be opened or read.
-    pub async fn start(file: &Path, site: &Site, now: Instant, options: Options, counters: Arc<Counters>) -> anyhow::Result<(Arc<Self>, JoinHandle<()>, usize)> {
+    pub async fn start(
+        file: &Path,
+        site: &Site,
+        now: Instant,
+        options: Options,
+        counters: Arc<Counters>,
+    ) -> anyhow::Result<(Arc<Self>, JoinHandle<()>, usize)> {
         let mut connection = open(file).await?;
         let restored = restore(&mut connection, site, now).await?;
         let (jobs, queue) = mpsc::channel(options.queue);
@@ -143,7 +142,9 @@ impl Writer {
         let mut pending = std::mem::take(&mut self.backlog);
         for change in jobs.iter().flat_map(|job| &job.changes) {
             match change {
-                Change::Bound(binding) => pending.insert((Arc::clone(&binding.endpoint), Arc::clone(&binding.contact)), Some(Arc::clone(binding))),
+                Change::Bound(binding) => {
+                    pending.insert((Arc::clone(&binding.endpoint), Arc::clone(&binding.contact)), Some(Arc::clone(binding)))
+                }
                 Change::Unbound { endpoint, contact } => pending.insert((Arc::clone(endpoint), Arc::clone(contact)), None),
             };
         }
@@ -179,7 +180,9 @@ impl Writer {
                 Ok(())
             }
             OnStoreFailure::Accept => {
-                self.counters.limit("store-backlog", || format!("more than {} changes are owed to the disk: limit `bindings`", self.options.backlog));
+                self.counters.limit("store-backlog", || {
+                    format!("more than {} changes are owed to the disk: limit `bindings`", self.options.backlog)
+                });
                 Err("too much is owed to the disk".to_owned())
             }
         }
@@ -189,7 +192,8 @@ impl Writer {
 /// Writes everything in one transaction.
 async fn write(connection: &mut SqliteConnection, pending: &Pending) -> Result<(), sqlx::Error> {
     let bound: Vec<Row<'_>> = pending.values().flatten().map(|b| Row::of(b)).collect();
-    let gone: Vec<_> = pending.iter().filter(|(_, b)| b.is_none()).map(|((endpoint, contact), _)| (endpoint.to_string(), contact.to_string())).collect();
+    let gone: Vec<_> =
+        pending.iter().filter(|(_, b)| b.is_none()).map(|((endpoint, contact), _)| (endpoint.to_string(), contact.to_string())).collect();
     if gone.is_empty() {
         return insert(connection, &bound).await;
     }
@@ -226,5 +230,9 @@ pub(super) async fn delete(connection: &mut SqliteConnection, keys: &[(String, S
         return Ok(());
     }
     let json = serde_json::to_string(keys).map_err(|e| sqlx::Error::Encode(Box::new(e)))?;
-    sqlx::query("DELETE FROM binding WHERE (endpoint, contact) IN (SELECT value->>0, value->>1 FROM json_each(?))").bind(json).execute(connection).await.map(|_| ())
+    sqlx::query("DELETE FROM binding WHERE (endpoint, contact) IN (SELECT value->>0, value->>1 FROM json_each(?))")
+        .bind(json)
+        .execute(connection)
+        .await
+        .map(|_| ())
 }

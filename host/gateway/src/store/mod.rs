@@ -187,8 +187,13 @@ async fn restore(connection: &mut SqliteConnection, site: &Site, now: Instant) -
         let row = Row::read(row).context("a binding cannot be read")?;
         let key = (row.endpoint.to_string(), row.contact.to_string());
         match row.binding() {
-            Ok(binding) if site.restore(binding, now) => restored += 1,
-            Ok(_) => forgotten.push(key),
+            Ok(binding) => {
+                if site.restore(binding, now) {
+                    restored += 1;
+                } else {
+                    forgotten.push(key);
+                }
+            }
             Err(error) => {
                 tracing::warn!(endpoint = %key.0, "a stored binding is unreadable and was forgotten: {error:#}");
                 forgotten.push(key);

@@ -21,9 +21,13 @@ fn site(endpoints: &[&str], seats: u32) -> Site {
         mac: None,
         numbers: Vec::new(),
     });
-    let emergency = Emergency { numbers: Vec::new(), test_numbers: Vec::new(), trunks: Vec::new(), networks: Vec::new(), outside_prefixes: Vec::new() };
+    let emergency =
+        Emergency { numbers: Vec::new(), test_numbers: Vec::new(), trunks: Vec::new(), networks: Vec::new(), outside_prefixes: Vec::new() };
     let pools = vec![Pool { pool: "site".to_owned(), seats }];
-    Site::new(Directory::new("sip.example".to_owned(), endpoints.collect(), pools, Vec::new(), emergency, Vec::new()), switch::Limits::default())
+    Site::new(
+        Directory::new("sip.example".to_owned(), endpoints.collect(), pools, Vec::new(), emergency, Vec::new()),
+        switch::Limits::default(),
+    )
 }
 
 fn binding(endpoint: &str, contact: &str, expires: u64) -> Binding {
@@ -162,7 +166,11 @@ async fn a_damaged_store_is_set_aside_and_a_new_one_made() {
 /// Makes every write fail, as a full disk does, until the trigger is taken away again.
 async fn break_disk(folder: &Path, broken: bool) {
     let mut other = connect(&folder.join("store.sqlite")).await.unwrap();
-    let statement = if broken { "CREATE TRIGGER full BEFORE INSERT ON binding BEGIN SELECT RAISE(ABORT, 'disk is full'); END" } else { "DROP TRIGGER full" };
+    let statement = if broken {
+        "CREATE TRIGGER full BEFORE INSERT ON binding BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+    } else {
+        "DROP TRIGGER full"
+    };
     sqlx::query(statement).execute(&mut other).await.unwrap();
     other.close().await.unwrap();
 }
@@ -172,7 +180,8 @@ async fn a_disk_that_fails_is_an_alarm_and_what_it_is_owed_is_written_when_it_is
     let folder = tempfile::tempdir().unwrap();
     let counters = Arc::new(Counters::default());
     let file = folder.path().join("store.sqlite");
-    let (store, writer, _) = Store::start(&file, &site(&["a", "b"], 5), NOW, options(OnStoreFailure::Accept), Arc::clone(&counters)).await.unwrap();
+    let (store, writer, _) =
+        Store::start(&file, &site(&["a", "b"], 5), NOW, options(OnStoreFailure::Accept), Arc::clone(&counters)).await.unwrap();
     break_disk(folder.path(), true).await;
     store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap();
     assert!(counters.read().dropped["store-failed"] >= 1);

@@ -1,7 +1,15 @@
 use super::*;
 
 fn wanted(uri: &str) -> Wanted {
-    Wanted::of(&Trunk { name: "t".to_owned(), uri: uri.to_owned(), sources: Vec::new(), username: None, password: None, numbers: Vec::new() }).unwrap()
+    Wanted::of(&Trunk {
+        name: "t".to_owned(),
+        uri: uri.to_owned(),
+        sources: Vec::new(),
+        username: None,
+        password: None,
+        numbers: Vec::new(),
+    })
+    .unwrap()
 }
 
 #[test]
@@ -22,7 +30,10 @@ fn an_address_needs_no_name_server() {
 mod server {
     use hickory_resolver::proto::{
         op::{Message, MessageType, ResponseCode},
-        rr::{Name, RData, Record, RecordType, rdata::{A, SRV}},
+        rr::{
+            Name, RData, Record, RecordType,
+            rdata::{A, SRV},
+        },
         serialize::binary::{BinDecodable as _, BinEncodable as _},
     };
     use std::net::{Ipv4Addr, SocketAddr};
@@ -40,9 +51,14 @@ mod server {
                 let mut answer = query.clone();
                 answer.metadata.message_type = MessageType::Response;
                 answer.metadata.response_code = ResponseCode::NoError;
-                let srv = |priority, weight, port, target: &str| RData::SRV(SRV { priority, weight, port, target: Name::from_utf8(target).unwrap() });
+                let srv =
+                    |priority, weight, port, target: &str| RData::SRV(SRV::new(priority, weight, port, Name::from_utf8(target).unwrap()));
                 let data = match (name.as_str(), question.query_type()) {
-                    ("_sip._udp.trunk.example.", RecordType::SRV) => vec![srv(20, 0, 5070, "c.trunk.example."), srv(10, 5, 5071, "a.trunk.example."), srv(10, 50, 5072, "b.trunk.example.")],
+                    ("_sip._udp.trunk.example.", RecordType::SRV) => vec![
+                        srv(20, 0, 5070, "c.trunk.example."),
+                        srv(10, 5, 5071, "a.trunk.example."),
+                        srv(10, 50, 5072, "b.trunk.example."),
+                    ],
                     ("_sip._udp.closed.example.", RecordType::SRV) => vec![srv(0, 0, 0, ".")],
                     ("a.trunk.example.", RecordType::A) => vec![RData::A(A(Ipv4Addr::new(192, 0, 2, 1)))],
                     ("b.trunk.example.", RecordType::A) => vec![RData::A(A(Ipv4Addr::new(192, 0, 2, 2)))],

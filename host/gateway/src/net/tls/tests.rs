@@ -1,8 +1,5 @@
 use super::*;
-use tokio_rustls::{
-    TlsAcceptor, TlsConnector,
-    rustls::pki_types::ServerName,
-};
+use tokio_rustls::{TlsAcceptor, TlsConnector, rustls::pki_types::ServerName};
 
 fn names() -> Names {
     Names::new("sip.example", ["192.0.2.1".parse().unwrap()])
@@ -72,7 +69,11 @@ fn a_key_of_another_certificate_is_refused_by_name() {
     for data in [&first, &second] {
         site_certificate(&data.tls(), &names(), OffsetDateTime::now_utc()).unwrap();
     }
-    let tls = config::Tls { certificate: Some(first.tls().join("server.pem")), key: Some(second.tls().join("server.key")), trunk_authorities: None };
+    let tls = config::Tls {
+        certificate: Some(first.tls().join("server.pem")),
+        key: Some(second.tls().join("server.key")),
+        trunk_authorities: None,
+    };
     let refused = try_files(&tls).unwrap_err();
     assert!(format!("{refused:#}").contains("is not the key of"), "{refused:#}");
 }
@@ -82,7 +83,8 @@ fn a_reload_that_fails_leaves_the_old_certificate_in_place() {
     let (_folder, data) = data();
     let shown = Shown::load(&config::Tls::default(), &data, &names()).unwrap();
     let before = shown.0.load_full();
-    let gone = config::Tls { certificate: Some(data.root().join("gone.pem")), key: Some(data.root().join("gone.key")), trunk_authorities: None };
+    let gone =
+        config::Tls { certificate: Some(data.root().join("gone.pem")), key: Some(data.root().join("gone.key")), trunk_authorities: None };
     shown.reload(&gone, &data, &names()).unwrap_err();
     assert!(Arc::ptr_eq(&before, &shown.0.load_full()));
 }
