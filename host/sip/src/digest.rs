@@ -10,12 +10,7 @@ mod tests;
 pub use answer::answer;
 pub use hash::{Algorithm, Ha1};
 
-use crate::{
-    Instant, Message,
-    header::Name,
-    random::Random,
-    uri::Uri,
-};
+use crate::{Instant, Message, header::Name, random::Random, uri::Uri};
 use fields::{Fields, unescape};
 use hash::Proof;
 use nonce::{Age, Nonces};
@@ -146,7 +141,9 @@ impl Authenticator {
     pub fn challenges(&self, stale: bool, now: Instant, random: &mut Random) -> Vec<String> {
         let nonce = self.nonces.make(now, random);
         let stale = if stale { ", stale=true" } else { "" };
-        let value = |a: &Algorithm| format!("Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{stale}", self.realm_text, a.token());
+        let value = |a: &Algorithm| {
+            format!("Digest realm=\"{}\", nonce=\"{nonce}\", algorithm={}, qop=\"auth\"{stale}", self.realm_text, a.token())
+        };
         self.algorithms.iter().map(value).collect()
     }
 

@@ -9,7 +9,7 @@ mod tests;
 mod text;
 
 pub use name::Name;
-pub(crate) use text::{decimal, starts_with_ignore_case, trim};
+pub(crate) use text::{decimal, is_token, starts_with_ignore_case, trim};
 
 use crate::uri::{self, Uri};
 use memchr::{memchr, memchr3, memrchr};
@@ -191,7 +191,7 @@ impl<'a> CSeq<'a> {
             return None;
         }
         let method = trim(method);
-        (!method.is_empty() && !method.iter().copied().any(is_space)).then_some(Self { number, method })
+        is_token(method).then_some(Self { number, method })
     }
 }
 

@@ -126,11 +126,14 @@ impl<'a> Uri<'a> {
     /// `tel:` numbers compare without visual separators (RFC 3966 section 5), `urn:` in any case (RFC 5031), other schemes as text.
     #[must_use]
     pub fn same_resource(&self, other: &Uri<'_>) -> bool {
+        if self.raw == other.raw {
+            return true;
+        }
         if self.scheme != other.scheme {
             return false;
         }
         match self.scheme {
-            Scheme::Other => self.raw == other.raw,
+            Scheme::Other => false,
             Scheme::Urn => self.user.eq_ignore_ascii_case(other.user) && self.params.eq_ignore_ascii_case(other.params),
             Scheme::Tel => {
                 let digits = |uri: &Uri<'_>| -> Vec<u8> {

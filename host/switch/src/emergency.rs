@@ -71,11 +71,13 @@ fn classify_urn(name: &[u8]) -> CallKind {
 
 /// Whether `dialled` is `prefix` followed by `number`, visual separators aside on both sides.
 fn same_number(dialled: &[u8], prefix: &str, number: &str) -> bool {
-    let wanted = prefix.bytes().chain(number.bytes()).filter(|octet| !is_separator(*octet)).map(|octet| octet.to_ascii_lowercase());
-    let mut wanted = wanted.peekable();
-    // A number of nothing but separators would match an empty user.
-    wanted.peek().is_some()
-        && dialled.iter().copied().filter(|octet| !is_separator(*octet)).map(|octet| octet.to_ascii_lowercase()).eq(wanted)
+    let significant = |octet: &u8| !is_separator(*octet);
+    // RFC 3966 3: parameters such as `phone-context` follow a semicolon, which some phones escape. They do not change what is called for.
+    let dialled = dialled.split(|octet| *octet == b';').next().unwrap_or_default();
+    let dialled = dialled.iter().copied().filter(significant).map(|octet| octet.to_ascii_lowercase());
+    let wanted = prefix.bytes().chain(number.bytes()).filter(significant).map(|octet| octet.to_ascii_lowercase());
+    // A configured number of nothing but separators names nobody.
+    number.bytes().any(|octet| significant(&octet)) && dialled.eq(wanted)
 }
 
 /// RFC 3966 5.1.1: `visual-separator = "-" / "." / "(" / ")"`; and the blank, which some phones send escaped.
@@ -83,14 +85,20 @@ const fn is_separator(octet: u8) -> bool {
     matches!(octet, b'-' | b'.' | b'(' | b')' | b' ')
 }
 
-/// The number without visual separators `-.() ` (RFC 3966 5.1.1) when it is a telephone number (digits, `*`, `#`, and a `+` in front); anything else
-/// unchanged.
+/// The number without visual separators `-.() ` (RFC 3966 5.1.1) and without parameters such as `;phone-context` when it is a telephone number (digits,
+/// `*`, `#`, and a `+` in front); anything else unchanged.
 #[must_use]
 pub fn normalise(user: &str) -> String {
-    let digits = user.strip_prefix('+').unwrap_or(user);
+    let (number, _parameters) = user.split_once(';').unwrap_or((user, ""));
+    let digits = number.strip_prefix('+').unwrap_or(number);
     let is_number = digits.bytes().all(|octet| octet.is_ascii_digit() || matches!(octet, b'*' | b'#') || is_separator(octet))
         && digits.bytes().any(|octet| octet.is_ascii_digit());
-    if is_number { user.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ')).collect() } else { user.to_owned() }
+    if !is_number {
+        return user.to_owned();
+    }
+    let mut dialled = String::with_capacity(number.len());
+    dialled.extend(number.bytes().filter(|octet| !is_separator(*octet)).map(char::from));
+    dialled
 }
 
 /// The host's own plan: every configured trunk in order, caller id = the ELIN of the caller's location, else the caller's own number.
@@ -122,8 +130,8 @@ fn shown_number(call: &Call, directory: &Directory) -> Option<String> {
 /// Joins what the policy chose with the host's own plan (policy's trunks first, unknown ones dropped, missing ones appended) and resolves it: one trunk
 /// and one of its addresses a stage, next on everything but an answer, [`Limits::emergency_trunk_wait`] each.
 ///
-/// Health is not asked: a trunk that seemed dead is tried in its turn. A trunk without an address is left out. The result is empty only when no trunk
-/// of the plan resolves.
+/// Health is not asked: a trunk that seemed dead is tried in its turn. A trunk without an address is left out. When none of these has an address, every
+/// trunk of the site is tried: the result is empty only when no trunk at all has one.
 #[must_use]
 pub fn resolve(plan: &EmergencyPlan, call: &Call, site: &Site) -> Resolved {
     let directory = site.directory();
@@ -144,16 +152,27 @@ pub fn resolve(plan: &EmergencyPlan, call: &Call, site: &Site) -> Resolved {
             targets.push(missing);
         }
     }
-    let mut stages = Vec::new();
-    for target in &targets {
-        let Some(trunk) = directory.trunk(&target.trunk) else { continue };
-        for flow in site.trunks.flows(&target.trunk).iter() {
-            if let Some(leg) = trunk_leg(trunk, target, call, *flow) {
-                stages.push(stage(leg, &site.limits));
-            }
-        }
+    let mut stages = stages_of(&targets, call, &directory, site);
+    if stages.is_empty() {
+        let anybody = directory.trunks.iter().map(|trunk| TrunkTarget {
+            trunk: trunk.name.clone(),
+            number: call.called.clone(),
+            caller_number: shown_number(call, &directory),
+        });
+        stages = stages_of(&anybody.collect::<Vec<_>>(), call, &directory, site);
     }
     Resolved { stages }
+}
+
+fn stages_of(targets: &[TrunkTarget], call: &Call, directory: &Directory, site: &Site) -> Vec<ResolvedStage> {
+    let mut stages = Vec::new();
+    for target in targets {
+        let Some(trunk) = directory.trunk(&target.trunk) else { continue };
+        for flow in site.trunks.flows(&target.trunk).iter() {
+            stages.extend(trunk_leg(trunk, target, call, *flow).map(|leg| stage(leg, &site.limits)));
+        }
+    }
+    stages
 }
 
 /// What is dialled: the called number where the policy names none, and never an outside prefix, which the provider would not understand.

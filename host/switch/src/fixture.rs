@@ -11,7 +11,6 @@ use sip::{
     digest::Ha1,
     transport::{Flow, Transport},
 };
-use std::net::SocketAddr;
 
 pub(crate) fn at(seconds: u64) -> Instant {
     Instant::from_unix_micros(1_800_000_000_000_000 + seconds * 1_000_000)
@@ -117,9 +116,4 @@ pub(crate) fn site() -> Site {
     site.trunks.set_flows("second", vec![tcp("[2001:db8::5]:5061", 0)]);
     site.trunks.set_flows("spare", vec![udp("203.0.113.7:5060")]);
     site
-}
-
-/// The address of a phone of the annex.
-pub(crate) fn phone_address(last: u8) -> SocketAddr {
-    SocketAddr::from(([10, 1, 0, last], 5060))
 }

@@ -66,20 +66,21 @@ pub fn authenticate(request: &Message, flow: Flow, directory: &Directory, authen
 pub fn read_call(request: &Message, flow: Flow, directory: &Directory, now: Instant) -> Result<Call, Refusal> {
     let shown = || String::from_utf8_lossy(request.request_uri());
     let uri = request.uri().ok_or_else(|| Refusal::new(400, "Bad Request-URI", format!("unreadable Request-URI `{}`", shown())))?;
-    let kind = emergency::classify(&uri, directory);
-    let called = match uri.scheme {
+    let (kind, called) = match uri.scheme {
         Scheme::Sip | Scheme::Sips | Scheme::Tel => {
             let user = uri.user_decoded();
             match emergency::classify_number(&user, directory) {
-                (CallKind::Normal, _) => emergency::normalise(&String::from_utf8_lossy(&user)),
-                (CallKind::Emergency | CallKind::EmergencyTest, number) => number.to_owned(),
+                (CallKind::Normal, _) => (CallKind::Normal, emergency::normalise(&String::from_utf8_lossy(&user))),
+                (kind, number) => (kind, number.to_owned()),
             }
         }
-        Scheme::Urn if kind != CallKind::Normal => shown().into_owned(),
         // RFC 3261 8.2.2.1: "If the Request-URI uses a scheme not supported by the UAS, it SHOULD reject the request with a 416".
-        Scheme::Urn | Scheme::Other => {
-            return Err(Refusal::new(416, "Unsupported URI Scheme", format!("Request-URI `{}` cannot be called", shown())));
-        }
+        Scheme::Urn | Scheme::Other => match emergency::classify(&uri, directory) {
+            CallKind::Normal => {
+                return Err(Refusal::new(416, "Unsupported URI Scheme", format!("Request-URI `{}` cannot be called", shown())));
+            }
+            kind => (kind, shown().into_owned()),
+        },
     };
     // 21.4.22: "The server received a request with a Request-URI that was incomplete."
     if called.is_empty() {

@@ -1,11 +1,21 @@
 //! Calls and registrations: one [`Shard`] per core owns its transactions and calls.
-//! SKELETON: signatures are the contract.
+//!
+//! `dispatch` says what each request is for; `setup` is the script of a new call and `register` that of a registration, each read from top to
+//! bottom; `live` drives the bridges of the calls that are up.
 
-use crate::policy::Runner;
+mod dispatch;
+mod live;
+mod register;
+mod setup;
+mod shard;
+
+pub use shard::Shard;
+
+use crate::policy::{Runner, Step};
 use bytes::Bytes;
 use sip::{Instant, digest::Authenticator, transport::Flow};
 use std::{future::Future, pin::Pin, sync::Arc};
-use switch::{registrar::Change, site::Site};
+use switch::{decision::Refusal, record::CallRecord, registrar::Change, site::Site};
 
 /// Bytes to put on the wire.
 #[derive(Clone, Debug)]
@@ -51,38 +61,29 @@ pub trait Observer: Send + Sync {
     /// A message went out.
     fn sent(&self, _at: Instant, _flow: Flow, _bytes: &[u8]) {}
     /// Policies decided (`call_id`, one step per policy asked).
-    fn decided(&self, _at: Instant, _call_id: &[u8], _steps: &[crate::policy::Step]) {}
-    /// A registration or call was refused.
-    fn refused(&self, _at: Instant, _call_id: &[u8], _refusal: &switch::decision::Refusal, _policy: Option<&str>) {}
+    fn decided(&self, _at: Instant, _call_id: &[u8], _steps: &[Step]) {}
+    /// A registration or call was refused; `policy` is the one that said so, `None` when the host itself did.
+    fn refused(&self, _at: Instant, _call_id: &[u8], _refusal: &Refusal, _policy: Option<&str>) {}
     /// A call ended.
-    fn ended(&self, _record: &switch::record::CallRecord) {}
+    fn ended(&self, _record: &CallRecord) {}
     /// Something was dropped or refused by a limit or rule of the protocol: a counter's name.
     fn dropped(&self, _at: Instant, _flow: Flow, _why: &'static str) {}
+    /// Bindings could not be made durable.
+    fn not_kept(&self, _why: &str) {}
 }
 
-/// One shard: a transaction stack, its calls and its policy instances. Knows no socket and reads no clock, so tests drive it in virtual time.
-pub struct Shard { _parts: Parts }
+/// An observer that looks away.
+pub struct Unobserved;
 
-impl Shard {
-    /// An idle shard.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self { Self { _parts: parts } }
-    /// One datagram or framed message came in.
-    pub fn receive(&mut self, _bytes: Bytes, _flow: Flow, _now: Instant, _out: &mut Vec<Transmit>) { todo!() }
-    /// The transport says that this flow leads nowhere (ICMP, refused, reset).
-    pub fn unreachable(&mut self, _flow: Flow, _now: Instant, _out: &mut Vec<Transmit>) { todo!() }
-    /// When [`Shard::expire`] is next due.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Instant> { todo!() }
-    /// Fires timers, and goes on with set-ups that were waiting for the store.
-    pub fn expire(&mut self, _now: Instant, _out: &mut Vec<Transmit>) { todo!() }
-    /// Resolves when a set-up that waited (for the store) can go on: then call [`Shard::expire`].
-    pub async fn ready(&mut self) { std::future::pending::<()>().await }
-    /// Calls alive.
-    #[must_use]
-    pub fn calls(&self) -> usize { todo!() }
-}
+impl Observer for Unobserved {}
 
-/// Which of `shards` a Call-ID belongs to: every message of a dialog goes to the same shard.
+/// Which of `shards` a Call-ID belongs to: every message of a dialog goes to the same shard (FNV-1a; a peer that aims all its calls at one shard
+/// loads that shard only).
 #[must_use]
-pub fn shard_of(_call_id: &[u8], _shards: usize) -> usize { todo!() }
+pub fn shard_of(call_id: &[u8], shards: usize) -> usize {
+    if shards <= 1 {
+        return 0;
+    }
+    let hash = call_id.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    usize::try_from((hash ^ (hash >> 32)) % shards as u64).unwrap_or(0)
+}

@@ -1,7 +1,7 @@
 //! The client's side.
 
 use super::{
-    fields::{Fields, escape},
+    fields::{Fields, escape, unescape},
     hash::{Proof, Qop},
 };
 use crate::header::SplitCommas;
@@ -13,15 +13,7 @@ use std::fmt::Write as _;
 /// `nonce_count` begins with 1 and grows with each use of one nonce; `cnonce` is a fresh token (RFC 7616 3.4). Both go out only where the
 /// challenge offers `qop`.
 #[must_use]
-pub fn answer(
-    challenge: &[u8],
-    username: &str,
-    password: &str,
-    method: &str,
-    uri: &str,
-    nonce_count: u32,
-    cnonce: &str,
-) -> Option<String> {
+pub fn answer(challenge: &[u8], username: &str, password: &str, method: &str, uri: &str, nonce_count: u32, cnonce: &str) -> Option<String> {
     let fields = Fields::parse(challenge)?;
     let (realm, nonce) = (fields.realm?, fields.nonce?);
     let algorithm = fields.algorithm()?;
@@ -34,7 +26,7 @@ pub fn answer(
         Some(_) => return None,
         None => None,
     };
-    let ha1 = algorithm.hash(&[username.as_bytes(), realm, password.as_bytes()]);
+    let ha1 = algorithm.hash(&[username.as_bytes(), unescape(realm).as_bytes(), password.as_bytes()]);
     let proof = Proof { nonce, qop: qop.as_ref(), method: method.as_bytes(), uri: uri.as_bytes() };
     let response = proof.response(algorithm, ha1.as_bytes());
 

@@ -32,12 +32,17 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u32> {
     if text.is_empty() {
         return None;
     }
-    text.iter().try_fold(0_u32, |number, byte| {
-        byte.is_ascii_digit().then(|| number.saturating_mul(10).saturating_add(u32::from(byte - b'0')))
-    })
+    text.iter()
+        .try_fold(0_u32, |number, byte| byte.is_ascii_digit().then(|| number.saturating_mul(10).saturating_add(u32::from(byte - b'0'))))
 }
 
 /// Whether `text` begins with `prefix` in any case.
 pub(crate) fn starts_with_ignore_case(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+}
+
+/// RFC 3261 25.1, `token`.
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    let of_token = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+    !text.is_empty() && text.iter().all(of_token)
 }

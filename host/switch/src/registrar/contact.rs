@@ -45,10 +45,10 @@ pub(super) fn read(request: &Message, limits: &Limits) -> Result<Wish, Refusal> 
 
 fn read_one(value: &[u8], request: &Message, limits: &Limits) -> Result<Contact, Refusal> {
     let unreadable = || Refusal::new(400, "Bad Contact", format!("REGISTER: unreadable Contact `{}`", String::from_utf8_lossy(value)));
-    let address = NameAddr::parse(value).ok_or_else(unreadable)?;
-    if address.uri == b"*" {
+    if value == b"*" {
         return Err(Refusal::new(400, "Contact * With Others", "REGISTER: `Contact: *` stands beside another contact"));
     }
+    let address = NameAddr::parse(value).ok_or_else(unreadable)?;
     let uri = address.uri().ok_or_else(unreadable)?;
     // 10.3 leaves other schemes to the registrar. A call cannot be forked to `mailto:` or `tel:` here, so they are refused at once.
     if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
@@ -58,15 +58,16 @@ fn read_one(value: &[u8], request: &Message, limits: &Limits) -> Result<Contact,
             format!("REGISTER: Contact `{}` is not a sip: or sips: URI", String::from_utf8_lossy(address.uri)),
         ));
     }
-    let instance = address.param(b"+sip.instance").filter(|instance| !instance.is_empty());
+    let params = Params::read(address.params);
+    let instance = params.instance.filter(|instance| !instance.is_empty());
     Ok(Contact {
         uri: std::str::from_utf8(address.uri).map_err(|_| unreadable())?.into(),
-        params: kept_params(address.params),
-        q: address.param(b"q").map_or(1000, read_q),
+        params: params.kept.map_or_else(Arc::default, |kept| shared_text(&kept)),
+        q: params.q.map_or(1000, read_q),
         // RFC 5626 6: a reg-id without an instance-id is ignored.
-        reg_id: instance.and_then(|_| decimal(address.param(b"reg-id")?)),
-        instance: instance.map(|text| String::from_utf8_lossy(text).into()),
-        seconds: granted(address.param(b"expires"), request, limits)?,
+        reg_id: instance.and_then(|_| decimal(params.reg_id?)),
+        instance: instance.map(shared_text),
+        seconds: granted(params.expires, request, limits)?,
     })
 }
 
@@ -118,21 +119,53 @@ fn read_q(text: &[u8]) -> u16 {
     fraction.iter().chain(b"000").take(3).fold(0, |thousandths, digit| thousandths * 10 + u16::from(digit - b'0'))
 }
 
-/// The parameters that a binding keeps and shows again: all but those that the registrar itself sets (`expires`, `q`) and GRUUs, which are the
-/// registrar's to give and are not given out (RFC 5627 5.1: those in a request are ignored).
-fn kept_params(params: &[u8]) -> Arc<str> {
-    let mut kept = String::new();
-    for param in split_semicolons(params) {
-        let name = param.split(|octet| *octet == b'=').next().unwrap_or_default().trim_ascii();
-        let dropped = [&b"expires"[..], b"q", b"pub-gruu", b"temp-gruu"].iter().any(|known| name.eq_ignore_ascii_case(known));
-        if dropped || name.is_empty() {
-            continue;
+/// The parameters of one Contact value, read in one pass; of two with one name the first counts.
+#[derive(Default)]
+struct Params<'a> {
+    expires: Option<&'a [u8]>,
+    q: Option<&'a [u8]>,
+    instance: Option<&'a [u8]>,
+    reg_id: Option<&'a [u8]>,
+    /// What a binding keeps and shows again: all but those that the registrar itself sets (`expires`, `q`) and GRUUs, which are the registrar's to
+    /// give and are not given out (RFC 5627 5.1: those in a request are ignored).
+    kept: Option<Vec<u8>>,
+}
+
+impl<'a> Params<'a> {
+    fn read(text: &'a [u8]) -> Self {
+        let mut params = Self::default();
+        for param in split_semicolons(text).filter(|param| !param.is_empty()) {
+            let equals = param.iter().position(|octet| *octet == b'=').unwrap_or(param.len());
+            let name = param.get(..equals).unwrap_or_default().trim_ascii_end();
+            let value = unquoted(param.get(equals + 1..).unwrap_or_default().trim_ascii_start());
+            let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+            if is(b"expires") {
+                params.expires = params.expires.or(Some(value));
+                continue;
+            }
+            if is(b"q") {
+                params.q = params.q.or(Some(value));
+                continue;
+            }
+            if is(b"pub-gruu") || is(b"temp-gruu") {
+                continue;
+            }
+            if is(b"+sip.instance") {
+                params.instance = params.instance.or(Some(value));
+            } else if is(b"reg-id") {
+                params.reg_id = params.reg_id.or(Some(value));
+            }
+            let kept = params.kept.get_or_insert_with(|| Vec::with_capacity(text.len() + 1));
+            kept.push(b';');
+            // Folds become blanks: the text is written into a header line again.
+            kept.extend(param.iter().map(|octet| if octet.is_ascii_control() { b' ' } else { *octet }));
         }
-        kept.push(';');
-        // Folds become blanks: the text is written into a header line again.
-        kept.extend(String::from_utf8_lossy(param).chars().map(|c| if c.is_control() { ' ' } else { c }));
+        params
     }
-    if kept.is_empty() { Arc::default() } else { kept.into() }
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// Splits at semicolons outside of quoted strings, trimmed.

@@ -7,8 +7,8 @@ use super::{
 use crate::{Limits, decision::Refusal, licence::Seat};
 use sip::{Instant, Message, transport::Flow};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, hash_map::DefaultHasher},
-    hash::BuildHasherDefault,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    hash::{BuildHasherDefault, Hasher},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -40,19 +40,21 @@ pub struct Registrar {
 
 #[derive(Debug, Default)]
 struct Part {
-    /// Ids come from the operator's directory, so no peer chooses these keys and a fixed hasher is safe.
-    endpoints: HashMap<Arc<str>, Vec<Entry>, BuildHasherDefault<DefaultHasher>>,
+    /// Ids come from the operator's directory: no peer chooses these keys, so that a fast hash without a secret is safe.
+    endpoints: HashMap<Arc<str>, Vec<Entry>, BuildHasherDefault<Fnv>>,
     /// By end, then serial: whose binding it is.
     by_expiry: BTreeMap<(Instant, u64), Arc<str>>,
-    /// By connection, remote address and serial: whose binding it is.
+    /// By connection, remote address and way serial: whose binding it is.
     by_way: BTreeMap<(u64, SocketAddr, u64), Arc<str>>,
     next_serial: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// Unique in its part, rising: a later one is the newer registration.
+    /// Unique in its part, new with every registration.
     serial: u64,
+    /// The serial of the first registration over this flow: a refresh leaves the index of ways alone.
+    way_serial: u64,
     binding: Arc<Binding>,
     seat: Seat,
 }
@@ -115,7 +117,7 @@ impl Registrar {
             entries.clear();
         }
         for contact in contacts {
-            remove_replaced(&mut entries, contact, first_serial, &order)?;
+            let replaced = remove_replaced(&mut entries, contact, first_serial, &order)?;
             if contact.seconds > 0 {
                 let binding = Binding {
                     endpoint: Arc::clone(&owner),
@@ -133,7 +135,9 @@ impl Registrar {
                     emergency_only,
                     user_agent: contact::user_agent(request),
                 };
-                entries.push(Entry { serial: part.take_serial(), binding: Arc::new(binding), seat: seat.clone() });
+                let serial = part.take_serial();
+                let way_serial = replaced.filter(|old| old.binding.flow == flow).map_or(serial, |old| old.way_serial);
+                entries.push(Entry { serial, way_serial, binding: Arc::new(binding), seat: seat.clone() });
             }
         }
         if matches!(wish, Wish::Bind(_)) {
@@ -150,7 +154,8 @@ impl Registrar {
         let owner = Arc::clone(&binding.endpoint);
         let mut entries = part.endpoints.get(&owner).cloned().unwrap_or_default();
         entries.retain(|entry| entry.binding.contact != binding.contact);
-        entries.push(Entry { serial: part.take_serial(), binding: Arc::new(binding), seat });
+        let serial = part.take_serial();
+        entries.push(Entry { serial, way_serial: serial, binding: Arc::new(binding), seat });
         self.commit(part, &owner, entries);
     }
 
@@ -207,8 +212,9 @@ impl Registrar {
         for part in &self.parts {
             let part = lock(part);
             let from = (flow.connection, flow.remote, 0);
-            for ((_, _, serial), endpoint) in part.by_way.range(from..=(flow.connection, flow.remote, u64::MAX)) {
-                let of_flow = |entry: &&Entry| entry.serial == *serial && entry.binding.flow.transport == flow.transport && entry.live(now);
+            for ((_, _, way_serial), endpoint) in part.by_way.range(from..=(flow.connection, flow.remote, u64::MAX)) {
+                let of_flow =
+                    |entry: &&Entry| entry.way_serial == *way_serial && entry.binding.flow.transport == flow.transport && entry.live(now);
                 if part.entries(endpoint).iter().find(of_flow).is_some() {
                     found.insert(Arc::clone(endpoint));
                 }
@@ -259,10 +265,8 @@ impl Registrar {
         for part in &self.parts {
             let mut guard = lock(part);
             let part = &mut *guard;
-            let from = (connection, LEAST_ADDRESS, 0);
-            let to = (connection.wrapping_add(1), LEAST_ADDRESS, 0);
-            let owners: BTreeSet<Arc<str>> =
-                part.by_way.range(from..).take_while(|(key, _)| **key < to).map(|(_, endpoint)| Arc::clone(endpoint)).collect();
+            let of_connection = part.by_way.range((connection, LEAST_ADDRESS, 0)..).take_while(|((other, ..), _)| *other == connection);
+            let owners: BTreeSet<Arc<str>> = of_connection.map(|(_, endpoint)| Arc::clone(endpoint)).collect();
             for endpoint in owners {
                 let mut entries = part.entries(&endpoint).to_vec();
                 entries.retain(|entry| entry.binding.flow.connection != connection);
@@ -320,42 +324,50 @@ impl Registrar {
 
     /// Puts `entries` in the place of what the endpoint had and keeps both indices, the count and the deadline in step.
     fn commit(&self, part: &mut Part, endpoint: &Arc<str>, entries: Vec<Entry>) -> Vec<Change> {
+        let Part { endpoints, by_expiry, by_way, .. } = part;
+        let before = endpoints.get(endpoint).map_or(&[][..], Vec::as_slice);
         let mut changes = Vec::with_capacity(entries.len());
-        let before = part.endpoints.remove(endpoint).unwrap_or_default();
-        for old in &before {
-            let kept = entries.iter().any(|entry| entry.serial == old.serial);
-            if !kept {
-                part.by_expiry.remove(&(old.binding.expires, old.serial));
-                part.by_way.remove(&old.way());
-                if !entries.iter().any(|entry| entry.binding.contact == old.binding.contact) {
+        for old in before {
+            if !entries.iter().any(|new| new.way_serial == old.way_serial) {
+                by_way.remove(&old.way());
+            }
+            if !entries.iter().any(|new| new.serial == old.serial) {
+                by_expiry.remove(&(old.binding.expires, old.serial));
+                if !entries.iter().any(|new| new.binding.contact == old.binding.contact) {
                     changes.push(Change::Unbound { endpoint: Arc::clone(endpoint), contact: Arc::clone(&old.binding.contact) });
                 }
             }
         }
         for new in &entries {
-            match before.iter().find(|old| old.serial == new.serial) {
-                Some(old) if Arc::ptr_eq(&old.binding, &new.binding) => continue,
-                Some(_) => {}
-                None => {
-                    part.by_expiry.insert((new.binding.expires, new.serial), Arc::clone(endpoint));
-                    part.by_way.insert(new.way(), Arc::clone(endpoint));
-                    self.next_expiry.fetch_min(new.binding.expires.unix_micros(), Ordering::AcqRel);
-                }
+            if !before.iter().any(|old| old.way_serial == new.way_serial) {
+                by_way.insert(new.way(), Arc::clone(endpoint));
             }
-            changes.push(Change::Bound(Arc::clone(&new.binding)));
+            let old = before.iter().find(|old| old.serial == new.serial);
+            if old.is_none() {
+                by_expiry.insert((new.binding.expires, new.serial), Arc::clone(endpoint));
+                self.next_expiry.fetch_min(new.binding.expires.unix_micros(), Ordering::AcqRel);
+            }
+            if old.is_none_or(|old| !Arc::ptr_eq(&old.binding, &new.binding)) {
+                changes.push(Change::Bound(Arc::clone(&new.binding)));
+            }
         }
         self.count.fetch_add(entries.len(), Ordering::Relaxed);
         self.count.fetch_sub(before.len(), Ordering::Relaxed);
-        if !entries.is_empty() {
-            part.endpoints.insert(Arc::clone(endpoint), entries);
+        if entries.is_empty() {
+            endpoints.remove(endpoint);
+        } else if let Some(slot) = endpoints.get_mut(endpoint) {
+            *slot = entries;
+        } else {
+            endpoints.insert(Arc::clone(endpoint), entries);
         }
         changes
     }
 
     fn part(&self, endpoint: &str) -> MutexGuard<'_, Part> {
-        // FNV-1a: the same endpoint leads to the same part on every machine.
-        let hash = endpoint.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3));
-        #[expect(clippy::cast_possible_truncation, reason = "less than PARTS")]
+        let mut fnv = Fnv::default();
+        fnv.write(endpoint.as_bytes());
+        // The upper half: the tables inside the parts use the lower bits.
+        let hash = fnv.finish() >> 32;
         let place = (hash % PARTS as u64) as usize;
         #[expect(clippy::indexing_slicing, reason = "less than PARTS")]
         lock(&self.parts[place])
@@ -380,7 +392,7 @@ impl Entry {
     }
 
     fn way(&self) -> (u64, SocketAddr, u64) {
-        (self.binding.flow.connection, self.binding.flow.remote, self.serial)
+        (self.binding.flow.connection, self.binding.flow.remote, self.way_serial)
     }
 }
 
@@ -402,18 +414,22 @@ impl Order<'_> {
     }
 }
 
-/// Takes the bindings out that `contact` replaces or removes: those with the same URI, and older ones of the same instance.
-fn remove_replaced(entries: &mut Vec<Entry>, contact: &Contact, first_serial: u64, order: &Order<'_>) -> Result<(), Refusal> {
-    let mut refused = Ok(());
-    entries.retain(|entry| {
+/// Takes the bindings out that `contact` replaces or removes: those with the same URI, and older ones of the same instance. Returns the newest.
+fn remove_replaced(entries: &mut Vec<Entry>, contact: &Contact, first_serial: u64, order: &Order<'_>) -> Result<Option<Entry>, Refusal> {
+    let mut newest = None;
+    let mut place = 0;
+    while let Some(entry) = entries.get(place) {
         let of_this_request = entry.serial >= first_serial;
-        let replaced = same_contact(&entry.binding.contact, &contact.uri) || (!of_this_request && same_instance(&entry.binding, contact));
-        if replaced && !of_this_request && refused.is_ok() {
-            refused = order.check(entry);
+        if same_contact(&entry.binding.contact, &contact.uri) || (!of_this_request && same_instance(&entry.binding, contact)) {
+            if !of_this_request {
+                order.check(entry)?;
+            }
+            newest = Some(entries.remove(place));
+        } else {
+            place += 1;
         }
-        !replaced
-    });
-    refused
+    }
+    Ok(newest)
 }
 
 /// RFC 5626 6: a binding with the same instance-id and reg-id is replaced, whatever its contact: the phone has been started again and has another port
@@ -429,6 +445,25 @@ fn reseat(entries: &mut [Entry], seat: &Seat, emergency_only: bool) {
     for entry in entries.iter_mut().filter(|entry| !entry.seat.same(seat) || entry.binding.emergency_only != emergency_only) {
         entry.seat = seat.clone();
         entry.binding = Arc::new(Binding { pool: seat.pool().cloned(), emergency_only, ..(*entry.binding).clone() });
+    }
+}
+
+/// FNV-1a, 64 bits.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, octets: &[u8]) {
+        self.0 = octets.iter().fold(self.0, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

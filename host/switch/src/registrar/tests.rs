@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     Limits,
     decision::Refusal,
-    fixture::{at, message, register, tcp, udp},
+    fixture::{at, register, tcp, udp},
     licence::{Ledger, Seat},
 };
 use expect_test::{Expect, expect};
@@ -26,7 +26,7 @@ impl Desk {
         self.send_over(now, request, udp("10.1.0.7:5060"))
     }
 
-    fn send_over(&self, now: u64, request: &Message, flow: sip::transport::Flow) -> Result<Vec<Change>, Refusal> {
+    fn send_over(&self, now: u64, request: &Message, flow: Flow) -> Result<Vec<Change>, Refusal> {
         let wish = self.registrar.read(request)?;
         self.registrar.apply("desk-1", &wish, request, flow, Seat::none(), false, at(now))
     }

@@ -1,0 +1,204 @@
+//! Calls alive: which bridge an event belongs to, and what a bridge's effects mean for the stack.
+
+use super::shard::Shard;
+use sip::{
+    Instant, Message,
+    random::{Random, Token},
+    stack::{ClientId, Effect, Failure, ServerId},
+    transport::Flow,
+};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
+use switch::bridge::{self, Bridge, Event, Home, SendId};
+
+type Key = u64;
+
+/// The calls of one shard.
+///
+/// Tags and transaction ids are made here at random, so no peer can choose keys that collide.
+#[derive(Debug)]
+pub(super) struct Live {
+    calls: HashMap<Key, Entry>,
+    next: Key,
+    by_tag: HashMap<Box<[u8]>, Key>,
+    by_client: HashMap<ClientId, (Key, SendId)>,
+    by_server: HashMap<ServerId, Key>,
+    timers: BinaryHeap<Reverse<(Instant, Key)>>,
+    home: Home,
+}
+
+#[derive(Debug)]
+struct Entry {
+    bridge: Bridge,
+    tags: Vec<Token>,
+    sent: Vec<(SendId, ClientId)>,
+    /// INVITE transactions of either side, so that a CANCEL finds its call.
+    invites: Vec<ServerId>,
+    /// The earliest entry in `timers`, so that none is pushed twice.
+    armed: Option<Instant>,
+}
+
+impl Live {
+    pub(super) fn new(index: usize, shards: usize) -> Self {
+        Self {
+            calls: HashMap::new(),
+            next: 0,
+            by_tag: HashMap::new(),
+            by_client: HashMap::new(),
+            by_server: HashMap::new(),
+            timers: BinaryHeap::new(),
+            home: Home { index, shards, call_id: local_call_id },
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub(super) const fn home(&self) -> Home {
+        self.home
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+}
+
+/// A Call-ID of ours that leads back to shard `index`.
+fn local_call_id(random: &mut Random, index: usize, shards: usize) -> String {
+    loop {
+        let candidate = format!("{}{}", random.token(), random.token());
+        if super::shard_of(candidate.as_bytes(), shards) == index {
+            return candidate;
+        }
+    }
+}
+
+impl Shard {
+    /// Puts a decided call to life.
+    pub(super) fn start_call(&mut self, bridge: Bridge, now: Instant, more: &mut Vec<Effect>) {
+        let key = self.live.next;
+        self.live.next += 1;
+        let invite = bridge.invite();
+        self.live.by_server.insert(invite, key);
+        self.live.calls.insert(key, Entry { bridge, tags: Vec::new(), sent: Vec::new(), invites: vec![invite], armed: None });
+        self.step(key, Event::Start, now, more);
+    }
+
+    /// Hands a request inside a dialog to its call; `false` when no call owns its To tag.
+    pub(super) fn in_dialog(&mut self, id: ServerId, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) -> bool {
+        let Some(key) = self.call_of(message) else { return false };
+        if message.method() == sip::message::Method::Invite {
+            self.live.by_server.insert(id, key);
+            if let Some(entry) = self.live.calls.get_mut(&key) {
+                entry.invites.push(id);
+            }
+        }
+        self.step(key, Event::Request { id, message, flow }, now, more);
+        true
+    }
+
+    pub(super) fn acknowledge_call(&mut self, message: &Message, now: Instant, more: &mut Vec<Effect>) {
+        if let Some(key) = self.call_of(message) {
+            self.step(key, Event::Ack { message }, now, more);
+        }
+    }
+
+    pub(super) fn cancel_call(&mut self, id: ServerId, now: Instant, more: &mut Vec<Effect>) {
+        if let Some(key) = self.live.by_server.get(&id).copied() {
+            self.step(key, Event::Cancelled { id }, now, more);
+        }
+    }
+
+    pub(super) fn answer_call(&mut self, id: ClientId, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) {
+        let Some((key, send)) = self.live.by_client.get(&id).copied() else { return };
+        self.step(key, Event::Response { id: send, message, flow }, now, more);
+    }
+
+    pub(super) fn fail_call(&mut self, id: ClientId, why: Failure, now: Instant, more: &mut Vec<Effect>) {
+        let Some((key, send)) = self.live.by_client.remove(&id) else { return };
+        self.step(key, Event::Failed { id: send, why }, now, more);
+    }
+
+    pub(super) fn expire_calls(&mut self, now: Instant, more: &mut Vec<Effect>) {
+        while let Some(Reverse((at, key))) = self.live.timers.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.live.timers.pop();
+            let Some(entry) = self.live.calls.get_mut(&key) else { continue };
+            entry.armed = None;
+            self.step(key, Event::Expire, now, more);
+        }
+    }
+
+    fn call_of(&self, message: &Message) -> Option<Key> {
+        let to = message.to()?;
+        self.live.by_tag.get(to.tag()?).copied()
+    }
+
+    /// Feeds one event to one bridge and carries its effects out.
+    fn step(&mut self, key: Key, event: Event<'_>, now: Instant, more: &mut Vec<Effect>) {
+        let Some(entry) = self.live.calls.get_mut(&key) else { return };
+        let mut effects = Vec::new();
+        entry.bridge.on(event, now, &mut self.random, &mut effects);
+        for effect in effects {
+            match effect {
+                bridge::Effect::Send { id, request, flow } => {
+                    let client = self.stack.request(request, flow, now, more);
+                    self.live.by_client.insert(client, (key, id));
+                    entry.sent.push((id, client));
+                }
+                bridge::Effect::Respond { id, response } => self.stack.respond(id, response, now, more),
+                bridge::Effect::Ack { request, flow } => self.stack.transmit(request, flow, more),
+                bridge::Effect::Cancel { id, reason } => {
+                    if let Some((_, client)) = entry.sent.iter().rev().find(|(sent, _)| *sent == id) {
+                        self.stack.cancel(*client, reason, now, more);
+                    }
+                }
+                bridge::Effect::Own(tag) => {
+                    self.live.by_tag.insert(tag.as_bytes().into(), key);
+                    entry.tags.push(tag);
+                }
+                bridge::Effect::End(record) => {
+                    self.parts.runner.ended(&record);
+                    self.parts.observer.ended(&record);
+                }
+            }
+        }
+        // Long calls send many requests: forget those that have had their final answer.
+        if entry.sent.len() > 8 {
+            let Entry { bridge, sent, .. } = entry;
+            sent.retain(|(id, client)| {
+                let open = bridge.awaits(*id);
+                if !open {
+                    self.live.by_client.remove(client);
+                }
+                open
+            });
+        }
+        if entry.bridge.finished() {
+            self.forget(key);
+        } else if let Some((at, _)) = entry.bridge.deadline()
+            && entry.armed.is_none_or(|armed| at < armed)
+        {
+            entry.armed = Some(at);
+            self.live.timers.push(Reverse((at, key)));
+        }
+    }
+
+    fn forget(&mut self, key: Key) {
+        let Some(entry) = self.live.calls.remove(&key) else { return };
+        for invite in &entry.invites {
+            self.live.by_server.remove(invite);
+        }
+        for tag in &entry.tags {
+            self.live.by_tag.remove(tag.as_bytes());
+        }
+        for (_, client) in &entry.sent {
+            self.live.by_client.remove(client);
+        }
+    }
+}

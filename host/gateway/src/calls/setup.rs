@@ -1,0 +1,180 @@
+//! THE SCRIPT of a new call, from INVITE to bridge.
+//!
+//! It reads top to bottom and never waits: directory, bindings, seats and policies answer from memory, and a policy that takes too long is
+//! stopped by its deadline. An emergency call leaves the common road at the first fork and meets neither digest, licence, admission control nor any other policy.
+
+use super::{dispatch, shard::Shard};
+use sip::{
+    Instant, Message,
+    build::{Response, Writer},
+    header::Name,
+    stack::{Effect, ServerId},
+    transport::Flow,
+};
+use std::sync::Arc;
+use switch::{
+    bridge::Bridge,
+    decision::{Decision, Refusal},
+    emergency,
+    facts::{Call, CallKind, Caller},
+    intake::{self, Identity},
+    plan::{self, Resolved},
+    site::Site,
+};
+
+/// The answers that a script gives to its request; the shard sends them.
+pub(super) struct Replies {
+    /// The request's transaction.
+    pub(super) id: ServerId,
+    responses: Vec<Response>,
+}
+
+impl Replies {
+    pub(super) const fn new(id: ServerId) -> Self {
+        Self { id, responses: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, response: Response) {
+        self.responses.push(response);
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Response> {
+        std::mem::take(&mut self.responses)
+    }
+}
+
+/// Why no call came of an INVITE.
+pub(super) enum No {
+    /// Prove who you are; `stale`: the password was right, the nonce too old.
+    Challenge { stale: bool },
+    /// Refused by the host, or by the policy named.
+    Refused(Refusal, Option<Arc<str>>),
+}
+
+impl From<Refusal> for No {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal, None)
+    }
+}
+
+/// Sets a call up, or answers why not.
+pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) {
+    let no = match decide(shard, message, flow, now) {
+        Ok((call, plan)) => {
+            let home = shard.live.home();
+            match Bridge::new(shard.parts.site.clone(), call, replies.id, plan, home, now) {
+                Some(bridge) => return shard.start_call(bridge, now, more),
+                None => Refusal::new(400, "Missing Contact", "the INVITE has no Contact that could be answered").into(),
+            }
+        }
+        Err(no) => no,
+    };
+    refuse(shard, replies, message, no, now);
+}
+
+/// Who asks, from where, for whom; what the policies say; where that leads.
+fn decide(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Result<(Call, Resolved), No> {
+    let site = shard.parts.site.clone();
+    let directory = site.directory();
+    let mut call = intake::read_call(message, flow, &directory, now)?;
+
+    if call.kind != CallKind::Normal && (emergency::admitted(flow.remote.ip(), &directory) || directory.trunk_from(flow.remote).is_some()) {
+        return Ok(call_for_help(shard, &site, call));
+    }
+
+    if shard.live.len() >= site.limits.calls {
+        shard.parts.observer.dropped(now, flow, "too-many-calls");
+        return Err(Refusal::new(503, "Too Many Calls", format!("{} calls are up, which is the limit `calls`", site.limits.calls)).into());
+    }
+    let identity = match intake::authenticate(message, flow, &directory, &shard.parts.authenticator, now) {
+        Identity::Challenge { stale } => return Err(No::Challenge { stale }),
+        Identity::Refused(refusal) => return Err(refusal.into()),
+        proved @ (Identity::Trunk(_) | Identity::Endpoint(_)) => proved,
+    };
+    intake::identify(&mut call, &identity, &site);
+    if call.kind != CallKind::Normal {
+        // A call for help from outside the site's networks, by a phone that has proved itself.
+        return Ok(call_for_help(shard, &site, call));
+    }
+    intake::permit(&call, &site)?;
+
+    let mut steps = Vec::new();
+    let decision = shard.parts.runner.route(&mut call, &mut steps);
+    shard.parts.observer.decided(now, message.call_id(), &steps);
+    let by = steps.last().map(|step| step.policy.clone());
+    let plan = match decision {
+        Decision::Route(plan) => plan,
+        Decision::Refuse(refusal) => return Err(No::Refused(refusal, by)),
+        Decision::Pass(_) => return Err(Refusal::new(404, "Not Found", "no policy had a route for this call").into()),
+    };
+    let resolved = plan::resolve(&plan, &call, &site).map_err(|refusal| No::Refused(refusal, by))?;
+    Ok((call, resolved))
+}
+
+/// A call for help has no way to end in a refusal: the policy may choose trunks, caller id and location; whatever it fails to say, the host says itself.
+fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> (Call, Resolved) {
+    let directory = site.directory();
+    if matches!(call.caller, Caller::Unknown) {
+        // Right credentials tell who it is; wrong ones are no reason to refuse or to ask again.
+        let identity = intake::authenticate(&call.message, call.flow, &directory, &shard.parts.authenticator, call.at);
+        intake::identify(&mut call, &identity, site);
+    }
+    let mut steps = Vec::new();
+    let plan = shard.parts.runner.emergency(&call, &mut steps);
+    shard.parts.observer.decided(call.at, call.message.call_id(), &steps);
+    let plan = plan.unwrap_or_else(|_fault| emergency::own_plan(&call, &directory));
+    if call.message.contact().is_none() {
+        call.message = reachable_where_it_came_from(&call.message, call.flow, &shard.parts.limits);
+    }
+    let resolved = emergency::resolve(&plan, &call, site);
+    (call, resolved)
+}
+
+/// An INVITE without a Contact breaks RFC 3261 8.1.1.8 and is refused, but not when it calls for help: then its sender is where it came from.
+fn reachable_where_it_came_from(message: &Message, flow: Flow, limits: &sip::Limits) -> Message {
+    let bytes = message.bytes();
+    let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let (start, rest) = bytes.split_at(line_end);
+    let contact = format!("Contact: <sip:{}>\r\n", flow.remote);
+    let repaired = [start, contact.as_bytes(), rest].concat();
+    Message::parse(repaired.into(), limits).unwrap_or_else(|_| message.clone())
+}
+
+/// Sends what a script that failed has to say; the operator's line goes to the observer.
+pub(super) fn refuse(shard: &mut Shard, replies: &mut Replies, message: &Message, no: No, now: Instant) {
+    let tag = shard.random.token();
+    match no {
+        No::Challenge { stale } => {
+            let (status, name) = match message.method() {
+                // RFC 3261 22.1: a registrar is a user agent server and answers 401; for a call we stand in the way as a proxy does.
+                sip::message::Method::Invite => (407, Name::ProxyAuthenticate),
+                _ => (401, Name::WwwAuthenticate),
+            };
+            let mut writer = Writer::response(message, status, sip::build::reason_phrase(status), Some(tag.as_str()));
+            for challenge in shard.parts.authenticator.challenges(stale, now, &mut shard.random) {
+                writer.header(name, challenge.as_bytes());
+            }
+            replies.add(writer.finish_response(b""));
+        }
+        No::Refused(refusal, policy) => {
+            shard.parts.observer.refused(now, message.call_id(), &refusal, policy.as_deref());
+            let mut writer = Writer::response(message, refusal.status, &refusal.phrase, Some(tag.as_str()));
+            match refusal.status {
+                423 => {
+                    let seconds = shard.parts.site.limits.expires_min.as_secs();
+                    writer.number(Name::MinExpires, u32::try_from(seconds).unwrap_or(u32::MAX));
+                }
+                // RFC 3261 21.5.4; spread, so that refused phones do not come back all at once.
+                503 => {
+                    let spread = u32::try_from(shard.random.next_u64() % 8).unwrap_or(0);
+                    writer.number(Name::RetryAfter, 2 + spread);
+                }
+                405 | 501 => {
+                    writer.header(Name::Allow, dispatch::ALLOW);
+                }
+                _ => {}
+            }
+            replies.add(writer.finish_response(b""));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! One shard: feeds what arrives to the transaction stack, what the stack delivers to calls and scripts, and what those ask for back to the stack.
+
+use super::{Parts, Transmit, live::Live, register::Kept};
+use crate::calls::{dispatch, setup::Replies};
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use sip::{
+    Instant,
+    random::Random,
+    stack::{Effect, Stack},
+    transport::Flow,
+};
+use std::{future::Future, pin::Pin};
+
+/// A registration that waits for the store.
+pub(super) type Waiting = Pin<Box<dyn Future<Output = Kept> + Send>>;
+
+/// One shard: a transaction stack, its calls and its policy instances. Knows no socket and reads no clock, so tests drive it in virtual time.
+pub struct Shard {
+    pub(super) parts: Parts,
+    pub(super) stack: Stack,
+    pub(super) live: Live,
+    pub(super) random: Random,
+    pub(super) waiting: FuturesUnordered<Waiting>,
+    kept: Vec<Kept>,
+    effects: Vec<Effect>,
+}
+
+impl Shard {
+    /// An idle shard.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        // Two generators from one seed: the stack's branches and our tags must not be the same sequence.
+        let mut first = Random::from_seed(parts.seed);
+        let mut second = [0_u8; 32];
+        for chunk in second.chunks_exact_mut(8) {
+            chunk.copy_from_slice(&first.next_u64().to_le_bytes());
+        }
+        let mut stack = Stack::new(parts.limits, first);
+        let site = parts.site.clone();
+        stack.set_reserve(move |message| {
+            message.uri().is_some_and(|uri| switch::emergency::classify(&uri, &site.directory()) == switch::facts::CallKind::Emergency)
+        });
+        Self {
+            live: Live::new(parts.index, parts.shards),
+            parts,
+            stack,
+            random: Random::from_seed(second),
+            waiting: FuturesUnordered::new(),
+            kept: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// One datagram or framed message came in.
+    pub fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
+        self.parts.observer.received(now, flow, &bytes);
+        let mut effects = std::mem::take(&mut self.effects);
+        self.stack.receive(bytes, flow, now, &mut effects);
+        self.work(effects, now, out);
+    }
+
+    /// The transport says that this flow leads nowhere (ICMP, refused, reset).
+    pub fn unreachable(&mut self, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.stack.unreachable(flow, now, &mut effects);
+        self.work(effects, now, out);
+    }
+
+    /// When [`Shard::expire`] is next due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let stack = self.stack.deadline().map(|(at, _)| at);
+        [stack, self.live.deadline(), self.parts.site.registrar.deadline()].into_iter().flatten().min()
+    }
+
+    /// Fires timers, and goes on with registrations that were waiting for the store.
+    pub fn expire(&mut self, now: Instant, out: &mut Vec<Transmit>) {
+        let mut effects = std::mem::take(&mut self.effects);
+        self.stack.expire(now, &mut effects);
+        for kept in std::mem::take(&mut self.kept) {
+            self.answer_registration(kept, now, &mut effects);
+        }
+        self.expire_calls(now, &mut effects);
+        self.expire_bindings(now);
+        self.work(effects, now, out);
+    }
+
+    /// Resolves when a registration that waited for the store can be answered: then call [`Shard::expire`]. Never resolves while none waits.
+    pub async fn ready(&mut self) {
+        match self.waiting.next().await {
+            Some(kept) => self.kept.push(kept),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Calls alive.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Live server and client transactions.
+    #[must_use]
+    pub fn transactions(&self) -> (usize, usize) {
+        self.stack.transactions()
+    }
+
+    /// Carries effects out until nothing is left; answering one may cause more.
+    fn work(&mut self, mut effects: Vec<Effect>, now: Instant, out: &mut Vec<Transmit>) {
+        let mut more = Vec::new();
+        while !effects.is_empty() {
+            for effect in effects.drain(..) {
+                self.carry_out(effect, now, &mut more, out);
+            }
+            std::mem::swap(&mut effects, &mut more);
+        }
+        self.effects = effects;
+    }
+
+    fn carry_out(&mut self, effect: Effect, now: Instant, more: &mut Vec<Effect>, out: &mut Vec<Transmit>) {
+        match effect {
+            Effect::Transmit { flow, bytes } => {
+                self.parts.observer.sent(now, flow, &bytes);
+                out.push(Transmit { flow, bytes });
+            }
+            Effect::Request { id, message, flow } => {
+                let mut replies = Replies::new(id);
+                dispatch::request(self, &mut replies, &message, flow, now, more);
+                for response in replies.take() {
+                    self.stack.respond(id, response, now, more);
+                }
+            }
+            Effect::Ack { message, flow: _ } => self.acknowledge_call(&message, now, more),
+            Effect::Cancelled { id, message: _ } => self.cancel_call(id, now, more),
+            Effect::Response { id, message, flow } => self.answer_call(id, &message, flow, now, more),
+            Effect::Failed { id, why } => self.fail_call(id, why, now, more),
+            // The peer never acknowledged a refusal: there is nothing to keep and nothing to do.
+            Effect::Unacknowledged { id: _ } => {}
+            Effect::Dropped { flow, why } => self.parts.observer.dropped(now, flow, why),
+        }
+    }
+
+    fn expire_bindings(&mut self, now: Instant) {
+        if self.parts.site.registrar.deadline().is_some_and(|at| at <= now) {
+            let changes = self.parts.site.registrar.expire(now);
+            if let Some(keep) = &self.parts.keep {
+                let kept = keep.keep(changes);
+                self.waiting.push(Box::pin(async move { Kept::forgotten(kept.await) }));
+            }
+        }
+    }
+}

@@ -1,0 +1,598 @@
+//! The transaction layer and its user's door (RFC 3261 section 17, RFC 6026, RFC 3581, RFC 4320): one [`Stack`] per shard.
+//!
+//! Everything that it can ask of the world is one [`Effect`]. The machines are in `server` and `client`, arrivals in `receive`; how a message
+//! finds its transaction is in `branch`, and how a response finds its way back in `via`.
+
+mod branch;
+mod client;
+mod compose;
+mod out;
+mod receive;
+mod server;
+mod slab;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod via;
+
+use crate::{
+    Instant, Limits, Message,
+    build::{Request, Response, Writer},
+    message::Method,
+    random::Random,
+    transport::Flow,
+};
+use branch::{Branch, Key, Keyed, Keys};
+use bytes::Bytes;
+use client::{InviteClient, InviteClientEvent, NonInviteClient, NonInviteClientEvent};
+use out::Out;
+use server::{InviteServer, InviteServerEvent, NonInviteServer, NonInviteServerEvent};
+use slab::Slab;
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+    net::SocketAddr,
+};
+use timers::{Due, Owner, Timers};
+use via::Reply;
+
+/// A server transaction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ServerId(pub u64);
+/// A client transaction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ClientId(pub u64);
+
+/// Everything that the transaction layer can ask of the world, in order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Put these bytes on the wire.
+    Transmit {
+        /// Way.
+        flow: Flow,
+        /// Octets of one message.
+        bytes: Bytes,
+    },
+    /// A new request to be answered with [`Stack::respond`] (INVITEs have been answered with 100 already).
+    Request {
+        /// Its transaction.
+        id: ServerId,
+        /// The request, as it was received.
+        message: Message,
+        /// Where it came from.
+        flow: Flow,
+    },
+    /// The ACK of a 2xx: it has no transaction, its dialog finds it.
+    Ack {
+        /// The ACK.
+        message: Message,
+        /// Where it came from.
+        flow: Flow,
+    },
+    /// The INVITE was cancelled: answer it with 487. The CANCEL itself has been answered. Once per INVITE, and only before its final answer.
+    Cancelled {
+        /// The INVITE's transaction.
+        id: ServerId,
+        /// The CANCEL, for its Reason.
+        message: Message,
+    },
+    /// A response to our request: provisional, final, or (INVITE) one more 2xx, also retransmitted.
+    Response {
+        /// Its transaction.
+        id: ClientId,
+        /// The response.
+        message: Message,
+        /// Where it came from.
+        flow: Flow,
+    },
+    /// Our request got no final response. Each client transaction ends in exactly one final [`Effect::Response`] or one of these.
+    Failed {
+        /// Its transaction.
+        id: ClientId,
+        /// Why.
+        why: Failure,
+    },
+    /// A final non-2xx answer to an INVITE was never acknowledged (timer H). Nothing to do but to know it.
+    Unacknowledged {
+        /// Its transaction.
+        id: ServerId,
+    },
+    /// Something was refused or dropped by the layer itself: count it under this name, log it. The names are those of [`DROPPED`].
+    Dropped {
+        /// Where it came from, or would have gone.
+        flow: Flow,
+        /// Counter name.
+        why: &'static str,
+    },
+}
+
+/// Every counter name of [`Effect::Dropped`], with what it means.
+pub const DROPPED: &[(&str, &str)] = &[
+    ("not-sip", "a datagram or frame that is no SIP message; it was ignored"),
+    ("too-long", "a message beyond the limit of octets; a request was answered with 513"),
+    ("too-many-headers", "a message beyond the limit of header lines; a request was answered with 400"),
+    ("malformed", "a request that breaks a rule of the protocol; answered with 400 or 505, an ACK ignored"),
+    ("malformed-response", "a response that breaks a rule of the protocol; ignored"),
+    ("misrouted-response", "a response with more than one Via (RFC 3261 8.1.3.3); ignored"),
+    ("stray-response", "a response that belongs to no transaction of ours; ignored"),
+    ("too-many-hops", "a request with Max-Forwards 0; answered with 483"),
+    ("loop", "a request that came back to us unchanged; answered with 482"),
+    ("merged", "a request that reached us by two ways (RFC 3261 8.2.2.2); the second answered with 482"),
+    ("stray-cancel", "a CANCEL for no INVITE that we know; answered with 481"),
+    ("too-many-transactions", "a request beyond the limit of server transactions; answered with 503 and Retry-After"),
+    ("too-many-client-transactions", "a request of ours beyond the limit of client transactions; it failed at once"),
+    ("unanswered", "an INVITE that the transaction user forgot; answered with 408"),
+];
+
+/// Why a client transaction ended without an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// Timer B or F (or C for INVITE that only ever got provisional responses).
+    Timeout,
+    /// The transport said so: refused, reset, unreachable. Also a request beyond [`Limits::client_transactions`].
+    Unreachable,
+}
+
+/// The timer that a deadline belongs to, by its name in RFC 3261 table 4 and RFC 6026.
+///
+/// C bounds both sides of an INVITE here: 185 s without a new provisional response for a client transaction, then a CANCEL and 64*T1 more; half an
+/// hour without an answer of the transaction user for a server transaction. J also bounds a non-INVITE server transaction that is not answered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[allow(missing_docs, reason = "the names are the RFC's")]
+pub enum Timer {
+    A,
+    B,
+    C,
+    D,
+    E,
+    F,
+    G,
+    H,
+    I,
+    J,
+    K,
+    L,
+    M,
+}
+
+/// Effects of one step, in order. The caller owns it and drains it; the stack never keeps one.
+pub type Outbox = Vec<Effect>;
+
+/// Seconds in the Retry-After of a 503: this and up to seven more, so that the refused do not come back all at once.
+const RETRY_AFTER_MIN: u32 = 3;
+
+/// Tells urgent requests from others; see [`Stack::set_reserve`].
+struct Urgent(Box<dyn Fn(&Message) -> bool + Send>);
+
+impl core::fmt::Debug for Urgent {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Urgent")
+    }
+}
+
+/// All transactions of one shard.
+#[derive(Debug)]
+pub struct Stack {
+    limits: Limits,
+    random: Random,
+    keys: Keys,
+    urgent: Urgent,
+    servers: Slab<Server>,
+    by_key: HashMap<Key, ServerId, Keyed>,
+    /// Requests outside of dialogs by what two copies of one have in common (8.2.2.2).
+    by_origin: HashMap<Key, ServerId, Keyed>,
+    clients: Slab<Client>,
+    /// Client transactions without a final answer, by the peer's address: [`Stack::unreachable`] looks at no others.
+    waiting: BTreeSet<(SocketAddr, ClientId)>,
+    vias: compose::Vias,
+    timers: Timers,
+}
+
+#[derive(Debug)]
+struct Server {
+    machine: ServerMachine,
+    reply: Reply,
+    key: Key,
+    origin: Option<Key>,
+    cancelled: bool,
+}
+
+#[derive(Debug)]
+enum ServerMachine {
+    Invite(InviteServer),
+    Other(NonInviteServer),
+}
+
+#[derive(Debug)]
+struct Client {
+    machine: ClientMachine,
+    flow: Flow,
+    nonce: u64,
+    method: Method,
+    /// The Reason of a CANCEL that still waits for a provisional response.
+    reason: Option<Box<str>>,
+    /// The CANCEL of this INVITE: it has the same branch (9.1).
+    cancel: Option<ClientId>,
+    /// A CANCEL: nobody above knows it.
+    quiet: bool,
+}
+
+#[derive(Debug)]
+enum ClientMachine {
+    Invite(InviteClient),
+    Other(NonInviteClient),
+}
+
+impl Stack {
+    /// An empty stack. `random` makes branches, tags of stateless answers and the keys of its tables.
+    #[must_use]
+    pub fn new(limits: Limits, mut random: Random) -> Self {
+        Self {
+            limits,
+            keys: Keys::new(&mut random),
+            random,
+            urgent: Urgent(Box::new(|_| false)),
+            servers: Slab::new(),
+            by_key: HashMap::default(),
+            by_origin: HashMap::default(),
+            clients: Slab::new(),
+            waiting: BTreeSet::new(),
+            vias: compose::Vias::default(),
+            timers: Timers::default(),
+        }
+    }
+
+    /// The generator, for tags and Call-IDs of the layer above.
+    pub fn random(&mut self) -> &mut Random {
+        &mut self.random
+    }
+
+    /// Keeps room for urgent requests: those that `urgent` recognises are taken in until one eighth above [`Limits::server_transactions`]
+    /// (and at least 16 of them), all others are refused with 503 at the limit itself. The stack knows no emergency number; whoever does says so here.
+    pub fn set_reserve(&mut self, urgent: impl Fn(&Message) -> bool + Send + 'static) {
+        self.urgent = Urgent(Box::new(urgent));
+    }
+
+    /// Takes in one datagram or framed message: parses, checks, absorbs retransmissions, matches responses, CANCEL and ACK.
+    ///
+    /// What it answers by itself, without a transaction: 400, 505 (malformed), 513 (too long), 483 (Max-Forwards 0, except OPTIONS and REGISTER, which are
+    /// for us anyway), 482 (merged or looped), 481 (CANCEL for nothing), 503 with Retry-After (at the limit of transactions). Every such
+    /// answer is also an [`Effect::Dropped`]. Messages are delivered as they were received; what RFC 3581 demands (`received`, `rport`) is written into
+    /// the responses. A datagram of nothing but line ends is a keep-alive and ignored.
+    pub fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant, out: &mut Outbox) {
+        self.arrive(bytes, flow, now, out);
+        self.forget_unwanted();
+    }
+
+    /// Sends a response of the transaction user. 2xx to INVITE moves to Accepted (RFC 6026): further calls with a 2xx send it again, and the
+    /// transaction user does so until the ACK comes (RFC 3261 13.3.1.4). Unknown or ended transactions ignore it.
+    ///
+    /// To a non-INVITE request, provisional responses and 408 are not sent (RFC 4320): a 408 ends the transaction in silence.
+    pub fn respond(&mut self, id: ServerId, response: Response, now: Instant, out: &mut Outbox) {
+        let status = response.status();
+        let Some(server) = self.servers.get_mut(id.0) else { return };
+        if matches!(status, 401 | 407) {
+            // Phones that repeat a challenged request under its old CSeq are common; it is a new request, not a merged one.
+            if let Some(origin) = server.origin.take() {
+                self.by_origin.remove(&origin);
+            }
+        }
+        let bytes = Bytes::from(server.reply.mark(response.bytes));
+        match &server.machine {
+            ServerMachine::Invite(_) => {
+                let event = match status {
+                    ..200 => InviteServerEvent::Provisional(bytes),
+                    200..300 => InviteServerEvent::Success(bytes),
+                    300.. => InviteServerEvent::Refusal(bytes),
+                };
+                self.invite_server(id, event, now, out);
+            }
+            ServerMachine::Other(_) => {
+                let event = match status {
+                    ..200 => {
+                        cov_mark::hit!(rfc4320_4_1_no_provisional);
+                        return;
+                    }
+                    408 => {
+                        cov_mark::hit!(rfc4320_4_2_no_408);
+                        NonInviteServerEvent::Silence
+                    }
+                    _ => NonInviteServerEvent::Final(bytes),
+                };
+                self.other_server(id, event, now, out);
+            }
+        }
+        self.forget_unwanted();
+    }
+
+    /// Starts a client transaction: adds Via with a fresh branch and `rport`, sends, arms timers.
+    ///
+    /// At [`Limits::client_transactions`] nothing is sent: the transaction has failed before it began, and `out` says so.
+    pub fn request(&mut self, request: Request, flow: Flow, now: Instant, out: &mut Outbox) -> ClientId {
+        let id = ClientId(self.clients.reserve());
+        if self.clients.len() > self.limits.client_transactions {
+            cov_mark::hit!(limit_client_transactions);
+            self.clients.take(id.0);
+            out.push(Effect::Dropped { flow, why: "too-many-client-transactions" });
+            out.push(Effect::Failed { id, why: Failure::Unreachable });
+            return id;
+        }
+        let nonce = self.random.next_u64();
+        let method = request.method();
+        let bytes = self.vias.add(request, flow, Branch { id: id.0, nonce });
+        self.start_client(id, nonce, method, bytes, flow, false, now, out);
+        id
+    }
+
+    /// Sends a request without a transaction: the ACK of a 2xx.
+    pub fn transmit(&mut self, request: Request, flow: Flow, out: &mut Outbox) {
+        let branch = Branch { id: self.random.next_u64(), nonce: self.random.next_u64() };
+        let bytes = self.vias.add(request, flow, branch);
+        out.push(Effect::Transmit { flow, bytes });
+    }
+
+    /// Cancels an INVITE (RFC 3261 9.1): at once after a provisional response, else when the first arrives; nothing once it is final. Extra header
+    /// lines (Reason) are written from `reason`.
+    ///
+    /// The INVITE still ends by itself: with its final response (487, or the 2xx that was faster), or as [`Failure::Timeout`] 64*T1 after the CANCEL.
+    pub fn cancel(&mut self, id: ClientId, reason: Option<&str>, now: Instant, out: &mut Outbox) {
+        let Some(client) = self.clients.get_mut(id.0) else { return };
+        if let Some(reason) = reason {
+            client.reason.get_or_insert_with(|| reason.into());
+        }
+        self.invite_client(id, InviteClientEvent::Cancel, now, out);
+        self.forget_unwanted();
+    }
+
+    /// The transport failed on this flow: its client transactions without a final answer fail at once (RFC 3261 8.1.3.1, ICMP, reset).
+    ///
+    /// A datagram flow stands for all requests to its remote address, a connection for those that were sent over it or over "any connection to that
+    /// address". Costs as much as there are unanswered requests to that one address, however many transactions live.
+    pub fn unreachable(&mut self, flow: Flow, now: Instant, out: &mut Outbox) {
+        let from = (flow.remote, ClientId(0));
+        let to = (flow.remote, ClientId(u64::MAX));
+        let failed: Vec<ClientId> = self.waiting.range(from..=to).map(|(_, id)| *id).collect();
+        for id in failed {
+            let Some(client) = self.clients.get(id.0) else { continue };
+            let other = client.flow.connection;
+            let same = other == flow.connection || other == 0 || flow.connection == 0;
+            if client.flow.transport != flow.transport || !same {
+                continue;
+            }
+            match client.machine {
+                ClientMachine::Invite(_) => self.invite_client(id, InviteClientEvent::Unreachable, now, out),
+                ClientMachine::Other(_) => self.other_client(id, NonInviteClientEvent::Unreachable, now, out),
+            }
+        }
+        self.forget_unwanted();
+    }
+
+    /// When [`Stack::expire`] is next due, and for which timer.
+    #[must_use]
+    pub fn deadline(&self) -> Option<(Instant, Timer)> {
+        self.timers.first().map(|due| (due.at, due.timer))
+    }
+
+    /// Fires what is due at `now`. Extra calls do nothing.
+    pub fn expire(&mut self, now: Instant, out: &mut Outbox) {
+        while let Some(due) = self.timers.first().filter(|due| due.at <= now) {
+            self.timers.pop();
+            if self.wanted(due) {
+                self.fire(due, now, out);
+            }
+        }
+        self.forget_unwanted();
+    }
+
+    /// Live server and client transactions.
+    #[must_use]
+    pub fn transactions(&self) -> (usize, usize) {
+        (self.servers.len(), self.clients.len())
+    }
+
+    fn fire(&mut self, due: Due, now: Instant, out: &mut Outbox) {
+        let timer = due.timer;
+        match due.owner {
+            Owner::Server(id) => match self.servers.get(id.0).map(|server| &server.machine) {
+                Some(ServerMachine::Invite(machine)) => {
+                    if let Some(last) = machine.unanswered(timer) {
+                        self.answer_forgotten(id, last, now, out);
+                    } else {
+                        self.invite_server(id, InviteServerEvent::Timer(timer), now, out);
+                    }
+                }
+                Some(ServerMachine::Other(_)) => self.other_server(id, NonInviteServerEvent::Timer(timer), now, out),
+                None => {}
+            },
+            Owner::Client(id) => match self.clients.get(id.0).map(|client| &client.machine) {
+                Some(ClientMachine::Invite(_)) => self.invite_client(id, InviteClientEvent::Timer(timer), now, out),
+                Some(ClientMachine::Other(_)) => self.other_client(id, NonInviteClientEvent::Timer(timer), now, out),
+                None => {}
+            },
+        }
+    }
+
+    /// Answers an INVITE that the transaction user forgot with 408, made from the last provisional answer: it has all that the INVITE had.
+    fn answer_forgotten(&mut self, id: ServerId, last: Bytes, now: Instant, out: &mut Outbox) {
+        cov_mark::hit!(forgotten_invite);
+        if let Some(server) = self.servers.get(id.0) {
+            out.push(Effect::Dropped { flow: server.reply.flow, why: "unanswered" });
+        }
+        let event = match Message::parse(last, &self.limits) {
+            Ok(last) => {
+                let tag = self.random.token();
+                let response = Writer::response(&last, 408, "Request Timeout", Some(tag.as_str())).finish_response(b"");
+                InviteServerEvent::Refusal(Bytes::from(response.bytes))
+            }
+            Err(_) => InviteServerEvent::Timer(Timer::C),
+        };
+        self.invite_server(id, event, now, out);
+    }
+
+    fn wanted(&self, due: Due) -> bool {
+        let armed = match due.owner {
+            Owner::Server(id) => self.servers.get(id.0).and_then(|server| match &server.machine {
+                ServerMachine::Invite(machine) => machine.armed(due.timer),
+                ServerMachine::Other(machine) => machine.armed(due.timer),
+            }),
+            Owner::Client(id) => self.clients.get(id.0).and_then(|client| match &client.machine {
+                ClientMachine::Invite(machine) => machine.armed(due.timer),
+                ClientMachine::Other(machine) => machine.armed(due.timer),
+            }),
+        };
+        armed == Some(due.at)
+    }
+
+    /// Takes timers that nobody wants any more off the front, so that [`Stack::deadline`] never wakes the shell for nothing.
+    fn forget_unwanted(&mut self) {
+        while self.timers.first().is_some_and(|due| !self.wanted(due)) {
+            self.timers.pop();
+        }
+    }
+
+    fn invite_server(&mut self, id: ServerId, event: InviteServerEvent, now: Instant, out: &mut Outbox) {
+        let Some(server) = self.servers.get_mut(id.0) else { return };
+        let ServerMachine::Invite(machine) = &mut server.machine else { return };
+        let mut out = Out {
+            owner: Owner::Server(id),
+            flow: server.reply.flow,
+            quiet: false,
+            effects: out,
+            timers: &mut self.timers,
+            send_cancel: false,
+        };
+        *machine = mem::replace(machine, InviteServer::Terminated).on(event, now, &mut out);
+        if matches!(machine, InviteServer::Terminated) {
+            self.end_server(id);
+        }
+    }
+
+    fn other_server(&mut self, id: ServerId, event: NonInviteServerEvent, now: Instant, out: &mut Outbox) {
+        let Some(server) = self.servers.get_mut(id.0) else { return };
+        let ServerMachine::Other(machine) = &mut server.machine else { return };
+        let mut out = Out {
+            owner: Owner::Server(id),
+            flow: server.reply.flow,
+            quiet: false,
+            effects: out,
+            timers: &mut self.timers,
+            send_cancel: false,
+        };
+        *machine = mem::replace(machine, NonInviteServer::Terminated).on(event, now, &mut out);
+        if matches!(machine, NonInviteServer::Terminated) {
+            self.end_server(id);
+        }
+    }
+
+    fn end_server(&mut self, id: ServerId) {
+        let Some(server) = self.servers.take(id.0) else { return };
+        self.by_key.remove(&server.key);
+        if let Some(origin) = server.origin {
+            self.by_origin.remove(&origin);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that a new client transaction is made of")]
+    fn start_client(
+        &mut self,
+        id: ClientId,
+        nonce: u64,
+        method: Method,
+        bytes: Bytes,
+        flow: Flow,
+        quiet: bool,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let mut out = Out { owner: Owner::Client(id), flow, quiet, effects: out, timers: &mut self.timers, send_cancel: false };
+        let machine = match method {
+            Method::Invite => ClientMachine::Invite(InviteClient::start(bytes, now, &mut out)),
+            Method::Ack
+            | Method::Bye
+            | Method::Cancel
+            | Method::Register
+            | Method::Options
+            | Method::Subscribe
+            | Method::Notify
+            | Method::Refer
+            | Method::Message
+            | Method::Info
+            | Method::Update
+            | Method::Prack
+            | Method::Publish
+            | Method::Other => ClientMachine::Other(NonInviteClient::start(bytes, now, &mut out)),
+        };
+        self.waiting.insert((flow.remote, id));
+        self.clients.put(id.0, Client { machine, flow, nonce, method, reason: None, cancel: None, quiet });
+    }
+
+    fn invite_client(&mut self, id: ClientId, event: InviteClientEvent, now: Instant, out: &mut Outbox) {
+        let Some(client) = self.clients.get_mut(id.0) else { return };
+        let ClientMachine::Invite(machine) = &mut client.machine else { return };
+        let waited = machine.request().is_some();
+        let mut step = Out {
+            owner: Owner::Client(id),
+            flow: client.flow,
+            quiet: client.quiet,
+            effects: out,
+            timers: &mut self.timers,
+            send_cancel: false,
+        };
+        *machine = mem::replace(machine, InviteClient::Terminated).on(event, now, &mut step);
+        let send_cancel = step.send_cancel;
+        let ended = matches!(machine, InviteClient::Terminated);
+        if waited && machine.request().is_none() {
+            self.waiting.remove(&(client.flow.remote, id));
+        }
+        if send_cancel {
+            self.send_cancel(id, now, out);
+        }
+        if ended && let Some(cancel) = self.clients.take(id.0).and_then(|client| client.cancel) {
+            // Its answer could no longer be matched: it has the branch of the INVITE.
+            self.end_client(cancel);
+        }
+    }
+
+    fn other_client(&mut self, id: ClientId, event: NonInviteClientEvent, now: Instant, out: &mut Outbox) {
+        let Some(client) = self.clients.get_mut(id.0) else { return };
+        let ClientMachine::Other(machine) = &mut client.machine else { return };
+        let waited = machine.request().is_some();
+        let mut step = Out {
+            owner: Owner::Client(id),
+            flow: client.flow,
+            quiet: client.quiet,
+            effects: out,
+            timers: &mut self.timers,
+            send_cancel: false,
+        };
+        *machine = mem::replace(machine, NonInviteClient::Terminated).on(event, now, &mut step);
+        let ended = matches!(machine, NonInviteClient::Terminated);
+        if waited && machine.request().is_none() {
+            self.waiting.remove(&(client.flow.remote, id));
+        }
+        if ended {
+            self.end_client(id);
+        }
+    }
+
+    fn end_client(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.take(id.0) {
+            self.waiting.remove(&(client.flow.remote, id));
+        }
+    }
+
+    /// The CANCEL of an INVITE: a transaction of its own with the branch of the INVITE (9.1), beyond the limit of client transactions because
+    /// it ends one.
+    fn send_cancel(&mut self, id: ClientId, now: Instant, out: &mut Outbox) {
+        let Some(client) = self.clients.get_mut(id.0) else { return };
+        let ClientMachine::Invite(machine) = &client.machine else { return };
+        let Some(request) = machine.request() else { return };
+        let bytes = compose::cancel(request, client.reason.as_deref());
+        let (flow, nonce) = (client.flow, client.nonce);
+        let cancel = ClientId(self.clients.reserve());
+        if let Some(client) = self.clients.get_mut(id.0) {
+            client.cancel = Some(cancel);
+        }
+        self.start_client(cancel, nonce, Method::Cancel, bytes, flow, true, now, out);
+    }
+}

@@ -1,1 +1,0 @@
-//! The bridge: two dialogs joined into one call.
