@@ -52,11 +52,12 @@ fn files() -> Vec<File> {
     fn walk(folder: &Path, files: &mut Vec<File>) {
         for entry in fs::read_dir(folder).unwrap().flatten() {
             let (path, name) = (entry.path(), entry.file_name());
+            // Built things and git's own files are not ours.
+            if name == "target" || name == ".git" {
+                continue;
+            }
             if path.is_dir() {
-                // Built things and git's own files are not ours.
-                if name != "target" && name != ".git" {
-                    walk(&path, files);
-                }
+                walk(&path, files);
             } else if let Ok(text) = fs::read_to_string(&path) {
                 files.push(File { path: path.strip_prefix(root()).unwrap().display().to_string(), text });
             }
