@@ -1,13 +1,40 @@
 //! Policies: WebAssembly components, checked when they arrive, swapped while calls run, bounded while they decide.
-//! SKELETON: signatures are the contract.
+//!
+//! The folder is the chain: `10-emergency.wasm`, `20-licence.wasm`… in the order of their names, each with an optional `NN-name.toml`. [`Engine`]
+//! follows the folder and keeps the chain in force; each shard has a [`Runner`], which owns one instance of each policy and follows the chain at its
+//! next decision. A fault is never a "no": it is logged, counted, and handled as the operator said ([`OnFault`]).
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `engine`, `watch`, `folder` | the chain in force, and how it follows the folder |
+//! | `load`, `options`, `trial` | whether a file may join the chain |
+//! | `runner` | the decisions of one shard |
+//! | `instance`, `machine`, `ticker` | one component within its bounds |
+//! | `v1` | the contract's types, the host's interfaces, the check of every answer |
+//!
+//! Nothing outside this folder names the WebAssembly engine.
+
+mod engine;
+mod folder;
+mod instance;
+mod load;
+mod machine;
+mod memory;
+mod options;
+mod runner;
+mod shipped;
+mod ticker;
+mod trial;
+mod v1;
+mod watch;
+
+pub use engine::{Check, Engine, EngineSettings, PolicyState, PolicyStatus, Problem};
+pub use load::Rejection;
+pub use options::OnFault;
+pub use runner::Runner;
 
 use std::{sync::Arc, time::Duration};
-use switch::{
-    decision::{Admission, Decision, EmergencyPlan, PolicyFault},
-    facts::{Call, Registration},
-    record::CallRecord,
-    site::Site,
-};
+use switch::decision::PolicyFault;
 
 /// One policy's part in a decision, for log, ladder and metrics.
 #[derive(Clone, Debug)]
@@ -22,40 +49,8 @@ pub struct Step {
     pub took: Duration,
 }
 
-/// All loaded policies of a process. Cheap to share.
-pub struct Engine {}
-
-/// One shard's door to the policies: owns its instances, follows swaps at its next decision. Not shared between threads.
-pub struct Runner {}
-
-impl Engine {
-    /// A runner for one shard.
-    #[must_use]
-    pub fn runner(self: &Arc<Self>, _site: Arc<Site>) -> Runner {
-        todo!()
-    }
-}
-
-impl Runner {
-    /// Asks the chain's admission hooks in order; the first answer other than pass ends it. `Admission::Pass` when nobody minds.
-    /// A fault follows the policy's `on_fault`: `next` goes on, `refuse` becomes a refusal (503).
-    pub fn admit(&mut self, _registration: &Arc<Registration>, _steps: &mut Vec<Step>) -> Admission {
-        todo!()
-    }
-    /// Asks the chain's routing hooks in order; amendments are applied to `call` between them. `Decision::Pass` when nobody decided. Plans are
-    /// checked with `switch::plan::check`; nonsense is a fault.
-    pub fn route(&mut self, _call: &mut Call, _steps: &mut Vec<Step>) -> Decision {
-        todo!()
-    }
-    /// Asks the emergency hook, once, within the emergency deadline.
-    ///
-    /// # Errors
-    /// Any fault, and [`PolicyFault::Absent`] when no policy has the hook: the host's own plan is used.
-    pub fn emergency(&mut self, _call: &Call, _steps: &mut Vec<Step>) -> Result<EmergencyPlan, PolicyFault> {
-        todo!()
-    }
-    /// Tells observing policies that a call has ended. Faults are counted and otherwise ignored.
-    pub fn ended(&mut self, _record: &CallRecord) {
-        todo!()
-    }
+/// `; the nearest is …` where one of `known` is near.
+fn nearest(word: &str, known: &[&str]) -> String {
+    let near = known.iter().map(|known| (strsim::damerau_levenshtein(word, known), known)).min().filter(|(distance, _)| *distance <= 3);
+    near.map_or_else(|| format!("; there are {}", known.join(", ")), |(_, known)| format!("; the nearest is `{known}`"))
 }

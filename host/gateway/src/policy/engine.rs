@@ -1,0 +1,339 @@
+//! The chain in force, and everything that changes it.
+
+use super::{
+    Runner,
+    folder::{self, Found},
+    load::{self, Policy, Rejection, Source},
+    machine::Machine,
+    memory::Memory,
+    options::Options,
+    shipped, watch,
+};
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
+use switch::site::Site;
+
+/// What is the same for every policy that its file says nothing about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EngineSettings {
+    /// Time for one decision, in processor time of the deciding thread.
+    pub deadline: Duration,
+    /// Time for an emergency decision.
+    pub emergency_deadline: Duration,
+    /// Linear memory of one instance, in bytes.
+    pub memory_bytes: usize,
+    /// Whether the folder is followed. Without, [`Engine::rescan`] does it by hand.
+    pub watch: bool,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { deadline: Duration::from_millis(5), emergency_deadline: Duration::from_millis(2), memory_bytes: 16 << 20, watch: true }
+    }
+}
+
+/// All loaded policies of a process. Cheap to share.
+pub struct Engine {
+    folder: PathBuf,
+    site: Arc<Site>,
+    pub(super) machine: Arc<Machine>,
+    chain: ArcSwap<Chain>,
+    entries: Mutex<BTreeMap<String, Entry>>,
+    /// What policies keep, by policy name; outlives their versions.
+    memories: Mutex<BTreeMap<String, Arc<Memory>>>,
+}
+
+/// The policies in force, in order, and who has which hook.
+#[derive(Default)]
+pub(super) struct Chain {
+    pub(super) policies: Vec<Arc<Policy>>,
+    pub(super) registration: Vec<Link>,
+    pub(super) routing: Vec<Link>,
+    /// Only the first that has the hook.
+    pub(super) emergency: Option<Link>,
+    pub(super) observation: Vec<Link>,
+}
+
+/// One policy's place in the chain.
+pub(super) struct Link {
+    /// Where in [`Chain::policies`].
+    pub(super) index: usize,
+    pub(super) policy: Arc<Policy>,
+}
+
+/// What is known of one file.
+struct Entry {
+    digest: [u8; 32],
+    name: String,
+    running: Option<Arc<Policy>>,
+    refused: Option<Rejection>,
+    since: SystemTime,
+}
+
+/// How one file of the folder stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PolicyStatus {
+    /// `NN-name.wasm`.
+    pub file: String,
+    /// The policy's name.
+    pub name: String,
+    /// Version of the component that runs, from its metadata.
+    pub version: Option<String>,
+    /// Description, from its metadata.
+    pub description: Option<String>,
+    /// SHA-256 of the component that runs, in hexadecimal; empty when none does.
+    pub hash: String,
+    /// Hooks of the component that runs.
+    pub hooks: Vec<&'static str>,
+    /// Faults of the component that runs.
+    pub faults: u64,
+    /// How it stands.
+    pub state: PolicyState,
+    /// Since when.
+    pub since: SystemTime,
+}
+
+/// How a file of the policy folder stands.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PolicyState {
+    /// It is in the chain.
+    Running,
+    /// An earlier content of the file is in the chain; what lies there now was refused.
+    Outdated(Rejection),
+    /// It is not in the chain.
+    Refused(Rejection),
+}
+
+/// What `check` found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Check {
+    /// Every policy of the folder.
+    pub policies: Vec<PolicyStatus>,
+    /// Everything that is wrong; empty = what is there starts as it is.
+    pub problems: Vec<Problem>,
+}
+
+/// One thing that is wrong with a policy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Problem {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Engine {
+    /// Loads every policy of `folder` and follows the folder from then on. A policy that is refused is logged and left out; that there is none at all
+    /// is not an error either (calls are then refused by the host, calls for help take the host's own plan).
+    ///
+    /// `site` is what policies are tried against.
+    ///
+    /// # Errors
+    /// When the engine or its threads cannot be started, or the folder is there and cannot be listed.
+    pub fn start(folder: &Path, site: Arc<Site>, settings: EngineSettings) -> anyhow::Result<Arc<Self>> {
+        let engine = Arc::new(Self::new(folder, site, settings)?);
+        engine.rescan()?;
+        if settings.watch {
+            watch::start(&engine, folder).context("the policy folder cannot be followed")?;
+        }
+        Ok(engine)
+    }
+
+    /// Loads and tries every policy of `folder` without running any; those that come with Holdfast where the folder has none.
+    ///
+    /// # Errors
+    /// When the engine cannot be started, or the folder is there and cannot be listed.
+    pub fn check(folder: &Path, site: Arc<Site>) -> anyhow::Result<Check> {
+        let engine = Self::new(folder, site, EngineSettings { watch: false, ..EngineSettings::default() })?;
+        let mut found = folder::read(folder).with_context(|| listing(folder))?;
+        let mut check = Check::default();
+        if found.is_empty() {
+            found = shipped::COMPONENTS.iter().map(|(file, bytes)| carried(file, bytes)).collect();
+        }
+        let files: Vec<String> = found.iter().map(|found| found.file.clone()).collect();
+        engine.follow(found);
+        check.policies = engine.status();
+        for status in &check.policies {
+            if let PolicyState::Refused(rejection) | PolicyState::Outdated(rejection) = &status.state {
+                check.problems.push(Problem { file: folder.join(&status.file), reason: rejection.reason.clone(), remedy: rejection.remedy.clone() });
+            }
+        }
+        for stray in folder::list(folder).with_context(|| listing(folder))?.into_keys() {
+            let Some(stem) = stray.strip_suffix(".toml") else { continue };
+            if !files.contains(&format!("{stem}.wasm")) {
+                let reason = format!("it belongs to {stem}.wasm, which is not there");
+                check.problems.push(Problem { file: folder.join(&stray), reason, remedy: "rename it after its component, or remove it".to_owned() });
+            }
+        }
+        Ok(check)
+    }
+
+    /// Fills an empty or new policy folder with the four policies that come with Holdfast; never touches a folder that has a component. Returns the
+    /// names of the files written.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written.
+    pub fn install_shipped(folder: &Path) -> anyhow::Result<Vec<&'static str>> {
+        shipped::install(folder)
+    }
+
+    /// A runner for one shard.
+    #[must_use]
+    pub fn runner(self: &Arc<Self>, site: Arc<Site>) -> Runner {
+        Runner::new(Arc::clone(self), site)
+    }
+
+    /// How every file of the folder stands, in the order of the chain.
+    #[must_use]
+    pub fn status(&self) -> Vec<PolicyStatus> {
+        self.entries().iter().map(|(file, entry)| entry.status(file)).collect()
+    }
+
+    /// Compares the folder with the chain and takes over what has changed. Safe to call at any time; what has not changed is not touched.
+    ///
+    /// # Errors
+    /// When the folder is there and cannot be listed; then nothing changes.
+    pub fn rescan(&self) -> anyhow::Result<()> {
+        self.follow(folder::read(&self.folder).with_context(|| listing(&self.folder))?);
+        Ok(())
+    }
+
+    fn new(folder: &Path, site: Arc<Site>, settings: EngineSettings) -> anyhow::Result<Self> {
+        Ok(Self {
+            folder: folder.to_owned(),
+            site,
+            machine: Arc::new(Machine::new(settings)?),
+            chain: ArcSwap::default(),
+            entries: Mutex::default(),
+            memories: Mutex::default(),
+        })
+    }
+
+    pub(super) fn chain(&self) -> arc_swap::Guard<Arc<Chain>> {
+        self.chain.load()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the chain what was found, policy by policy. Whoever compiles holds the lock: nobody on the call path takes it.
+    fn follow(&self, found: Vec<Found>) {
+        let mut entries = self.entries();
+        let mut changed = false;
+        let gone: Vec<String> = entries.keys().filter(|file| found.iter().all(|found| found.file != **file)).cloned().collect();
+        for file in gone {
+            if let Some(entry) = entries.remove(&file) {
+                changed |= entry.running.is_some();
+                tracing::info!(file, policy = entry.name, "policy removed");
+            }
+        }
+        for found in found {
+            let digest = found.digest();
+            if entries.get(&found.file).is_some_and(|entry| entry.digest == digest) {
+                continue;
+            }
+            let twin = entries.iter().find(|(file, entry)| entry.name == found.name && **file != found.file).map(|(file, _)| file.clone());
+            let running = entries.get(&found.file).and_then(|entry| entry.running.clone());
+            let loaded = match twin {
+                Some(twin) => Err(Rejection::new(format!("{twin} has the same name"), "rename one of them")),
+                None => self.load(&found, &entries),
+            };
+            let file = found.file.clone();
+            let entry = match loaded {
+                Ok(policy) => {
+                    changed = true;
+                    tracing::info!(file, policy = found.name, hash = hex(&policy.hash), version = policy.version, hooks = ?policy.hooks.names(), "policy loaded");
+                    Entry { digest, name: found.name, running: Some(policy), refused: None, since: SystemTime::now() }
+                }
+                Err(rejection) => {
+                    let kept = running.is_some();
+                    tracing::warn!(file, policy = found.name, reason = rejection.reason, remedy = rejection.remedy, old_one_stays = kept, "policy refused");
+                    Entry { digest, name: found.name, running, refused: Some(rejection), since: SystemTime::now() }
+                }
+            };
+            entries.insert(file, entry);
+        }
+        if changed {
+            let policies = entries.values().filter_map(|entry| entry.running.clone()).collect();
+            self.chain.store(Arc::new(Chain::of(policies)));
+        }
+    }
+
+    fn load(&self, found: &Found, entries: &BTreeMap<String, Entry>) -> Result<Arc<Policy>, Rejection> {
+        let bytes = found.bytes.as_ref().map_err(Clone::clone)?;
+        let toml = found.toml.as_ref().map_err(Clone::clone)?;
+        let stem = found.file.strip_suffix(".wasm").unwrap_or(&found.file);
+        let options = Options::read(toml).map_err(|reason| Rejection::new(format!("{stem}.toml: {reason}"), format!("mend {stem}.toml")))?;
+        let hash = load::hash(bytes);
+        let compiled = entries.values().filter_map(|entry| entry.running.as_ref()).find(|policy| policy.hash == hash).map(|policy| policy.compiled.clone());
+        let memory = {
+            let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(memories.entry(found.name.clone()).or_default())
+        };
+        load::load(Source { file: &found.file, name: &found.name, bytes, options, memory, compiled }, &self.machine, &self.site)
+    }
+}
+
+impl Chain {
+    fn of(policies: Vec<Arc<Policy>>) -> Self {
+        let with = |has: fn(&Policy) -> bool| {
+            let links = policies.iter().enumerate().filter(|(_, policy)| has(policy));
+            links.map(|(index, policy)| Link { index, policy: Arc::clone(policy) }).collect::<Vec<_>>()
+        };
+        Self {
+            registration: with(|policy| policy.hooks.registration.is_some()),
+            routing: with(|policy| policy.hooks.routing.is_some()),
+            emergency: with(|policy| policy.hooks.emergency.is_some()).into_iter().next(),
+            observation: with(|policy| policy.hooks.observation.is_some()),
+            policies,
+        }
+    }
+}
+
+impl Entry {
+    fn status(&self, file: &str) -> PolicyStatus {
+        let running = self.running.as_deref();
+        PolicyStatus {
+            file: file.to_owned(),
+            name: self.name.clone(),
+            version: running.and_then(|policy| policy.version.clone()),
+            description: running.and_then(|policy| policy.description.clone()),
+            hash: running.map(|policy| hex(&policy.hash)).unwrap_or_default(),
+            hooks: running.map(|policy| policy.hooks.names()).unwrap_or_default(),
+            faults: running.map_or(0, |policy| policy.faults.load(Relaxed)),
+            state: match (&self.refused, running) {
+                (None, _) => PolicyState::Running,
+                (Some(rejection), Some(_)) => PolicyState::Outdated(rejection.clone()),
+                (Some(rejection), None) => PolicyState::Refused(rejection.clone()),
+            },
+            since: self.since,
+        }
+    }
+}
+
+/// A shipped component as if it lay in the folder.
+fn carried(file: &str, bytes: &[u8]) -> Found {
+    let name = file.trim_end_matches(".wasm").split_once('-').map_or(file, |(_, name)| name);
+    Found { file: file.to_owned(), name: name.to_owned(), bytes: Ok(bytes.to_vec()), toml: Ok(String::new()) }
+}
+
+fn listing(folder: &Path) -> String {
+    format!("the policy folder {} cannot be listed", folder.display())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _infallible = write!(text, "{byte:02x}");
+        text
+    })
+}

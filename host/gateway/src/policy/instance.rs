@@ -1,0 +1,303 @@
+//! One running component: its store, its bounds, and the door through which every decision passes.
+
+use super::{
+    load::Policy,
+    machine::Machine,
+    v1::{CurrentCall, CurrentRegistration, answers, exports, facts},
+};
+use rustix::time::{ClockId, clock_gettime};
+use sip::Instant;
+use std::{
+    any::Any,
+    borrow::Cow,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+use switch::{
+    decision::{Admission, Decision, EmergencyPlan, PolicyFault},
+    directory::Directory,
+    facts::{Call, Registration},
+    record::CallRecord,
+    site::Site,
+};
+use wasmtime::{
+    ResourceLimiter, Result, Store, Trap, UpdateDeadline,
+    component::{Resource, ResourceTable},
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// Questions that one decision may ask the host.
+const QUESTIONS: u32 = 10_000;
+/// Log lines that one decision may write, and octets of each.
+const LOG_LINES: u32 = 16;
+const LOG_LINE_MAX: usize = 1024;
+/// Octets that one answer, or one question, may make the host copy.
+const ANSWER_BYTES: usize = 256 << 10;
+/// Elements of a component's tables.
+const TABLE_ELEMENTS: usize = 20_000;
+/// What passes, on the average, before the ticker has noticed a decision.
+const UNNOTICED: Duration = Duration::from_millis(2);
+/// A decision that was noticed may always use this much more.
+const LEAST: Duration = Duration::from_micros(500);
+
+/// What is being decided.
+#[derive(Debug)]
+pub(crate) enum Subject {
+    None,
+    Call(Arc<Call>),
+    Registration(Arc<Registration>),
+}
+
+/// What a component sees of the host, and its bounds.
+pub(crate) struct State {
+    pub(super) policy: Arc<Policy>,
+    pub(super) site: Arc<Site>,
+    /// The directory in force when the decision began.
+    pub(super) directory: Arc<Directory>,
+    pub(super) subject: Subject,
+    /// The time of the event.
+    pub(super) now: Instant,
+    questions_left: u32,
+    lines_left: u32,
+    memory_bytes: usize,
+    deadline: Duration,
+    /// Processor time of this thread when the ticker first noticed the decision.
+    noticed: Option<Duration>,
+    late: bool,
+    /// Which bound was hit.
+    bound: Option<Cow<'static, str>>,
+    /// Nothing in it; present only for components that import WASI.
+    wasi: Option<Box<(WasiCtx, ResourceTable)>>,
+}
+
+/// One instance of one policy, owned by one shard.
+pub(super) struct Instance {
+    machine: Arc<Machine>,
+    store: Store<State>,
+    registration: Option<exports::registration::Guest>,
+    routing: Option<exports::routing::Guest>,
+    emergency: Option<exports::emergency::Guest>,
+    observation: Option<exports::observation::Guest>,
+    configuration: Option<exports::configuration::Guest>,
+}
+
+impl Instance {
+    /// Starts a component, which may run code of its own: within `deadline`.
+    pub(super) fn new(policy: &Arc<Policy>, site: &Arc<Site>, machine: &Arc<Machine>, deadline: Duration) -> Result<Self, PolicyFault> {
+        let state = State {
+            policy: Arc::clone(policy),
+            directory: site.directory(),
+            site: Arc::clone(site),
+            subject: Subject::None,
+            now: Instant::default(),
+            questions_left: QUESTIONS,
+            lines_left: LOG_LINES,
+            memory_bytes: policy.options.memory_bytes.unwrap_or(machine.settings.memory_bytes),
+            deadline,
+            noticed: None,
+            late: false,
+            bound: None,
+            wasi: policy.wasi.then(|| Box::new((WasiCtx::builder().build(), ResourceTable::new()))),
+        };
+        let mut store = Store::new(&machine.engine, state);
+        store.limiter(|state| state);
+        store.set_hostcall_fuel(ANSWER_BYTES);
+        store.epoch_deadline_callback(|mut store| store.data_mut().tick());
+        let mut instance = Self {
+            machine: Arc::clone(machine),
+            store,
+            registration: None,
+            routing: None,
+            emergency: None,
+            observation: None,
+            configuration: None,
+        };
+        let hooks = instance.enter(deadline, |store| {
+            let instance = policy.component.instantiate(&mut *store)?;
+            let hooks = &policy.hooks;
+            Ok((
+                hooks.registration.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
+                hooks.routing.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
+                hooks.emergency.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
+                hooks.observation.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
+                hooks.configuration.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
+            ))
+        })?;
+        (instance.registration, instance.routing, instance.emergency, instance.observation, instance.configuration) = hooks;
+        Ok(instance)
+    }
+
+    pub(super) fn admit(&mut self, registration: &Arc<Registration>, directory: &Arc<Directory>, deadline: Duration) -> Result<Admission, PolicyFault> {
+        let Some(guest) = self.registration.take() else { return Err(PolicyFault::Absent) };
+        self.about(Subject::Registration(Arc::clone(registration)), directory, registration.at);
+        let answer =
+            self.enter(deadline, |store| guest.call_admit(store, facts::registration(registration), Resource::<CurrentRegistration>::new_borrow(0)))?;
+        self.registration = Some(guest);
+        answers::admission(answer, directory)
+    }
+
+    pub(super) fn route(&mut self, call: &Arc<Call>, directory: &Arc<Directory>, deadline: Duration) -> Result<Decision, PolicyFault> {
+        let Some(guest) = self.routing.take() else { return Err(PolicyFault::Absent) };
+        self.about(Subject::Call(Arc::clone(call)), directory, call.at);
+        let answer = self.enter(deadline, |store| guest.call_route(store, facts::call(call), Resource::<CurrentCall>::new_borrow(0)))?;
+        self.routing = Some(guest);
+        answers::decision(answer, &self.store.data().site)
+    }
+
+    pub(super) fn emergency(&mut self, call: &Arc<Call>, directory: &Arc<Directory>, deadline: Duration) -> Result<EmergencyPlan, PolicyFault> {
+        let Some(guest) = self.emergency.take() else { return Err(PolicyFault::Absent) };
+        self.about(Subject::Call(Arc::clone(call)), directory, call.at);
+        let answer = self.enter(deadline, |store| guest.call_route(store, facts::call(call), Resource::<CurrentCall>::new_borrow(0)))?;
+        self.emergency = Some(guest);
+        answers::emergency(answer, directory)
+    }
+
+    pub(super) fn ended(&mut self, record: &CallRecord, directory: &Arc<Directory>, deadline: Duration) -> Result<(), PolicyFault> {
+        let Some(guest) = self.observation.take() else { return Err(PolicyFault::Absent) };
+        self.about(Subject::None, directory, record.ended);
+        self.enter(deadline, |store| guest.call_ended(store, facts::record(record)))?;
+        self.observation = Some(guest);
+        Ok(())
+    }
+
+    /// Asks the configuration hook; each problem as one sentence.
+    pub(super) fn check(&mut self, deadline: Duration) -> Result<Vec<String>, PolicyFault> {
+        let Some(guest) = self.configuration.take() else { return Ok(Vec::new()) };
+        let policy = Arc::clone(&self.store.data().policy);
+        let answer = self.enter(deadline, |store| facts::with_settings(&policy.options.settings, |settings| guest.call_check(store, settings)))?;
+        self.configuration = Some(guest);
+        let problems = answer.err().unwrap_or_default();
+        Ok(problems.into_iter().map(|problem| format!("settings.{}: {}", problem.key, problem.message)).collect())
+    }
+
+    fn about(&mut self, subject: Subject, directory: &Arc<Directory>, now: Instant) {
+        let state = self.store.data_mut();
+        state.subject = subject;
+        state.now = now;
+        if !Arc::ptr_eq(&state.directory, directory) {
+            state.directory = Arc::clone(directory);
+        }
+    }
+
+    /// Runs something of the component within its bounds. After any fault the instance must be dropped: it answers nothing any more.
+    fn enter<T>(&mut self, deadline: Duration, run: impl FnOnce(&mut Store<State>) -> Result<T>) -> Result<T, PolicyFault> {
+        let state = self.store.data_mut();
+        state.questions_left = QUESTIONS;
+        state.lines_left = LOG_LINES;
+        state.deadline = deadline;
+        state.noticed = None;
+        self.store.set_epoch_deadline(1);
+        let result = {
+            let _deciding = self.machine.ticker.deciding();
+            // A panic in one of the host's own functions ends here: it costs this instance, not the shard.
+            catch_unwind(AssertUnwindSafe(|| run(&mut self.store)))
+        };
+        self.store.data_mut().subject = Subject::None;
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.fault(&error)),
+            Err(panic) => Err(PolicyFault::Trap(format!("the host's answer failed: {}", panic_text(&*panic)))),
+        }
+    }
+
+    fn fault(&self, error: &wasmtime::Error) -> PolicyFault {
+        let state = self.store.data();
+        if let Some(bound) = &state.bound {
+            return PolicyFault::Bound(bound.clone().into_owned());
+        }
+        if state.late {
+            return PolicyFault::Late(state.deadline);
+        }
+        let text = error.root_cause().to_string();
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::StackOverflow) => PolicyFault::Bound("stack".to_owned()),
+            Some(trap) => PolicyFault::Trap(trap.to_string()),
+            // The engine's own error for this has no type that can be named.
+            None if text.contains("fuel allocated for hostcalls") => PolicyFault::Bound(format!("an answer of more than {ANSWER_BYTES} octets")),
+            None => PolicyFault::Trap(text.chars().take(200).collect()),
+        }
+    }
+}
+
+impl State {
+    /// The call being decided.
+    pub(super) fn call(&mut self) -> Result<&Call> {
+        self.asked()?;
+        match &self.subject {
+            Subject::Call(call) => Ok(call),
+            Subject::None | Subject::Registration(_) => Err(wasmtime::Error::msg("no call is being decided")),
+        }
+    }
+
+    /// The registration being decided.
+    pub(super) fn registration(&mut self) -> Result<&Registration> {
+        self.asked()?;
+        match &self.subject {
+            Subject::Registration(registration) => Ok(registration),
+            Subject::None | Subject::Call(_) => Err(wasmtime::Error::msg("no registration is being decided")),
+        }
+    }
+
+    /// Counts a question.
+    pub(super) fn asked(&mut self) -> Result<()> {
+        match self.questions_left.checked_sub(1) {
+            Some(left) => {
+                self.questions_left = left;
+                Ok(())
+            }
+            None => Err(self.over(format!("more than {QUESTIONS} questions to the host"))),
+        }
+    }
+
+    /// What is kept of a log line; `None` when this decision has written enough.
+    pub(super) fn log_line(&mut self, message: &str) -> Option<String> {
+        self.lines_left = self.lines_left.checked_sub(1)?;
+        let end = message.floor_char_boundary(LOG_LINE_MAX);
+        Some(message.get(..end).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
+    /// The ticker has ticked while this component runs. Counts processor time of this thread, not the wall's: a busy machine is not the policy's fault.
+    fn tick(&mut self) -> Result<UpdateDeadline> {
+        let used = clock_gettime(ClockId::ThreadCPUTime);
+        let used = Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), u32::try_from(used.tv_nsec).unwrap_or(0));
+        let noticed = *self.noticed.get_or_insert(used);
+        self.late = used.saturating_sub(noticed) >= self.deadline.saturating_sub(UNNOTICED).max(LEAST);
+        Ok(if self.late { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+    }
+
+    fn over(&mut self, bound: impl Into<Cow<'static, str>>) -> wasmtime::Error {
+        let bound = bound.into();
+        let error = wasmtime::Error::msg(format!("over its bound: {bound}"));
+        self.bound = Some(bound);
+        error
+    }
+}
+
+impl ResourceLimiter for State {
+    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        if desired > self.memory_bytes {
+            return Err(self.over(format!("more than {} MiB of memory", self.memory_bytes >> 20)));
+        }
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        if desired > TABLE_ELEMENTS {
+            return Err(self.over("the size of its tables"));
+        }
+        Ok(true)
+    }
+}
+
+impl WasiView for State {
+    /// Deny-all: no file, no network, no environment, no arguments; what is written is lost.
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let (ctx, table) = &mut **self.wasi.get_or_insert_with(|| Box::new((WasiCtx::builder().build(), ResourceTable::new())));
+        WasiCtxView { ctx, table }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
+}

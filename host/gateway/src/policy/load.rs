@@ -1,0 +1,271 @@
+//! From the bytes of a file to a policy that may join the chain: compiled, its imports within its grants, its hooks of the right types, its settings
+//! accepted by itself, and tried on made-up calls. Runs beside the calls, never on their path.
+
+use super::{
+    instance::{Instance, State},
+    machine::Machine,
+    memory::Memory,
+    options::Options,
+    trial, v1,
+    v1::exports,
+};
+use sha2::{Digest, Sha256};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+};
+use switch::site::Site;
+use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
+
+/// The largest file that is looked at.
+pub(super) const FILE_MAX: u64 = 64 << 20;
+
+/// A policy that may decide.
+pub(crate) struct Policy {
+    /// The file's name.
+    pub(super) file: String,
+    /// The policy's name: the file's without number and ending.
+    pub(super) name: Arc<str>,
+    /// What its metadata say.
+    pub(super) version: Option<String>,
+    pub(super) description: Option<String>,
+    /// SHA-256 of the component.
+    pub(super) hash: [u8; 32],
+    pub(super) options: Options,
+    pub(super) hooks: Hooks,
+    /// It imports WASI.
+    pub(super) wasi: bool,
+    pub(super) memory: Arc<Memory>,
+    /// Faults since it was loaded.
+    pub(super) faults: AtomicU64,
+    pub(super) compiled: Component,
+    pub(super) component: InstancePre<State>,
+}
+
+/// Where the hooks of a component are.
+#[derive(Default)]
+pub(super) struct Hooks {
+    pub(super) registration: Option<exports::registration::GuestIndices>,
+    pub(super) routing: Option<exports::routing::GuestIndices>,
+    pub(super) emergency: Option<exports::emergency::GuestIndices>,
+    pub(super) observation: Option<exports::observation::GuestIndices>,
+    pub(super) configuration: Option<exports::configuration::GuestIndices>,
+}
+
+/// Why a file does not join the chain.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rejection {
+    /// What is wrong.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Rejection {
+    pub(super) fn new(reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { reason: reason.into(), remedy: remedy.into() }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.reason, self.remedy)
+    }
+}
+
+/// What a policy is made of.
+pub(super) struct Source<'a> {
+    pub(super) file: &'a str,
+    pub(super) name: &'a str,
+    pub(super) bytes: &'a [u8],
+    pub(super) options: Options,
+    pub(super) memory: Arc<Memory>,
+    /// The same bytes, compiled before.
+    pub(super) compiled: Option<Component>,
+}
+
+/// Loads and tries one policy.
+pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>) -> Result<Arc<Policy>, Rejection> {
+    let compiled = match source.compiled {
+        Some(compiled) => compiled,
+        None => compile(source.bytes, machine)?,
+    };
+    let (linker, wasi) = link(&compiled, &source.options, source.file, machine)?;
+    let component = linker.instantiate_pre(&compiled).map_err(|error| {
+        Rejection::new(format!("its imports have other types than the contract's: {error:#}"), "build it against the contract of this host")
+    })?;
+    let hooks = Hooks::of(&component);
+    if hooks.names().is_empty() {
+        return Err(Rejection::new(no_hook(&compiled, machine), "export one of registration, routing, emergency, observation or configuration"));
+    }
+    let metadata = Metadata::read(source.bytes);
+    let policy = Arc::new(Policy {
+        file: source.file.to_owned(),
+        name: source.name.into(),
+        version: metadata.version,
+        description: metadata.description,
+        hash: hash(source.bytes),
+        options: source.options,
+        hooks,
+        wasi,
+        memory: source.memory,
+        faults: AtomicU64::new(0),
+        compiled,
+        component,
+    });
+    attempt(&policy, machine, site)?;
+    Ok(policy)
+}
+
+pub(super) fn hash(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+fn compile(bytes: &[u8], machine: &Machine) -> Result<Component, Rejection> {
+    let again = "copy the component again";
+    match bytes {
+        [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => {}
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            return Err(Rejection::new("it is a core module, not a component", "encode it: wasm-tools component new core.wasm -o policy.wasm"));
+        }
+        _ => return Err(Rejection::new("it is not a WebAssembly component", again)),
+    }
+    Component::new(&machine.engine, bytes).map_err(|error| {
+        let error = error.root_cause().to_string();
+        Rejection::new(format!("it does not compile: {}", error.lines().next().unwrap_or_default()), again)
+    })
+}
+
+/// A linker with what the component imports and may have, and whether that includes WASI.
+fn link(compiled: &Component, options: &Options, file: &str, machine: &Machine) -> Result<(Linker<State>, bool), Rejection> {
+    let mut linker = Linker::new(&machine.engine);
+    let mut wasi = false;
+    let ours = |error: wasmtime::Error| Rejection::new(format!("the host could not offer its interfaces: {error:#}"), "report this");
+    for (name, item) in compiled.component_type().imports(&machine.engine) {
+        if name.starts_with("wasi:") && matches!(item.ty, ComponentItem::ComponentInstance(_)) {
+            wasi = true;
+            continue;
+        }
+        let Some((interface, version)) = name.strip_prefix(v1::PACKAGE).and_then(|rest| rest.split_once('@')) else {
+            return Err(Rejection::new(format!("it imports `{name}`, which no policy can have"), "build it without that import"));
+        };
+        if !compatible(version) {
+            return Err(Rejection::new(
+                format!("it imports `{name}`, and this host speaks version {} of the contract", v1::VERSION),
+                "build it for that version",
+            ));
+        }
+        if !v1::ALWAYS_GRANTED.contains(&interface) && !v1::GRANTABLE.contains(&interface) {
+            return Err(Rejection::new(
+                format!("it imports `{name}`, which this host does not have"),
+                "build it against the contract of this host",
+            ));
+        }
+        if !v1::ALWAYS_GRANTED.contains(&interface) && !options.grants.iter().any(|granted| granted == interface) {
+            let settings = file.strip_suffix(".wasm").unwrap_or(file);
+            return Err(Rejection::new(
+                format!("it imports `{name}`, which is not granted to it"),
+                format!("if it may have that, add \"{interface}\" to `grants` in {settings}.toml"),
+            ));
+        }
+        v1::host::add(&mut linker, interface).map_err(ours)?;
+    }
+    if wasi {
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(ours)?;
+    }
+    Ok((linker, wasi))
+}
+
+/// Below 1.0 the second number is the one that breaks; a component for an earlier third number has no more than we offer.
+fn compatible(version: &str) -> bool {
+    let numbers = |version: &str| version.split('.').map(|part| part.parse::<u32>().ok()).collect::<Option<Vec<_>>>();
+    match (numbers(version).as_deref(), numbers(v1::VERSION).as_deref()) {
+        (Some([major, minor, patch]), Some([our_major, our_minor, our_patch])) => {
+            (major, minor) == (our_major, our_minor) && patch <= our_patch
+        }
+        _ => false,
+    }
+}
+
+fn no_hook(compiled: &Component, machine: &Machine) -> String {
+    let exports: Vec<_> = compiled.component_type().exports(&machine.engine).map(|(name, _)| name.to_owned()).collect();
+    if exports.is_empty() {
+        return "it has none of the hooks: it exports nothing".to_owned();
+    }
+    format!("it has none of the hooks of version {}: it exports {}", v1::VERSION, exports.join(", "))
+}
+
+impl Hooks {
+    fn of(component: &InstancePre<State>) -> Self {
+        Self {
+            registration: exports::registration::GuestIndices::new(component).ok(),
+            routing: exports::routing::GuestIndices::new(component).ok(),
+            emergency: exports::emergency::GuestIndices::new(component).ok(),
+            observation: exports::observation::GuestIndices::new(component).ok(),
+            configuration: exports::configuration::GuestIndices::new(component).ok(),
+        }
+    }
+
+    /// The names of the hooks that are there.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let all = [
+            ("registration", self.registration.is_some()),
+            ("routing", self.routing.is_some()),
+            ("emergency", self.emergency.is_some()),
+            ("observation", self.observation.is_some()),
+            ("configuration", self.configuration.is_some()),
+        ];
+        all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+    }
+}
+
+/// Starts the policy, asks it about its settings, and lets it decide the trial cases.
+fn attempt(policy: &Arc<Policy>, machine: &Arc<Machine>, site: &Arc<Site>) -> Result<(), Rejection> {
+    let deadline = trial::DEADLINE;
+    let mend = "mend the component; the log of its author's tests should show the same";
+    let start = || Instance::new(policy, site, machine, deadline).map_err(|fault| Rejection::new(format!("it does not start: it {fault}"), mend));
+    let mut instance = start()?;
+    match instance.check(deadline) {
+        Ok(problems) if problems.is_empty() => {}
+        Ok(problems) => {
+            let settings = policy.file.strip_suffix(".wasm").unwrap_or(&policy.file);
+            return Err(Rejection::new(problems.join("; "), format!("mend the settings in {settings}.toml")));
+        }
+        Err(fault) => return Err(Rejection::new(format!("it failed when asked about its settings: it {fault}"), mend)),
+    }
+    let tried = trial::run(policy, &mut instance, site);
+    tried.map_err(|(case, fault)| Rejection::new(format!("it failed its trial, {case}: it {fault}"), mend))
+}
+
+/// Name and version as `wasm-tools metadata` writes them.
+#[derive(Default)]
+struct Metadata {
+    version: Option<String>,
+    description: Option<String>,
+}
+
+impl Metadata {
+    /// Reads the custom sections of the outermost component; whatever is unreadable is missing.
+    fn read(bytes: &[u8]) -> Self {
+        use wasmparser::{Parser, Payload};
+        let mut metadata = Self::default();
+        let mut depth = 0_u32;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload {
+                Ok(Payload::Version { .. }) => depth += 1,
+                Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
+                Ok(Payload::CustomSection(section)) if depth == 1 => {
+                    let text = || std::str::from_utf8(section.data()).ok().map(|text| text.chars().filter(|c| !c.is_control()).take(200).collect());
+                    match section.name() {
+                        "version" => metadata.version = text(),
+                        "description" => metadata.description = text(),
+                        _ => {}
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        metadata
+    }
+}

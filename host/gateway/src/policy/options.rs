@@ -1,0 +1,132 @@
+//! `NN-name.toml`: what the operator says about one policy.
+//!
+//! ```toml
+//! on_fault = "next"           # or "refuse"; see OnFault
+//! grants = ["directory"]      # exactly these interfaces; without the key all but `memory`
+//! deadline_ms = 5             # 1 to 1000
+//! memory_mib = 16             # 1 to 256
+//! [settings]                  # for the policy itself
+//! ```
+
+use super::{nearest, v1};
+use std::time::Duration;
+use toml::{Table, Value as Toml};
+
+/// What happens when a policy fails to decide.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnFault {
+    /// The next policy is asked, as if this one had passed. When none is left, a call is refused with 503 and a registration is accepted without a
+    /// seat: a phone that may call is worth more than a count.
+    Next,
+    /// The registration or call is refused with 503 at once. For policies that forbid things.
+    Refuse,
+}
+
+/// One setting's value, as the contract knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Value {
+    Text(String),
+    Number(i64),
+    Flag(bool),
+    Texts(Vec<String>),
+}
+
+/// The file, read. Default: no file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Options {
+    pub(crate) on_fault: OnFault,
+    /// Interfaces that the component may import beyond those that are always granted.
+    pub(crate) grants: Vec<String>,
+    /// Time for one decision; the hook's default when `None`.
+    pub(crate) deadline: Option<Duration>,
+    /// Bytes of linear memory; the engine's default when `None`.
+    pub(crate) memory_bytes: Option<usize>,
+    /// In the order of their keys, tables flattened.
+    pub(crate) settings: Vec<(String, Value)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            on_fault: OnFault::Next,
+            grants: v1::GRANTED_BY_DEFAULT.map(str::to_owned).to_vec(),
+            deadline: None,
+            memory_bytes: None,
+            settings: Vec::new(),
+        }
+    }
+}
+
+const KEYS: [&str; 5] = ["on_fault", "grants", "deadline_ms", "memory_mib", "settings"];
+
+impl Options {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// What is wrong, in one sentence that names the key or line.
+    pub(crate) fn read(text: &str) -> Result<Self, String> {
+        let table: Table = text.parse().map_err(|error: toml::de::Error| error.to_string().trim().replace('\n', " "))?;
+        let mut options = Self::default();
+        for (key, value) in table {
+            match (key.as_str(), value) {
+                ("on_fault", Toml::String(word)) if word == "next" => options.on_fault = OnFault::Next,
+                ("on_fault", Toml::String(word)) if word == "refuse" => options.on_fault = OnFault::Refuse,
+                ("on_fault", _) => return Err("`on_fault` should be \"next\" or \"refuse\"".to_owned()),
+                ("grants", value) => options.grants = grants(value)?,
+                ("deadline_ms", value) => options.deadline = Some(Duration::from_millis(within("deadline_ms", &value, 1000)?)),
+                ("memory_mib", value) => {
+                    options.memory_bytes = usize::try_from(within("memory_mib", &value, 256)? << 20).ok();
+                }
+                ("settings", Toml::Table(table)) => flatten("", table, &mut options.settings),
+                ("settings", _) => return Err("`settings` should be a table: [settings]".to_owned()),
+                (unknown, _) => return Err(format!("`{unknown}` is not a key of this file{}", nearest(unknown, &KEYS))),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn grants(value: Toml) -> Result<Vec<String>, String> {
+    let Toml::Array(values) = value else { return Err("`grants` should be an array of interface names".to_owned()) };
+    let name = |value: Toml| match value {
+        Toml::String(name) if v1::GRANTABLE.contains(&name.as_str()) => Ok(name),
+        Toml::String(name) => Err(format!("`{name}` in `grants` is not an interface that can be granted{}", nearest(&name, &v1::GRANTABLE))),
+        _ => Err("`grants` should be an array of interface names".to_owned()),
+    };
+    values.into_iter().map(name).collect()
+}
+
+fn within(key: &str, value: &Toml, max: u64) -> Result<u64, String> {
+    let number = value.as_integer().and_then(|number| u64::try_from(number).ok()).filter(|number| (1..=max).contains(number));
+    number.ok_or_else(|| format!("`{key}` should be an integer from 1 to {max}"))
+}
+
+/// Joins the keys of inner tables with dots and counts arrays of tables from 0.
+fn flatten(prefix: &str, table: Table, into: &mut Vec<(String, Value)>) {
+    for (key, value) in table {
+        flatten_value(format!("{prefix}{key}"), value, into);
+    }
+}
+
+fn flatten_value(key: String, value: Toml, into: &mut Vec<(String, Value)>) {
+    match value {
+        Toml::String(text) => into.push((key, Value::Text(text))),
+        Toml::Integer(number) => into.push((key, Value::Number(number))),
+        Toml::Boolean(flag) => into.push((key, Value::Flag(flag))),
+        Toml::Float(number) => into.push((key, Value::Text(number.to_string()))),
+        Toml::Datetime(moment) => into.push((key, Value::Text(moment.to_string()))),
+        Toml::Table(table) => flatten(&format!("{key}."), table, into),
+        Toml::Array(values) if values.iter().any(Toml::is_table) => {
+            for (index, value) in values.into_iter().enumerate() {
+                flatten_value(format!("{key}.{index}"), value, into);
+            }
+        }
+        Toml::Array(values) => {
+            let text = |value: Toml| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            into.push((key, Value::Texts(values.into_iter().map(text).collect())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

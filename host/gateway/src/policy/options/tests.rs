@@ -1,0 +1,48 @@
+use super::*;
+
+#[test]
+fn every_key_is_read() {
+    let options = Options::read(
+        "on_fault = 'refuse'\ngrants = ['log', 'memory']\ndeadline_ms = 20\nmemory_mib = 32\n\
+         [settings]\nword = 'a'\ncount = 3\nflag = true\nlist = ['x', 'y']\nhalf = 0.5\n\
+         [settings.inner]\nkey = 'b'\n[[settings.rule]]\nnumber = '1%'\n[[settings.rule]]\nnumber = '2%'\n",
+    )
+    .unwrap();
+    assert_eq!(options.on_fault, OnFault::Refuse);
+    assert_eq!(options.grants, ["log", "memory"]);
+    assert_eq!(options.deadline, Some(Duration::from_millis(20)));
+    assert_eq!(options.memory_bytes, Some(32 << 20));
+    let mut settings: Vec<_> = options.settings.iter().map(|(key, value)| format!("{key} {value:?}")).collect();
+    settings.sort();
+    assert_eq!(
+        settings,
+        [
+            "count Number(3)",
+            "flag Flag(true)",
+            "half Text(\"0.5\")",
+            "inner.key Text(\"b\")",
+            "list Texts([\"x\", \"y\"])",
+            "rule.0.number Text(\"1%\")",
+            "rule.1.number Text(\"2%\")",
+            "word Text(\"a\")",
+        ]
+    );
+}
+
+#[test]
+fn an_empty_file_says_nothing() {
+    assert_eq!(Options::read("").unwrap(), Options::default());
+    assert!(!Options::default().grants.contains(&"memory".to_owned()), "memory is granted by name only");
+}
+
+#[test]
+fn each_mistake_is_told_with_its_remedy() {
+    let told = |text: &str| Options::read(text).unwrap_err();
+    assert_eq!(told("on_fualt = 'next'"), "`on_fualt` is not a key of this file; the nearest is `on_fault`");
+    assert_eq!(told("on_fault = 'shrug'"), "`on_fault` should be \"next\" or \"refuse\"");
+    assert_eq!(told("grants = ['memry']"), "`memry` in `grants` is not an interface that can be granted; the nearest is `memory`");
+    assert_eq!(told("deadline_ms = 0"), "`deadline_ms` should be an integer from 1 to 1000");
+    assert_eq!(told("memory_mib = 1024"), "`memory_mib` should be an integer from 1 to 256");
+    assert_eq!(told("settings = 1"), "`settings` should be a table: [settings]");
+    assert!(told("on_fault = ").contains("line 1"), "{}", told("on_fault = "));
+}

@@ -1,0 +1,216 @@
+//! The decisions of one shard.
+
+use super::{
+    Step,
+    engine::{Chain, Engine, Link},
+    instance::Instance,
+    load::Policy,
+    options::OnFault,
+};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+use switch::{
+    decision::{Admission, Amendments, Decision, EmergencyPlan, PolicyFault, Refusal},
+    facts::{Call, Registration},
+    record::CallRecord,
+    site::Site,
+};
+
+/// Attributes that one call can carry; what earlier policies noted stays.
+const ATTRIBUTES_MAX: usize = 64;
+
+/// Time to start an instance, at least: script engines take most of a millisecond.
+const START: Duration = Duration::from_millis(5);
+
+/// One shard's door to the policies: owns its instances, follows swaps at its next decision. Not shared between threads.
+pub struct Runner {
+    engine: Arc<Engine>,
+    site: Arc<Site>,
+    chain: Arc<Chain>,
+    /// One for each policy of the chain; `None` until first needed and after a fault.
+    instances: Vec<Option<Instance>>,
+}
+
+impl Runner {
+    pub(super) fn new(engine: Arc<Engine>, site: Arc<Site>) -> Self {
+        let chain = Arc::clone(&engine.chain());
+        let instances = chain.policies.iter().map(|_| None).collect();
+        Self { engine, site, chain, instances }
+    }
+
+    /// Asks the chain's admission hooks in order; the first answer other than pass ends it. `Admission::Pass` when nobody minds.
+    /// A fault follows the policy's `on_fault`: `next` goes on, `refuse` becomes a refusal (503).
+    pub fn admit(&mut self, registration: &Arc<Registration>, steps: &mut Vec<Step>) -> Admission {
+        let chain = self.follow();
+        let directory = self.site.directory();
+        let deadline = self.engine.machine.settings.deadline;
+        for link in &chain.registration {
+            match self.ask(link, deadline, steps, |instance, deadline| instance.admit(registration, &directory, deadline), admission_outcome) {
+                Ok(Admission::Pass) => {}
+                Ok(answer) => return answer,
+                Err(fault) if link.policy.options.on_fault == OnFault::Refuse => return Admission::Refuse(out_of_order(&link.policy.name, &fault)),
+                Err(_) => {}
+            }
+        }
+        Admission::Pass
+    }
+
+    /// Asks the chain's routing hooks in order; amendments are applied to `call` between them. `Decision::Pass` when nobody decided. Plans are
+    /// checked with `switch::plan::check`; nonsense is a fault. When nobody decided and one of them had failed, the call is refused with 503: the
+    /// one that failed might have known the way.
+    pub fn route(&mut self, call: &mut Call, steps: &mut Vec<Step>) -> Decision {
+        let chain = self.follow();
+        let directory = self.site.directory();
+        let mut shared = Arc::new(call.clone());
+        let mut amended = false;
+        let mut failed = None;
+        let mut decision = None;
+        let deadline = self.engine.machine.settings.deadline;
+        for link in &chain.routing {
+            match self.ask(link, deadline, steps, |instance, deadline| instance.route(&shared, &directory, deadline), decision_outcome) {
+                Ok(Decision::Pass(amendments)) if amendments == Amendments::default() => {}
+                Ok(Decision::Pass(amendments)) => {
+                    amend(Arc::make_mut(&mut shared), amendments);
+                    amended = true;
+                }
+                Ok(answer) => {
+                    decision = Some(answer);
+                    break;
+                }
+                Err(fault) => {
+                    let refusal = out_of_order(&link.policy.name, &fault);
+                    if link.policy.options.on_fault == OnFault::Refuse {
+                        decision = Some(Decision::Refuse(refusal));
+                        break;
+                    }
+                    failed = Some(refusal);
+                }
+            }
+        }
+        if amended {
+            *call = Arc::unwrap_or_clone(shared);
+        }
+        decision.or(failed.map(Decision::Refuse)).unwrap_or_else(|| Decision::Pass(Amendments::default()))
+    }
+
+    /// Asks the emergency hook, once, within the emergency deadline. Only the first policy of the chain that has the hook.
+    ///
+    /// # Errors
+    /// Any fault, and [`PolicyFault::Absent`] when no policy has the hook: the host's own plan is used.
+    pub fn emergency(&mut self, call: &Call, steps: &mut Vec<Step>) -> Result<EmergencyPlan, PolicyFault> {
+        let chain = self.follow();
+        let Some(link) = &chain.emergency else { return Err(PolicyFault::Absent) };
+        let directory = self.site.directory();
+        let call = Arc::new(call.clone());
+        let deadline = self.engine.machine.settings.emergency_deadline;
+        let outcome = |plan: &EmergencyPlan| format!("route {}", counted(plan.trunks.len(), "trunk"));
+        self.ask(link, deadline, steps, |instance, deadline| instance.emergency(&call, &directory, deadline), outcome)
+    }
+
+    /// Tells observing policies that a call has ended. Faults are counted and otherwise ignored.
+    pub fn ended(&mut self, record: &CallRecord) {
+        let chain = self.follow();
+        if chain.observation.is_empty() {
+            return;
+        }
+        let directory = self.site.directory();
+        let deadline = self.engine.machine.settings.deadline;
+        let mut steps = Vec::new();
+        for link in &chain.observation {
+            // `ask` has logged and counted a fault, and nothing else follows from it.
+            let _observed = self.ask(link, deadline, &mut steps, |instance, deadline| instance.ended(record, &directory, deadline), |()| String::new());
+        }
+    }
+
+    /// The chain in force. Instances of policies that stay are kept.
+    fn follow(&mut self) -> Arc<Chain> {
+        let current = self.engine.chain();
+        if !Arc::ptr_eq(&current, &self.chain) {
+            let mut old: Vec<_> = self.chain.policies.iter().zip(self.instances.drain(..)).collect();
+            let keep = |policy: &Arc<Policy>| old.iter_mut().find(|(was, _)| Arc::ptr_eq(was, policy)).and_then(|(_, instance)| instance.take());
+            self.instances = current.policies.iter().map(keep).collect();
+            self.chain = Arc::clone(&current);
+        }
+        Arc::clone(&self.chain)
+    }
+
+    /// One decision of one policy, written down as a step. Whatever goes wrong costs its instance; the next decision starts a new one.
+    fn ask<T>(
+        &mut self,
+        link: &Link,
+        deadline: Duration,
+        steps: &mut Vec<Step>,
+        decide: impl FnOnce(&mut Instance, Duration) -> Result<T, PolicyFault>,
+        outcome: impl FnOnce(&T) -> String,
+    ) -> Result<T, PolicyFault> {
+        let began = Instant::now();
+        let policy = &link.policy;
+        let deadline = policy.options.deadline.unwrap_or(deadline);
+        let Some(slot) = self.instances.get_mut(link.index) else { return Err(PolicyFault::Absent) };
+        let instance = match slot {
+            Some(instance) => Ok(instance),
+            None => Instance::new(policy, &self.site, &self.engine.machine, deadline.max(START)).map(|instance| slot.insert(instance)),
+        };
+        let result = instance.and_then(|instance| decide(instance, deadline));
+        let took = began.elapsed();
+        let policy_name = Arc::clone(&policy.name);
+        match &result {
+            Ok(answer) => steps.push(Step { policy: policy_name, outcome: outcome(answer), fault: None, took }),
+            Err(fault) => {
+                *slot = None;
+                let faults = policy.faults.fetch_add(1, Relaxed).saturating_add(1);
+                tracing::warn!(policy = &*policy.name, file = policy.file, %fault, faults, took_us = took.as_micros(), "policy failed");
+                steps.push(Step { policy: policy_name, outcome: fault.to_string(), fault: Some(fault.clone()), took });
+            }
+        }
+        result
+    }
+}
+
+fn amend(call: &mut Call, amendments: Amendments) {
+    if let Some(called) = amendments.called {
+        call.called = called;
+    }
+    if let Some(number) = amendments.caller_number {
+        call.caller_number = number;
+    }
+    if let Some(name) = amendments.caller_name {
+        call.caller_name = name;
+    }
+    for (name, value) in amendments.attributes {
+        if let Some((_, old)) = call.attributes.iter_mut().find(|(known, _)| *known == name) {
+            *old = value;
+        } else if call.attributes.len() < ATTRIBUTES_MAX {
+            call.attributes.push((name, value));
+        } else {
+            tracing::warn!(name, "attribute dropped: the call has {ATTRIBUTES_MAX} already");
+        }
+    }
+}
+
+fn out_of_order(policy: &str, fault: &PolicyFault) -> Refusal {
+    Refusal::new(503, "Service Unavailable", format!("policy {policy} {fault}"))
+}
+
+fn decision_outcome(decision: &Decision) -> String {
+    match decision {
+        Decision::Pass(amendments) if *amendments == Amendments::default() => "pass".to_owned(),
+        Decision::Pass(_) => "pass, amended".to_owned(),
+        Decision::Route(plan) => format!("route {}", counted(plan.stages.len(), "stage")),
+        Decision::Refuse(refusal) => format!("refuse {} {}", refusal.status, refusal.phrase),
+    }
+}
+
+fn admission_outcome(admission: &Admission) -> String {
+    match admission {
+        Admission::Pass => "pass".to_owned(),
+        Admission::Admit(seat) => format!("admit {}", seat.pool),
+        Admission::Refuse(refusal) => format!("refuse {} {}", refusal.status, refusal.phrase),
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,280 @@
+//! The host's interfaces: what a component may ask while it decides. Every answer comes from memory; none waits.
+
+use super::{CurrentCall, CurrentRegistration, facts, imports};
+use crate::policy::instance::{State, Subject};
+use sip::header::Name;
+use switch::directory::Endpoint;
+use wasmtime::{
+    Result,
+    component::{HasSelf, Linker, Resource},
+};
+
+/// Adds one interface of the contract to a linker.
+pub(in crate::policy) fn add(linker: &mut Linker<State>, interface: &str) -> Result<()> {
+    match interface {
+        "types" => imports::types::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "calls" => imports::calls::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "registrations" => imports::registrations::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "directory" => imports::directory::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "licences" => imports::licences::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "trunks" => imports::trunks::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "locations" => imports::locations::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "settings" => imports::settings::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "log" => imports::log::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "clock" => imports::clock::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        "memory" => imports::memory::add_to_linker::<_, HasSelf<State>>(linker, |state| state),
+        other => Err(wasmtime::Error::msg(format!("no interface `{other}`"))),
+    }
+}
+
+impl imports::types::Host for State {}
+impl imports::calls::Host for State {}
+impl imports::registrations::Host for State {}
+
+impl imports::calls::HostCall for State {
+    fn call_id(&mut self, _: Resource<CurrentCall>) -> Result<String> {
+        Ok(facts::text(self.call()?.message.call_id()))
+    }
+
+    fn caller_name(&mut self, _: Resource<CurrentCall>) -> Result<String> {
+        Ok(self.call()?.caller_name.clone())
+    }
+
+    fn request_uri(&mut self, _: Resource<CurrentCall>) -> Result<String> {
+        Ok(facts::text(self.call()?.message.request_uri()))
+    }
+
+    fn header(&mut self, _: Resource<CurrentCall>, name: String) -> Result<Option<String>> {
+        Ok(header(&self.call()?.message, &name))
+    }
+
+    fn attribute(&mut self, _: Resource<CurrentCall>, name: String) -> Result<Option<String>> {
+        Ok(self.call()?.attributes.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone()))
+    }
+
+    fn attributes(&mut self, _: Resource<CurrentCall>) -> Result<Vec<imports::types::Attribute>> {
+        Ok(attributes(&self.call()?.attributes))
+    }
+
+    fn source(&mut self, _: Resource<CurrentCall>) -> Result<String> {
+        Ok(self.call()?.flow.remote.to_string())
+    }
+
+    fn transport(&mut self, _: Resource<CurrentCall>) -> Result<String> {
+        Ok(self.call()?.flow.transport.uri_token().to_owned())
+    }
+
+    fn drop(&mut self, _: Resource<CurrentCall>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl imports::registrations::HostRegistration for State {
+    fn call_id(&mut self, _: Resource<CurrentRegistration>) -> Result<String> {
+        Ok(facts::text(self.registration()?.message.call_id()))
+    }
+
+    fn contact(&mut self, _: Resource<CurrentRegistration>) -> Result<String> {
+        Ok(self.registration()?.contact.clone())
+    }
+
+    fn header(&mut self, _: Resource<CurrentRegistration>, name: String) -> Result<Option<String>> {
+        Ok(header(&self.registration()?.message, &name))
+    }
+
+    fn attributes(&mut self, _: Resource<CurrentRegistration>) -> Result<Vec<imports::types::Attribute>> {
+        Ok(attributes(&self.registration()?.attributes))
+    }
+
+    fn source(&mut self, _: Resource<CurrentRegistration>) -> Result<String> {
+        Ok(self.registration()?.flow.remote.to_string())
+    }
+
+    fn transport(&mut self, _: Resource<CurrentRegistration>) -> Result<String> {
+        Ok(self.registration()?.flow.transport.uri_token().to_owned())
+    }
+
+    fn drop(&mut self, _: Resource<CurrentRegistration>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl imports::directory::Host for State {
+    fn endpoint_by_id(&mut self, id: String) -> Result<Option<imports::directory::Endpoint>> {
+        self.asked()?;
+        Ok(self.directory.endpoint(&id).map(|found| endpoint(found)))
+    }
+
+    fn endpoint_by_extension(&mut self, extension: String) -> Result<Option<imports::directory::Endpoint>> {
+        self.asked()?;
+        Ok(self.directory.by_extension(&extension).map(|found| endpoint(found)))
+    }
+
+    fn endpoint_by_number(&mut self, number: String) -> Result<Option<imports::directory::Endpoint>> {
+        self.asked()?;
+        Ok(self.directory.by_number(&number).map(|found| endpoint(found)))
+    }
+
+    fn numbers_of(&mut self, id: String) -> Result<Vec<String>> {
+        self.asked()?;
+        Ok(self.directory.endpoint(&id).map(|found| found.numbers.clone()).unwrap_or_default())
+    }
+
+    fn pool_of(&mut self, id: String) -> Result<Option<String>> {
+        self.asked()?;
+        Ok(self.directory.endpoint(&id).and_then(|found| found.licence.clone()))
+    }
+
+    fn standing_of(&mut self, id: String) -> Result<imports::directory::Standing> {
+        use imports::directory::Standing;
+        self.asked()?;
+        let bindings = self.site.registrar.bindings(&id, self.now);
+        Ok(match bindings.iter().all(|binding| binding.emergency_only) {
+            _ if bindings.is_empty() => Standing::Unregistered,
+            true => Standing::EmergencyOnly,
+            false => Standing::Registered,
+        })
+    }
+
+    fn bindings_of(&mut self, id: String) -> Result<Vec<imports::directory::Binding>> {
+        self.asked()?;
+        let now = self.now;
+        let bindings = self.site.registrar.bindings(&id, now);
+        Ok(bindings
+            .iter()
+            .map(|binding| imports::directory::Binding {
+                contact: binding.contact.to_string(),
+                user_agent: binding.user_agent.to_string(),
+                expires_seconds: u32::try_from(binding.expires.since(now).as_secs()).unwrap_or(u32::MAX),
+                emergency_only: binding.emergency_only,
+            })
+            .collect())
+    }
+
+    fn longest_extension(&mut self) -> Result<u32> {
+        self.asked()?;
+        let longest = self.directory.endpoints.iter().map(|endpoint| endpoint.extension.chars().count()).max();
+        Ok(u32::try_from(longest.unwrap_or(0)).unwrap_or(u32::MAX))
+    }
+}
+
+impl imports::licences::Host for State {
+    fn usage_of(&mut self, pool: String) -> Result<Option<imports::licences::Usage>> {
+        self.asked()?;
+        Ok(self.site.ledger.usage(&pool).map(|usage| imports::licences::Usage { seats: usage.seats, taken: usage.taken }))
+    }
+}
+
+impl imports::trunks::Host for State {
+    fn names(&mut self) -> Result<Vec<String>> {
+        self.asked()?;
+        Ok(self.directory.trunks.iter().map(|trunk| trunk.name.clone()).collect())
+    }
+
+    fn emergency_names(&mut self) -> Result<Vec<String>> {
+        self.asked()?;
+        Ok(self.directory.emergency.trunks.clone())
+    }
+
+    fn trunk_by_name(&mut self, name: String) -> Result<Option<imports::trunks::Trunk>> {
+        self.asked()?;
+        let (healthy, calls) = (self.site.trunks.healthy(&name), self.site.trunks.in_use(&name));
+        Ok(self.directory.trunk(&name).is_some().then_some(imports::trunks::Trunk { name, healthy, calls }))
+    }
+
+    fn own_part(&mut self, trunk: String, number: String) -> Result<Option<String>> {
+        self.asked()?;
+        let Some(trunk) = self.directory.trunk(&trunk) else { return Ok(None) };
+        let Some(pattern) = trunk.numbers.iter().find(|pattern| pattern.matches(&number)) else { return Ok(None) };
+        let part = pattern.0.split_once('%').and_then(|(before, after)| number.strip_prefix(before)?.strip_suffix(after));
+        Ok(Some(part.unwrap_or(&number).to_owned()))
+    }
+}
+
+impl imports::locations::Host for State {
+    fn location_by_name(&mut self, name: String) -> Result<Option<imports::locations::Location>> {
+        self.asked()?;
+        Ok(self.directory.location(&name).map(|found| imports::locations::Location {
+            name: found.name.clone(),
+            elin: found.elin.clone(),
+            address: found.address.clone(),
+        }))
+    }
+}
+
+impl imports::settings::Host for State {
+    fn get(&mut self, key: String) -> Result<Option<imports::settings::ValueResult>> {
+        self.asked()?;
+        Ok(self.policy.options.settings.iter().find(|(name, _)| *name == key).map(|(_, value)| facts::setting(value)))
+    }
+
+    fn all(&mut self) -> Result<Vec<imports::settings::SettingResult>> {
+        self.asked()?;
+        Ok(facts::settings(&self.policy.options.settings))
+    }
+}
+
+impl imports::log::Host for State {
+    fn write(&mut self, level: imports::log::Level, message: String) -> Result<()> {
+        self.asked()?;
+        let Some(line) = self.log_line(&message) else { return Ok(()) };
+        let call_id = match &self.subject {
+            Subject::None => String::new(),
+            Subject::Call(call) => facts::text(call.message.call_id()),
+            Subject::Registration(registration) => facts::text(registration.message.call_id()),
+        };
+        let policy = &*self.policy.name;
+        match level {
+            imports::log::Level::Debug => tracing::debug!(policy, call_id, "{line}"),
+            imports::log::Level::Info => tracing::info!(policy, call_id, "{line}"),
+            imports::log::Level::Warn => tracing::warn!(policy, call_id, "{line}"),
+        }
+        Ok(())
+    }
+}
+
+impl imports::clock::Host for State {
+    fn now_ms(&mut self) -> Result<u64> {
+        self.asked()?;
+        Ok(self.now.unix_micros() / 1000)
+    }
+}
+
+impl imports::memory::Host for State {
+    fn get(&mut self, key: String) -> Result<Option<String>> {
+        self.asked()?;
+        Ok(self.policy.memory.get(&key))
+    }
+
+    fn set(&mut self, key: String, value: String) -> Result<std::result::Result<(), imports::memory::MemoryError>> {
+        self.asked()?;
+        Ok(self.policy.memory.set(key, value))
+    }
+
+    fn remove(&mut self, key: String) -> Result<()> {
+        self.asked()?;
+        self.policy.memory.remove(&key);
+        Ok(())
+    }
+
+    fn add(&mut self, key: String, amount: i64) -> Result<std::result::Result<i64, imports::memory::MemoryError>> {
+        self.asked()?;
+        Ok(self.policy.memory.add(key, amount))
+    }
+}
+
+fn endpoint(found: &Endpoint) -> imports::directory::Endpoint {
+    imports::directory::Endpoint { id: found.id.clone(), extension: found.extension.clone(), name: found.name.clone(), enabled: found.enabled }
+}
+
+fn attributes(noted: &[(String, String)]) -> Vec<imports::types::Attribute> {
+    noted.iter().map(|(name, value)| imports::types::Attribute { name: name.clone(), value: value.clone() }).collect()
+}
+
+fn header(message: &sip::Message, name: &str) -> Option<String> {
+    let value = match Name::from_bytes(name.as_bytes()) {
+        Name::Other => message.header_named(name.as_bytes()),
+        known => message.header(known),
+    };
+    value.map(facts::text)
+}

@@ -1,0 +1,8 @@
+//! Policies through the real host: the shipped four, a zoo of bad ones, and files that come, change and go.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
+
+mod case;
+mod refused;
+mod shipped;
+mod swap;
+mod zoo;

@@ -1,0 +1,141 @@
+//! Every way in which a policy can go wrong while it decides, named by the setting `act` or, for calls, by the attribute `act` or the called number.
+#![allow(clippy::panic, clippy::expect_used, reason = "misbehaves on purpose")]
+
+use holdfast_policy::*;
+use std::hint::black_box;
+
+struct Zoo;
+
+impl RegistrationPolicy for Zoo {
+    fn admit(facts: RegistrationFacts, registration: &Registration) -> Admission {
+        let act = act(registration.header("Subject"));
+        misbehave(&act);
+        let seat = |pool: &str, when_full| Admission::Admit(SeatRequest { pool: pool.to_owned(), when_full });
+        match act.as_str() {
+            "admit" => seat(&facts.pool.unwrap_or_default(), WhenFull::EmergencyOnly),
+            "unknown-pool" => seat("nowhere", WhenFull::EmergencyOnly),
+            "bad-when-full" => seat(&facts.pool.unwrap_or_default(), WhenFull::Refuse(Refusal::new(200, "OK", ""))),
+            "refuse" => Admission::Refuse(Refusal::new(403, "Not today", "because")),
+            _ => Admission::Pass,
+        }
+    }
+}
+
+impl RoutingPolicy for Zoo {
+    fn route(facts: CallFacts, call: &Call) -> Decision {
+        let act = act(Some(facts.called.clone()));
+        misbehave(&act);
+        let trunk = |trunk: &str, number: &str| Decision::dial(vec![TrunkTarget { trunk: trunk.to_owned(), number: number.to_owned(), caller_number: None }]);
+        let phrase = |phrase: &str| Decision::refuse(403, phrase, "");
+        let amend = |amendments: Amendments| Decision::Pass(amendments);
+        match act.as_str() {
+            "empty-plan" => Decision::Route(Plan { stages: Vec::new() }),
+            "empty-stage" => Decision::Route(Plan { stages: vec![Stage::of(Vec::new())] }),
+            "many-stages" => Decision::Route(Plan { stages: vec![Stage::of(vec![Target::Endpoint("desk-1".to_owned())]); 100] }),
+            "ring-for-ever" => Decision::Route(Plan {
+                stages: vec![Stage { ring_seconds: Some(u32::MAX), ..Stage::of(vec![Target::Endpoint("desk-1".to_owned())]) }],
+            }),
+            "unknown-endpoint" => Decision::ring("nobody"),
+            "unknown-trunk" => trunk("nowhere", "1"),
+            "crlf-number" => trunk("provider", "1\r\nX: y"),
+            "at-number" => trunk("provider", "1@evil.invalid"),
+            "status-200" => Decision::refuse(200, "OK", ""),
+            "status-700" => Decision::refuse(700, "Beyond", ""),
+            "no-phrase" => phrase(""),
+            "crlf-phrase" => phrase("No\r\nContact: <sip:evil.invalid>"),
+            "long-phrase" => phrase(&"x".repeat(65)),
+            "long-detail" => Decision::refuse(403, "No", "x".repeat(513)),
+            "crlf-called" => amend(Amendments { called: Some("1\r\n".to_owned()), ..Amendments::none() }),
+            "long-name" => amend(Amendments { caller_name: Some("x".repeat(257)), ..Amendments::none() }),
+            "many-attributes" => amend(Amendments {
+                attributes: (0..17).map(|n| Attribute { name: format!("zoo.{n}"), value: String::new() }).collect(),
+                ..Amendments::none()
+            }),
+            "nameless-attribute" => amend(Amendments { attributes: vec![Attribute { name: String::new(), value: String::new() }], ..Amendments::none() }),
+            "amend" => amend(Amendments {
+                called: Some("pass".to_owned()),
+                caller_name: Some("Amended".to_owned()),
+                attributes: vec![Attribute { name: "zoo.seen".to_owned(), value: call.header("f").unwrap_or_default() }],
+                ..Amendments::none()
+            }),
+            "ring" => Decision::ring("desk-1"),
+            "refuse" => Decision::refuse(403, "Not today", format!("from {} over {} as {}", call.source(), call.transport(), call.request_uri())),
+            _ => Decision::pass(),
+        }
+    }
+}
+
+impl EmergencyPolicy for Zoo {
+    fn route(facts: CallFacts, _call: &Call) -> EmergencyPlan {
+        // The site's emergency numbers say what to do; the trial of the host calls others.
+        let act = act(Some(facts.called.clone()));
+        misbehave(&act);
+        let plan = |trunk: &str, number: &str| EmergencyPlan {
+            trunks: vec![TrunkTarget { trunk: trunk.to_owned(), number: number.to_owned(), caller_number: None }],
+        };
+        match act.as_str() {
+            "unknown-trunk" => plan("nowhere", "112"),
+            "crlf-number" => plan("provider", "112\r\nX: y"),
+            "empty-plan" => EmergencyPlan { trunks: Vec::new() },
+            "many-trunks" => EmergencyPlan { trunks: vec![plan("provider", "112").trunks.remove(0); 17] },
+            _ => plan("provider", &facts.called),
+        }
+    }
+}
+
+impl ObservationPolicy for Zoo {
+    fn ended(call: CallRecord) {
+        misbehave(&act(Some(call.called)));
+        let _counted = memory::add("ended", 1);
+    }
+}
+
+impl ConfigurationPolicy for Zoo {
+    fn check(settings: Vec<Setting>) -> Result<(), Vec<Problem>> {
+        let settings = Settings::from(settings);
+        if settings.text("check") == Ok(Some("trap")) {
+            misbehave("trap");
+        }
+        let problems = settings.unknown(&["act", "check", "start"]);
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}
+
+/// What to do: the setting when there is one, else what the event says.
+fn act(event: Option<String>) -> String {
+    Settings::all().text("act").ok().flatten().map(str::to_owned).or(event).unwrap_or_default()
+}
+
+/// Does not come back from most of it.
+fn misbehave(act: &str) {
+    match act {
+        "trap" => panic!("on purpose"),
+        "spin" => {
+            while black_box(true) {}
+        }
+        "grow" => {
+            let mut hoard = Vec::new();
+            while hoard.len() < 1 << 20 {
+                hoard.push(black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        "recurse" => {
+            black_box(deeper(black_box(1)));
+        }
+        "ask" => {
+            while black_box(true) {
+                black_box(clock::now_ms());
+            }
+        }
+        "huge" => log::write(log::Level::Info, &"x".repeat(4 << 20)),
+        "chatter" => (0..1000).for_each(|n| log::write(log::Level::Info, &format!("line {n}"))),
+        _ => {}
+    }
+}
+
+/// Recurses without end and without use of the guest's own stack, so that the host's stack is what ends it.
+fn deeper(n: u64) -> u64 {
+    if black_box(n) == 0 { 0 } else { deeper(n + 1).wrapping_add(black_box(n)) }
+}
+
+export!(Zoo: registration, routing, emergency, observation, configuration);
