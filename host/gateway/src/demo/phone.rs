@@ -165,6 +165,7 @@ impl Phone {
         expect(&response, 200).with_context(|| format!("the call of {} was not answered", self.account.extension))?;
         call.dialog.learn(&response);
         let ack = call.dialog.ack(call.invite).finish_request(b"");
+        eprintln!("ACKDEBUG {}", String::from_utf8_lossy(ack.bytes()));
         self.stack.transmit(ack, call.dialog.flow, &mut self.outbox);
         self.work().await?;
         speech::destination(response.body()).context("the answer says nothing about speech")
