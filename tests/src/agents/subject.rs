@@ -202,13 +202,16 @@ impl Subject {
     }
 }
 
-/// The `holdfast` program of the build that this test belongs to.
+/// The `holdfast` program of the build that this test belongs to, or the one that `HOLDFAST_PROGRAM` names.
 ///
 /// # Panics
 /// When it cannot be built.
 #[must_use]
-pub fn holdfast_program() -> PathBuf {
+pub(super) fn holdfast_program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(program) = std::env::var_os("HOLDFAST_PROGRAM") {
+        return program.into();
+    }
     PROGRAM
         .get_or_init(|| {
             // TARGET/PROFILE/deps/test-0123456789abcdef
