@@ -22,7 +22,11 @@ fn rings(endpoint: &str) -> Decision {
 
 fn dials(number: &str, caller_number: Option<&str>) -> Decision {
     let stage = |trunk: &str| Stage {
-        targets: vec![Target::Trunk(TrunkTarget { trunk: trunk.to_owned(), number: number.to_owned(), caller_number: caller_number.map(str::to_owned) })],
+        targets: vec![Target::Trunk(TrunkTarget {
+            trunk: trunk.to_owned(),
+            number: number.to_owned(),
+            caller_number: caller_number.map(str::to_owned),
+        })],
         ring: None,
         next: NextOn { busy: false, no_answer: false, unreachable: true },
     };
@@ -44,7 +48,10 @@ fn all_four_load_with_the_hooks_that_they_have_and_nothing_is_wrong_with_them() 
             ("40-external.wasm", "external", vec!["routing", "configuration"]),
         ]
     );
-    assert!(status.iter().all(|policy| policy.state == PolicyState::Running && policy.faults == 0 && policy.hash.len() == 64), "{status:?}");
+    assert!(
+        status.iter().all(|policy| policy.state == PolicyState::Running && policy.faults == 0 && policy.hash.len() == 64),
+        "{status:?}"
+    );
     assert!(status.iter().all(|policy| policy.version.as_deref() == Some(env!("CARGO_PKG_VERSION"))), "{status:?}");
     let check = Engine::check(folder.path(), site).unwrap();
     assert_eq!((check.problems, check.policies.len()), (Vec::new(), 4));
@@ -119,7 +126,10 @@ fn a_registered_phone_gets_outside_by_the_trunks_in_order_with_its_own_number() 
     let (_folder, _engine, mut runner) = shipped(&site);
     bind(&site, "desk-1", false);
     bind(&site, "desk-2", false);
-    assert_eq!(runner.route(&mut call(phone(&site, "desk-1"), "+442079460000"), &mut Vec::new()), dials("+442079460000", Some("+442030001001")));
+    assert_eq!(
+        runner.route(&mut call(phone(&site, "desk-1"), "+442079460000"), &mut Vec::new()),
+        dials("+442079460000", Some("+442030001001"))
+    );
     assert_eq!(runner.route(&mut call(phone(&site, "desk-2"), "02079460000"), &mut Vec::new()), dials("02079460000", None));
 }
 
@@ -163,7 +173,8 @@ fn rules_of_the_operator_choose_trunk_and_number() {
     let toml = "[settings]\noutside_prefix = '9'\ncaller_number = '+442030001000'\n[[settings.rule]]\nnumber = '0%'\ntrunks = ['backup']\nstrip = 1\nprepend = '+44'\n";
     fs::write(folder.path().join("40-external.toml"), toml).unwrap();
     engine.rescan().unwrap();
-    let target = TrunkTarget { trunk: "backup".to_owned(), number: "+442079460000".to_owned(), caller_number: Some("+442030001000".to_owned()) };
+    let target =
+        TrunkTarget { trunk: "backup".to_owned(), number: "+442079460000".to_owned(), caller_number: Some("+442030001000".to_owned()) };
     let next = NextOn { busy: false, no_answer: false, unreachable: true };
     let expected = Decision::Route(Plan { stages: vec![Stage { targets: vec![Target::Trunk(target)], ring: None, next }] });
     assert_eq!(runner.route(&mut call(phone(&site, "desk-2"), "902079460000"), &mut Vec::new()), expected);
