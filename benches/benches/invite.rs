@@ -147,8 +147,12 @@ impl World {
         let begin = std::time::Instant::now();
         self.shard.receive(invite, flow(7300), self.now, &mut self.out);
         let took = begin.elapsed();
-        let out: Vec<Message> =
-            self.out.drain(..).filter(|t| t.flow.remote.port() == 7000).map(|t| Message::parse(t.bytes, &Limits::default()).unwrap()).collect();
+        let out: Vec<Message> = self
+            .out
+            .drain(..)
+            .filter(|t| t.flow.remote.port() == 7000)
+            .map(|t| Message::parse(t.bytes, &Limits::default()).unwrap())
+            .collect();
         assert_eq!(out.len(), 1, "one INVITE leaves for the phone");
         (took, out.into_iter().next().unwrap())
     }

@@ -134,17 +134,3 @@ async fn without_a_gateway_the_reason_is_given() {
     let last = String::from_utf8(out).unwrap().lines().last().unwrap().to_owned();
     assert!(last.contains("\"ok\":false"), "{last}");
 }
-
-#[tokio::test]
-async fn scratch_kamailio() {
-    let (_watcher, feed) = watch();
-    let mut caller = account("1001", "A");
-    caller.password = "pw-1001".into();
-    let mut callee = account("1002", "B");
-    callee.password = "pw-1002".into();
-    let scene = Scene { gateway: address(15060), domain: "sip.test".to_owned(), caller, callee };
-    let mut out = Vec::new();
-    let r = run(&scene, feed, Style::Ladder, &mut out).await;
-    eprintln!("{r:?} {}", String::from_utf8(out).unwrap());
-    r.unwrap();
-}
