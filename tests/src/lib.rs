@@ -1,1 +1,3 @@
+//! The world around a gateway, for tests.
 
+pub mod agents;
