@@ -34,7 +34,8 @@ fn build() -> Result<(), String> {
         println!("cargo::rerun-if-env-changed={watched}");
     }
 
-    let compiler = env::var_os("HOLDFAST_GUEST_RUSTC").map_or_else(|| PathBuf::from(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())), PathBuf::from);
+    let compiler = env::var_os("HOLDFAST_GUEST_RUSTC")
+        .map_or_else(|| PathBuf::from(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())), PathBuf::from);
     find_target(&compiler)?;
     let target_dir = env::var_os("HOLDFAST_GUEST_TARGET_DIR").map_or_else(|| out.join("guests"), PathBuf::from);
     compile(&root, &compiler, &target_dir)?;
@@ -73,12 +74,27 @@ fn has_target(compiler: &Path) -> Result<bool, String> {
 
 /// Runs a cargo of its own, with a folder of its own (ours is locked) and nothing of ours in its environment.
 fn compile(root: &Path, compiler: &Path, target_dir: &Path) -> Result<(), String> {
-    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo"))).unwrap_or_default();
+    let home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")))
+        .unwrap_or_default();
     let mut cargo = Command::new(variable("CARGO")?);
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
-        let leaks = ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTDOC", "RUSTDOCFLAGS", "MAKEFLAGS", "TARGET", "HOST", "PROFILE", "OPT_LEVEL"];
-        if leaks.contains(&name.as_str()) || (name.starts_with("CARGO_") && name != "CARGO_HOME" && !name.starts_with("CARGO_NET_") && !name.starts_with("CARGO_HTTP_"))
+        let leaks = [
+            "RUSTFLAGS",
+            "RUSTC_WRAPPER",
+            "RUSTC_WORKSPACE_WRAPPER",
+            "RUSTDOC",
+            "RUSTDOCFLAGS",
+            "MAKEFLAGS",
+            "TARGET",
+            "HOST",
+            "PROFILE",
+            "OPT_LEVEL",
+        ];
+        if leaks.contains(&name.as_str())
+            || (name.starts_with("CARGO_") && name != "CARGO_HOME" && !name.starts_with("CARGO_NET_") && !name.starts_with("CARGO_HTTP_"))
         {
             cargo.env_remove(name);
         }

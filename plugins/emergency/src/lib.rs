@@ -3,8 +3,8 @@
 //! Settings: `test_trunks`, names of the trunks for test calls (933, `urn:service:test.sos`), when they should not take the ways of real ones.
 
 use holdfast_policy::{
-    Call, CallFacts, CallKind, Caller, ConfigurationPolicy, EmergencyPlan, EmergencyPolicy, Kept, Problem, Setting, Settings, TrunkTarget, directory, export,
-    locations, trunks,
+    Call, CallFacts, CallKind, Caller, ConfigurationPolicy, EmergencyPlan, EmergencyPolicy, Kept, Problem, Setting, Settings, TrunkTarget,
+    directory, export, locations, trunks,
 };
 
 struct Emergency;
@@ -41,9 +41,13 @@ impl ConfigurationPolicy for Emergency {
         let settings = Settings::from(settings);
         let mut problems = settings.unknown(&["test_trunks"]);
         match settings.texts("test_trunks") {
-            Ok(names) => problems.extend(names.unwrap_or_default().iter().filter(|name| trunks::trunk_by_name(name).is_none()).map(|name| {
-                Problem::new("test_trunks", &format!("there is no trunk `{name}`"))
-            })),
+            Ok(names) => problems.extend(
+                names
+                    .unwrap_or_default()
+                    .iter()
+                    .filter(|name| trunks::trunk_by_name(name).is_none())
+                    .map(|name| Problem::new("test_trunks", &format!("there is no trunk `{name}`"))),
+            ),
             Err(problem) => problems.push(problem),
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }

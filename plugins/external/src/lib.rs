@@ -20,8 +20,8 @@
 mod rules;
 
 use holdfast_policy::{
-    Call, CallFacts, Caller, ConfigurationPolicy, Decision, Kept, Problem, RoutingPolicy, Setting, Settings, TrunkTarget, directory, directory::Standing, export,
-    trunks,
+    Call, CallFacts, Caller, ConfigurationPolicy, Decision, Kept, Problem, RoutingPolicy, Setting, Settings, TrunkTarget, directory,
+    directory::Standing, export, trunks,
 };
 use rules::Rules;
 
@@ -43,7 +43,9 @@ fn inbound(trunk: &str, called: &str) -> Decision {
     let Some(part) = trunks::own_part(trunk, called) else {
         return Decision::refuse(404, "Not Found", format!("{called} is none of the numbers of trunk {trunk}"));
     };
-    let callee = directory::endpoint_by_number(called).or_else(|| directory::endpoint_by_extension(&part)).or_else(|| directory::endpoint_by_extension(called));
+    let callee = directory::endpoint_by_number(called)
+        .or_else(|| directory::endpoint_by_extension(&part))
+        .or_else(|| directory::endpoint_by_extension(called));
     match callee {
         Some(callee) if callee.enabled => Decision::ring(callee.id),
         Some(callee) => Decision::refuse(404, "Not Found", format!("{called} belongs to {}, which is disabled", callee.id)),
@@ -54,7 +56,9 @@ fn inbound(trunk: &str, called: &str) -> Decision {
 fn outbound(caller: &str, called: &str) -> Decision {
     match directory::standing_of(caller) {
         Standing::Registered => {}
-        Standing::EmergencyOnly => return Decision::refuse(403, "Emergency calls only", format!("{caller} is registered without a licence seat")),
+        Standing::EmergencyOnly => {
+            return Decision::refuse(403, "Emergency calls only", format!("{caller} is registered without a licence seat"));
+        }
         Standing::Unregistered => return Decision::refuse(403, "Not registered", format!("{caller} is not registered")),
     }
     let Some(way) = RULES.way(called, usize::try_from(directory::longest_extension()).unwrap_or(usize::MAX)) else {
@@ -65,7 +69,9 @@ fn outbound(caller: &str, called: &str) -> Decision {
         return Decision::refuse(503, "No outside line", format!("there is no trunk for {called}"));
     }
     let caller_number = directory::numbers_of(caller).into_iter().next().or_else(|| RULES.caller_number.clone());
-    Decision::dial(names.into_iter().map(|trunk| TrunkTarget { trunk, number: way.number.clone(), caller_number: caller_number.clone() }).collect())
+    Decision::dial(
+        names.into_iter().map(|trunk| TrunkTarget { trunk, number: way.number.clone(), caller_number: caller_number.clone() }).collect(),
+    )
 }
 
 impl ConfigurationPolicy for External {

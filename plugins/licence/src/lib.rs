@@ -3,8 +3,8 @@
 //! Settings: `when_full = "refuse"` (the default: 403) or `"emergency-only"` (registered, but for calls for help only).
 
 use holdfast_policy::{
-    Admission, ConfigurationPolicy, Kept, Problem, Refusal, Registration, RegistrationFacts, RegistrationPolicy, SeatRequest, Setting, Settings, WhenFull,
-    export,
+    Admission, ConfigurationPolicy, Kept, Problem, Refusal, Registration, RegistrationFacts, RegistrationPolicy, SeatRequest, Setting,
+    Settings, WhenFull, export,
 };
 
 struct Licence;

@@ -29,9 +29,18 @@ mod reading;
 mod words;
 
 #[doc(hidden)]
-#[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic, clippy::restriction, reason = "generated code")]
-#[path = "generated/bindings.rs"]
-pub mod bindings;
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    clippy::all,
+    clippy::pedantic,
+    clippy::restriction,
+    reason = "generated code"
+)]
+pub mod bindings {
+    include!("generated/bindings.rs");
+}
 
 pub use bindings::{
     exports::holdfast::policy::{
@@ -80,29 +89,52 @@ macro_rules! export {
 #[macro_export]
 macro_rules! export_hook {
     ($policy:ident registration) => {
+        #[cfg(target_arch = "wasm32")]
         $crate::bindings::exports::holdfast::policy::registration::__export_holdfast_policy_registration_0_1_0_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::registration);
         $crate::export_world!("component-type:holdfast-registration" REGISTRATION);
+        $crate::export_native!($policy RegistrationPolicy);
     };
     ($policy:ident routing) => {
+        #[cfg(target_arch = "wasm32")]
         $crate::bindings::exports::holdfast::policy::routing::__export_holdfast_policy_routing_0_1_0_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::routing);
         $crate::export_world!("component-type:holdfast-routing" ROUTING);
+        $crate::export_native!($policy RoutingPolicy);
     };
     ($policy:ident emergency) => {
+        #[cfg(target_arch = "wasm32")]
         $crate::bindings::exports::holdfast::policy::emergency::__export_holdfast_policy_emergency_0_1_0_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::emergency);
         $crate::export_world!("component-type:holdfast-emergency" EMERGENCY);
+        $crate::export_native!($policy EmergencyPolicy);
     };
     ($policy:ident observation) => {
+        #[cfg(target_arch = "wasm32")]
         $crate::bindings::exports::holdfast::policy::observation::__export_holdfast_policy_observation_0_1_0_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::observation);
         $crate::export_world!("component-type:holdfast-observation" OBSERVATION);
+        $crate::export_native!($policy ObservationPolicy);
     };
     ($policy:ident configuration) => {
+        #[cfg(target_arch = "wasm32")]
         $crate::bindings::exports::holdfast::policy::configuration::__export_holdfast_policy_configuration_0_1_0_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::configuration);
         $crate::export_world!("component-type:holdfast-configuration" CONFIGURATION);
+        $crate::export_native!($policy ConfigurationPolicy);
+    };
+}
+
+/// On any other target there is nothing to export; the trait must be there all the same, and a policy's own tests run.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! export_native {
+    ($policy:ident $hook:ident) => {
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = {
+            const fn implemented<T: $crate::$hook>() {}
+            implemented::<$policy>();
+        };
     };
 }
 

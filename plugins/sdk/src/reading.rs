@@ -77,7 +77,8 @@ impl Settings {
     /// One problem for each setting that `known` does not name. A number in a key is written `#` there: `rule.#.prefix`.
     #[must_use]
     pub fn unknown(&self, known: &[&str]) -> Vec<Problem> {
-        let numbered = |key: &str| key.split('.').map(|part| if part.parse::<usize>().is_ok() { "#" } else { part }).collect::<Vec<_>>().join(".");
+        let numbered =
+            |key: &str| key.split('.').map(|part| if part.parse::<usize>().is_ok() { "#" } else { part }).collect::<Vec<_>>().join(".");
         let stray = self.0.iter().filter(|setting| !known.contains(&numbered(&setting.key).as_str()));
         stray.map(|setting| problem(&setting.key, &format!("is not a setting of this policy; it knows {}", known.join(", ")))).collect()
     }

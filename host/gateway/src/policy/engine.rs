@@ -163,14 +163,22 @@ impl Engine {
         check.policies = engine.status();
         for status in &check.policies {
             if let PolicyState::Refused(rejection) | PolicyState::Outdated(rejection) = &status.state {
-                check.problems.push(Problem { file: folder.join(&status.file), reason: rejection.reason.clone(), remedy: rejection.remedy.clone() });
+                check.problems.push(Problem {
+                    file: folder.join(&status.file),
+                    reason: rejection.reason.clone(),
+                    remedy: rejection.remedy.clone(),
+                });
             }
         }
         for stray in folder::list(folder).with_context(|| listing(folder))?.into_keys() {
             let Some(stem) = stray.strip_suffix(".toml") else { continue };
             if !files.contains(&format!("{stem}.wasm")) {
                 let reason = format!("it belongs to {stem}.wasm, which is not there");
-                check.problems.push(Problem { file: folder.join(&stray), reason, remedy: "rename it after its component, or remove it".to_owned() });
+                check.problems.push(Problem {
+                    file: folder.join(&stray),
+                    reason,
+                    remedy: "rename it after its component, or remove it".to_owned(),
+                });
             }
         }
         Ok(check)
@@ -256,7 +264,14 @@ impl Engine {
                 }
                 Err(rejection) => {
                     let kept = running.is_some();
-                    tracing::warn!(file, policy = found.name, reason = rejection.reason, remedy = rejection.remedy, old_one_stays = kept, "policy refused");
+                    tracing::warn!(
+                        file,
+                        policy = found.name,
+                        reason = rejection.reason,
+                        remedy = rejection.remedy,
+                        old_one_stays = kept,
+                        "policy refused"
+                    );
                     Entry { digest, name: found.name, running, refused: Some(rejection), since: SystemTime::now() }
                 }
             };
@@ -272,9 +287,14 @@ impl Engine {
         let bytes = found.bytes.as_ref().map_err(Clone::clone)?;
         let toml = found.toml.as_ref().map_err(Clone::clone)?;
         let stem = found.file.strip_suffix(".wasm").unwrap_or(&found.file);
-        let options = Options::read(toml).map_err(|reason| Rejection::new(format!("{stem}.toml: {reason}"), format!("mend {stem}.toml")))?;
+        let options =
+            Options::read(toml).map_err(|reason| Rejection::new(format!("{stem}.toml: {reason}"), format!("mend {stem}.toml")))?;
         let hash = load::hash(bytes);
-        let compiled = entries.values().filter_map(|entry| entry.running.as_ref()).find(|policy| policy.hash == hash).map(|policy| policy.compiled.clone());
+        let compiled = entries
+            .values()
+            .filter_map(|entry| entry.running.as_ref())
+            .find(|policy| policy.hash == hash)
+            .map(|policy| policy.compiled.clone());
         let memory = {
             let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(memories.entry(found.name.clone()).or_default())

@@ -1,12 +1,7 @@
 //! What lies in the policy folder: `NN-name.wasm`, each with an optional `NN-name.toml`. Symbolic links are followed.
 
 use super::load::{FILE_MAX, Rejection, hash};
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::Path,
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, fs, io, path::Path, time::SystemTime};
 
 /// One component and what is said about it.
 #[derive(Clone, PartialEq, Eq)]
@@ -92,7 +87,9 @@ fn text(path: &Path) -> Result<String, Rejection> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(Rejection::new(format!("{}: {error}", path.file_name().unwrap_or_default().display()), "make the file readable text")),
+        Err(error) => {
+            Err(Rejection::new(format!("{}: {error}", path.file_name().unwrap_or_default().display()), "make the file readable text"))
+        }
     }
 }
 

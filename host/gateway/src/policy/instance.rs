@@ -113,26 +113,34 @@ impl Instance {
             observation: None,
             configuration: None,
         };
+        let started = instance.enter(deadline, |store| policy.component.instantiate(store))?;
         let hooks = instance.enter(deadline, |store| {
-            let instance = policy.component.instantiate(&mut *store)?;
             let hooks = &policy.hooks;
             Ok((
-                hooks.registration.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
-                hooks.routing.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
-                hooks.emergency.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
-                hooks.observation.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
-                hooks.configuration.as_ref().map(|hook| hook.load(&mut *store, &instance)).transpose()?,
+                hooks.registration.as_ref().map(|hook| hook.load(&mut *store, &started)).transpose()?,
+                hooks.routing.as_ref().map(|hook| hook.load(&mut *store, &started)).transpose()?,
+                hooks.emergency.as_ref().map(|hook| hook.load(&mut *store, &started)).transpose()?,
+                hooks.observation.as_ref().map(|hook| hook.load(&mut *store, &started)).transpose()?,
+                hooks.configuration.as_ref().map(|hook| hook.load(&mut *store, &started)).transpose()?,
             ))
-        })?;
+        });
+        // Only looked up here, not run: what fails is the type of a hook.
+        let hooks = hooks.map_err(|fault| PolicyFault::Nonsense(format!("a hook of other types than the contract's: {fault}")))?;
         (instance.registration, instance.routing, instance.emergency, instance.observation, instance.configuration) = hooks;
         Ok(instance)
     }
 
-    pub(super) fn admit(&mut self, registration: &Arc<Registration>, directory: &Arc<Directory>, deadline: Duration) -> Result<Admission, PolicyFault> {
+    pub(super) fn admit(
+        &mut self,
+        registration: &Arc<Registration>,
+        directory: &Arc<Directory>,
+        deadline: Duration,
+    ) -> Result<Admission, PolicyFault> {
         let Some(guest) = self.registration.take() else { return Err(PolicyFault::Absent) };
         self.about(Subject::Registration(Arc::clone(registration)), directory, registration.at);
-        let answer =
-            self.enter(deadline, |store| guest.call_admit(store, facts::registration(registration), Resource::<CurrentRegistration>::new_borrow(0)))?;
+        let answer = self.enter(deadline, |store| {
+            guest.call_admit(store, facts::registration(registration), Resource::<CurrentRegistration>::new_borrow(0))
+        })?;
         self.registration = Some(guest);
         answers::admission(answer, directory)
     }
@@ -145,7 +153,12 @@ impl Instance {
         answers::decision(answer, &self.store.data().site)
     }
 
-    pub(super) fn emergency(&mut self, call: &Arc<Call>, directory: &Arc<Directory>, deadline: Duration) -> Result<EmergencyPlan, PolicyFault> {
+    pub(super) fn emergency(
+        &mut self,
+        call: &Arc<Call>,
+        directory: &Arc<Directory>,
+        deadline: Duration,
+    ) -> Result<EmergencyPlan, PolicyFault> {
         let Some(guest) = self.emergency.take() else { return Err(PolicyFault::Absent) };
         self.about(Subject::Call(Arc::clone(call)), directory, call.at);
         let answer = self.enter(deadline, |store| guest.call_route(store, facts::call(call), Resource::<CurrentCall>::new_borrow(0)))?;
@@ -165,7 +178,8 @@ impl Instance {
     pub(super) fn check(&mut self, deadline: Duration) -> Result<Vec<String>, PolicyFault> {
         let Some(guest) = self.configuration.take() else { return Ok(Vec::new()) };
         let policy = Arc::clone(&self.store.data().policy);
-        let answer = self.enter(deadline, |store| facts::with_settings(&policy.options.settings, |settings| guest.call_check(store, settings)))?;
+        let answer =
+            self.enter(deadline, |store| facts::with_settings(&policy.options.settings, |settings| guest.call_check(store, settings)))?;
         self.configuration = Some(guest);
         let problems = answer.err().unwrap_or_default();
         Ok(problems.into_iter().map(|problem| format!("settings.{}: {}", problem.key, problem.message)).collect())
@@ -214,7 +228,9 @@ impl Instance {
             Some(Trap::StackOverflow) => PolicyFault::Bound("stack".to_owned()),
             Some(trap) => PolicyFault::Trap(trap.to_string()),
             // The engine's own error for this has no type that can be named.
-            None if text.contains("fuel allocated for hostcalls") => PolicyFault::Bound(format!("an answer of more than {ANSWER_BYTES} octets")),
+            None if text.contains("fuel allocated for hostcalls") => {
+                PolicyFault::Bound(format!("an answer of more than {ANSWER_BYTES} octets"))
+            }
             None => PolicyFault::Trap(text.chars().take(200).collect()),
         }
     }

@@ -14,7 +14,7 @@ use std::{
     fmt,
     sync::{Arc, atomic::AtomicU64},
 };
-use switch::site::Site;
+use switch::{decision::PolicyFault, site::Site};
 use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
 
 /// The largest file that is looked at.
@@ -96,7 +96,10 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
     })?;
     let hooks = Hooks::of(&component);
     if hooks.names().is_empty() {
-        return Err(Rejection::new(no_hook(&compiled, machine), "export one of registration, routing, emergency, observation or configuration"));
+        return Err(Rejection::new(
+            no_hook(&compiled, machine),
+            "export one of registration, routing, emergency, observation or configuration",
+        ));
     }
     let metadata = Metadata::read(source.bytes);
     let policy = Arc::new(Policy {
@@ -126,7 +129,10 @@ fn compile(bytes: &[u8], machine: &Machine) -> Result<Component, Rejection> {
     match bytes {
         [b'\0', b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => {}
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => {
-            return Err(Rejection::new("it is a core module, not a component", "encode it: wasm-tools component new core.wasm -o policy.wasm"));
+            return Err(Rejection::new(
+                "it is a core module, not a component",
+                "encode it: wasm-tools component new core.wasm -o policy.wasm",
+            ));
         }
         _ => return Err(Rejection::new("it is not a WebAssembly component", again)),
     }
@@ -223,8 +229,13 @@ impl Hooks {
 fn attempt(policy: &Arc<Policy>, machine: &Arc<Machine>, site: &Arc<Site>) -> Result<(), Rejection> {
     let deadline = trial::DEADLINE;
     let mend = "mend the component; the log of its author's tests should show the same";
-    let start = || Instance::new(policy, site, machine, deadline).map_err(|fault| Rejection::new(format!("it does not start: it {fault}"), mend));
-    let mut instance = start()?;
+    let mut instance = match Instance::new(policy, site, machine, deadline) {
+        Ok(instance) => instance,
+        Err(PolicyFault::Nonsense(what)) => {
+            return Err(Rejection::new(format!("it has {what}"), "build it against the contract of this host"));
+        }
+        Err(fault) => return Err(Rejection::new(format!("it does not start: it {fault}"), mend)),
+    };
     match instance.check(deadline) {
         Ok(problems) if problems.is_empty() => {}
         Ok(problems) => {
@@ -255,7 +266,9 @@ impl Metadata {
                 Ok(Payload::Version { .. }) => depth += 1,
                 Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
                 Ok(Payload::CustomSection(section)) if depth == 1 => {
-                    let text = || std::str::from_utf8(section.data()).ok().map(|text| text.chars().filter(|c| !c.is_control()).take(200).collect());
+                    let text = || {
+                        std::str::from_utf8(section.data()).ok().map(|text| text.chars().filter(|c| !c.is_control()).take(200).collect())
+                    };
                     match section.name() {
                         "version" => metadata.version = text(),
                         "description" => metadata.description = text(),

@@ -40,7 +40,8 @@ impl Machine {
             .memory_reservation(u64::try_from(MEMORY_MAX)?)
             .memory_guard_size(32 << 20)
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-        let engine = wasmtime::Engine::new(&config).map_err(|error| anyhow::anyhow!("the WebAssembly engine could not be made: {error:#}"))?;
+        let engine =
+            wasmtime::Engine::new(&config).map_err(|error| anyhow::anyhow!("the WebAssembly engine could not be made: {error:#}"))?;
         let ticker = Ticker::start(engine.weak()).context("the thread that keeps deadlines could not be started")?;
         Ok(Self { engine, ticker, settings })
     }

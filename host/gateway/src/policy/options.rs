@@ -90,7 +90,9 @@ fn grants(value: Toml) -> Result<Vec<String>, String> {
     let Toml::Array(values) = value else { return Err("`grants` should be an array of interface names".to_owned()) };
     let name = |value: Toml| match value {
         Toml::String(name) if v1::GRANTABLE.contains(&name.as_str()) => Ok(name),
-        Toml::String(name) => Err(format!("`{name}` in `grants` is not an interface that can be granted{}", nearest(&name, &v1::GRANTABLE))),
+        Toml::String(name) => {
+            Err(format!("`{name}` in `grants` is not an interface that can be granted{}", nearest(&name, &v1::GRANTABLE)))
+        }
         _ => Err("`grants` should be an array of interface names".to_owned()),
     };
     values.into_iter().map(name).collect()

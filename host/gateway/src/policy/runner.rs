@@ -47,10 +47,18 @@ impl Runner {
         let directory = self.site.directory();
         let deadline = self.engine.machine.settings.deadline;
         for link in &chain.registration {
-            match self.ask(link, deadline, steps, |instance, deadline| instance.admit(registration, &directory, deadline), admission_outcome) {
+            match self.ask(
+                link,
+                deadline,
+                steps,
+                |instance, deadline| instance.admit(registration, &directory, deadline),
+                admission_outcome,
+            ) {
                 Ok(Admission::Pass) => {}
                 Ok(answer) => return answer,
-                Err(fault) if link.policy.options.on_fault == OnFault::Refuse => return Admission::Refuse(out_of_order(&link.policy.name, &fault)),
+                Err(fault) if link.policy.options.on_fault == OnFault::Refuse => {
+                    return Admission::Refuse(out_of_order(&link.policy.name, &fault));
+                }
                 Err(_) => {}
             }
         }
@@ -120,7 +128,8 @@ impl Runner {
         let mut steps = Vec::new();
         for link in &chain.observation {
             // `ask` has logged and counted a fault, and nothing else follows from it.
-            let _observed = self.ask(link, deadline, &mut steps, |instance, deadline| instance.ended(record, &directory, deadline), |()| String::new());
+            let _observed =
+                self.ask(link, deadline, &mut steps, |instance, deadline| instance.ended(record, &directory, deadline), |()| String::new());
         }
     }
 
@@ -129,7 +138,8 @@ impl Runner {
         let current = self.engine.chain();
         if !Arc::ptr_eq(&current, &self.chain) {
             let mut old: Vec<_> = self.chain.policies.iter().zip(self.instances.drain(..)).collect();
-            let keep = |policy: &Arc<Policy>| old.iter_mut().find(|(was, _)| Arc::ptr_eq(was, policy)).and_then(|(_, instance)| instance.take());
+            let keep =
+                |policy: &Arc<Policy>| old.iter_mut().find(|(was, _)| Arc::ptr_eq(was, policy)).and_then(|(_, instance)| instance.take());
             self.instances = current.policies.iter().map(keep).collect();
             self.chain = Arc::clone(&current);
         }

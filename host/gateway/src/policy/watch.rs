@@ -1,10 +1,7 @@
 //! Follows the policy folder: told by the system where it can be (inotify and its like), and by looking every second in any case, which also finds what
 //! the system does not tell: a link's target rewritten, the folder itself replaced, a network file system.
 
-use super::{
-    engine::Engine,
-    folder,
-};
+use super::{engine::Engine, folder};
 use notify::{RecursiveMode, Watcher as _};
 use std::{
     path::{Path, PathBuf},

@@ -25,7 +25,9 @@ impl RoutingPolicy for Zoo {
     fn route(facts: CallFacts, call: &Call) -> Decision {
         let act = act(Some(facts.called.clone()));
         misbehave(&act);
-        let trunk = |trunk: &str, number: &str| Decision::dial(vec![TrunkTarget { trunk: trunk.to_owned(), number: number.to_owned(), caller_number: None }]);
+        let trunk = |trunk: &str, number: &str| {
+            Decision::dial(vec![TrunkTarget { trunk: trunk.to_owned(), number: number.to_owned(), caller_number: None }])
+        };
         let phrase = |phrase: &str| Decision::refuse(403, phrase, "");
         let amend = |amendments: Amendments| Decision::Pass(amendments);
         match act.as_str() {
@@ -51,7 +53,9 @@ impl RoutingPolicy for Zoo {
                 attributes: (0..17).map(|n| Attribute { name: format!("zoo.{n}"), value: String::new() }).collect(),
                 ..Amendments::none()
             }),
-            "nameless-attribute" => amend(Amendments { attributes: vec![Attribute { name: String::new(), value: String::new() }], ..Amendments::none() }),
+            "nameless-attribute" => {
+                amend(Amendments { attributes: vec![Attribute { name: String::new(), value: String::new() }], ..Amendments::none() })
+            }
             "amend" => amend(Amendments {
                 called: Some("pass".to_owned()),
                 caller_name: Some("Amended".to_owned()),
@@ -59,7 +63,9 @@ impl RoutingPolicy for Zoo {
                 ..Amendments::none()
             }),
             "ring" => Decision::ring("desk-1"),
-            "refuse" => Decision::refuse(403, "Not today", format!("from {} over {} as {}", call.source(), call.transport(), call.request_uri())),
+            "refuse" => {
+                Decision::refuse(403, "Not today", format!("from {} over {} as {}", call.source(), call.transport(), call.request_uri()))
+            }
             _ => Decision::pass(),
         }
     }
@@ -110,17 +116,15 @@ fn act(event: Option<String>) -> String {
 fn misbehave(act: &str) {
     match act {
         "trap" => panic!("on purpose"),
-        "spin" => {
-            while black_box(true) {}
-        }
+        "spin" => while black_box(true) {},
         "grow" => {
             let mut hoard = Vec::new();
             while hoard.len() < 1 << 20 {
-                hoard.push(black_box(vec![1_u8; 1 << 20]));
+                hoard.push(black_box(Vec::<u8>::with_capacity(1 << 20)));
             }
         }
         "recurse" => {
-            black_box(deeper(black_box(1)));
+            black_box(deeper(1, black_box(u64::MAX)));
         }
         "ask" => {
             while black_box(true) {
@@ -133,9 +137,10 @@ fn misbehave(act: &str) {
     }
 }
 
-/// Recurses without end and without use of the guest's own stack, so that the host's stack is what ends it.
-fn deeper(n: u64) -> u64 {
-    if black_box(n) == 0 { 0 } else { deeper(n + 1).wrapping_add(black_box(n)) }
+/// Recurses without use of the guest's own stack, so that the host's stack is what ends it.
+#[inline(never)]
+fn deeper(n: u64, end: u64) -> u64 {
+    if n == end { 0 } else { deeper(n + 1, end).rotate_left(7) ^ n }
 }
 
 export!(Zoo: registration, routing, emergency, observation, configuration);

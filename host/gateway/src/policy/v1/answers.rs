@@ -5,7 +5,8 @@ use super::{exports, imports::types as wit};
 use std::time::Duration;
 use switch::{
     decision::{
-        Admission, Amendments, Decision, EmergencyPlan, NextOn, Plan, PolicyFault, Refusal, SeatRequest, Stage, Target, TrunkTarget, WhenFull,
+        Admission, Amendments, Decision, EmergencyPlan, NextOn, Plan, PolicyFault, Refusal, SeatRequest, Stage, Target, TrunkTarget,
+        WhenFull,
     },
     directory::Directory,
     plan,

@@ -83,7 +83,10 @@ pub(in crate::policy) fn setting(value: &Value) -> imports::settings::ValueResul
 }
 
 /// Hands all settings to the configuration hook.
-pub(in crate::policy) fn with_settings<T>(settings: &[(String, Value)], hand: impl FnOnce(&[imports::settings::SettingParam<'_>]) -> T) -> T {
+pub(in crate::policy) fn with_settings<T>(
+    settings: &[(String, Value)],
+    hand: impl FnOnce(&[imports::settings::SettingParam<'_>]) -> T,
+) -> T {
     use imports::settings::{SettingParam, ValueParam as Wit};
     let lists: Vec<Vec<&str>> = settings
         .iter()

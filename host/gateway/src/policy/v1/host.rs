@@ -264,7 +264,12 @@ impl imports::memory::Host for State {
 }
 
 fn endpoint(found: &Endpoint) -> imports::directory::Endpoint {
-    imports::directory::Endpoint { id: found.id.clone(), extension: found.extension.clone(), name: found.name.clone(), enabled: found.enabled }
+    imports::directory::Endpoint {
+        id: found.id.clone(),
+        extension: found.extension.clone(),
+        name: found.name.clone(),
+        enabled: found.enabled,
+    }
 }
 
 fn attributes(noted: &[(String, String)]) -> Vec<imports::types::Attribute> {
