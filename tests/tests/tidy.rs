@@ -1,6 +1,6 @@
 //! The style of the house as an ordinary test: what a reviewer would otherwise have to see with bare eyes.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeSet,
@@ -213,4 +213,16 @@ fn the_map_in_the_readme_is_true() {
     assert!(paths.len() > 15, "README.md has lost its table of places: {paths:?}");
     let gone = paths.iter().filter(|p| !root().join(p).exists()).map(|p| p.display().to_string()).collect();
     none(gone, "README.md names what is not there");
+}
+
+/// What is shown as an example can be used: every sample configuration passes the check.
+#[test]
+fn the_sample_configurations_load() {
+    let samples: Vec<File> = files().into_iter().filter(|f| f.below("examples/") && f.path.ends_with(".toml") && f.text.contains("[sip]")).collect();
+    assert!(!samples.is_empty(), "examples/ holds no configuration");
+    for sample in samples {
+        if let Err(report) = gateway::config::Config::parse(&sample.path, &sample.text, None) {
+            panic!("{} does not load: {report:?}", sample.path);
+        }
+    }
 }

@@ -96,7 +96,8 @@ impl Callee {
 pub fn call(subject: &Subject, way: Way, from: u32, to: u32, scenario: &str) {
     let line = Line::new(subject, way);
     let mut command = sipp(subject, &line, way, from, scenario);
-    command.args(["-m", "1", "-key", "peer", &to.to_string()]);
+    // Left alone, sipp signs the address of the server instead of the Request-URI. It writes `sip:` itself.
+    command.args(["-m", "1", "-key", "peer", &to.to_string(), "-auth_uri", &format!("{to}@{DOMAIN}")]);
     let name = format!("sipp-{from}-{scenario}");
     let mut process = Process::start(&name, command, subject.folder.path());
     let code = process.wait(Duration::from_secs(20));
