@@ -258,7 +258,9 @@ fn a_trunk_that_could_be_a_phone_is_warned_of() {
     );
     says(
         &phone("").replace("sources = [\"192.0.2.10\"]", "sources = []"),
-        expect![[r#"holdfast.toml:14: trunk[1].sources: names nobody: no call can come in over this trunk; name the provider's addresses, e.g. `sources = ["192.0.2.10"]`"#]],
+        expect![[
+            r#"holdfast.toml:14: trunk[1].sources: names nobody: no call can come in over this trunk; name the provider's addresses, e.g. `sources = ["192.0.2.10"]`"#
+        ]],
     );
 }
 
