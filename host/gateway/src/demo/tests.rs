@@ -78,12 +78,35 @@ fn drawn(style: Style) -> String {
 
 #[test]
 fn a_ladder_for_people() {
-    expect![[""]].assert_eq(&drawn(Style::Ladder));
+    expect![[r#"
+               ms 1001 Reception              holdfast                    1002 A workshop with a ver… 
+              0.0 │── REGISTER ──────────────▶│                           │
+              0.3 │◀── 401 Unauthorized ──────│                           │
+              0.9 │── REGISTER ──────────────▶│                           │  licence: admit site 14 µs
+              4.9 │◀── 200 OK ────────────────│                           │
+              9.0 │── INVITE 1002 ───────────▶│                           │  licence: is late 50000 µs
+                  │                           │                           │  internal: route 1 stage 11 µs
+              9.1 │◀── 100 Trying ────────────│                           │
+              9.4 │                           │── INVITE 1002 ───────────▶│
+              9.9 │                           │◀── 180 Ringing ───────────│
+        The call worked. Speech went straight from phone to phone: 1001 heard 25 packets, 1002 heard 24.
+    "#]]
+    .assert_eq(&drawn(Style::Ladder));
 }
 
 #[test]
 fn a_ladder_for_programs() {
-    expect![[""]].assert_eq(&drawn(Style::Json));
+    expect![[r#"
+        {"at_us":0,"call_id":"r","decisions":[],"event":"message","from":"1001","message":"REGISTER","to":"holdfast"}
+        {"at_us":300,"call_id":"r","decisions":[],"event":"message","from":"holdfast","message":"401 Unauthorized","to":"1001"}
+        {"at_us":900,"call_id":"r","decisions":[{"fault":null,"outcome":"admit site","policy":"licence","took_us":14}],"event":"message","from":"1001","message":"REGISTER","to":"holdfast"}
+        {"at_us":4900,"call_id":"r","decisions":[],"event":"message","from":"holdfast","message":"200 OK","to":"1001"}
+        {"at_us":9000,"call_id":"c","decisions":[{"fault":"is not loaded","outcome":"is late","policy":"licence","took_us":50000},{"fault":null,"outcome":"route 1 stage","policy":"internal","took_us":11}],"event":"message","from":"1001","message":"INVITE 1002","to":"holdfast"}
+        {"at_us":9100,"call_id":"c","decisions":[],"event":"message","from":"holdfast","message":"100 Trying","to":"1001"}
+        {"at_us":9400,"call_id":"d","decisions":[],"event":"message","from":"holdfast","message":"INVITE 1002","to":"1002"}
+        {"at_us":9900,"call_id":"d","decisions":[],"event":"message","from":"1002","message":"180 Ringing","to":"holdfast"}
+        {"event":"result","events_lost":0,"ok":true,"packets_heard":{"callee":24,"caller":25}}
+    "#]].assert_eq(&drawn(Style::Json));
 }
 
 /// A decision is shown beside its message, so a message whose decision is still to come holds back what follows; but not for ever.
