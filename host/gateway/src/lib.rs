@@ -1,5 +1,19 @@
 //! The world: sockets, TLS, WebAssembly, the store, the terminal. The binary `holdfast` is a thin door to this library.
+//!
+//! `cli` reads the command line; `gateway` starts everything in order; `driver` is the loop of one shard; `reload` takes changes over.
 
 pub mod calls;
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod data;
 pub mod demo;
+pub mod driver;
+pub mod gateway;
+pub mod net;
+pub mod observe;
 pub mod policy;
+pub mod reload;
+pub mod serve;
+pub mod store;

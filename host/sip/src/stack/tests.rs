@@ -145,7 +145,12 @@ impl Bench {
                     self.server = Some(id);
                     self.message = Some(message);
                 }
-                _ => {}
+                Effect::Ack { .. }
+                | Effect::Cancelled { .. }
+                | Effect::Response { .. }
+                | Effect::Failed { .. }
+                | Effect::Unacknowledged { .. }
+                | Effect::Dropped { .. } => {}
             }
         }
     }

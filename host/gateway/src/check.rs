@@ -1,0 +1,97 @@
+//! `holdfast check`: everything is loaded and tried, nothing is bound and nothing is written.
+
+use crate::{
+    config::{Config, Problem, Report, Severity},
+    net::tls,
+    policy::{Engine, PolicyState},
+};
+use serde::Serialize;
+use std::{path::Path, sync::Arc};
+use switch::site::Site;
+
+/// What was found.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Findings {
+    /// Whether the gateway would start with all its policies.
+    pub ok: bool,
+    /// The configuration file.
+    pub config: String,
+    /// Every policy of the folder, in the order in which they are asked.
+    pub policies: Vec<Policy>,
+    /// Everything that is wrong.
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// One policy that was loaded and tried.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Policy {
+    /// `NN-name.wasm`.
+    pub file: String,
+    /// Its name.
+    pub name: String,
+    /// Its version, when it says one.
+    pub version: Option<String>,
+    /// The hooks that it has.
+    pub hooks: Vec<&'static str>,
+    /// Whether it would join the chain.
+    pub accepted: bool,
+}
+
+/// Checks a configuration file (`None` = the one of a first start) and the policies that it names. `data` is the data folder, which need not be there.
+///
+/// # Errors
+/// When checking itself is not possible.
+pub fn check(file: Option<&Path>, data: &Path) -> anyhow::Result<Findings> {
+    let kept = data.join(crate::config::FILE);
+    let loaded = match file.or_else(|| kept.is_file().then_some(kept.as_path())) {
+        Some(file) => Config::load(file),
+        None => Config::parse("(first start)", &crate::config::default::text()?, None),
+    };
+    let shown = file.map_or_else(|| kept.display().to_string(), |f| f.display().to_string());
+    let (config, mut report) = match loaded {
+        Ok(loaded) => (loaded.config, loaded.report),
+        Err(report) => return Ok(Findings { ok: false, config: shown, policies: Vec::new(), report }),
+    };
+    if let Err(error) = tls::try_files(&config.tls) {
+        report.extend(Report::of_file(&shown, format!("[tls]: {error:#}"), "name PEM files that belong together"));
+    }
+    addresses(&config, &shown, &mut report);
+
+    let folder = data.join(&config.policy_folder);
+    let site = Arc::new(Site::new(config.directory.clone(), config.limits.site));
+    let found = Engine::check(&folder, site)?;
+    report.problems.extend(found.problems.into_iter().map(|p| Problem {
+        severity: Severity::Error,
+        file: p.file.display().to_string(),
+        line: None,
+        key: String::new(),
+        reason: p.reason,
+        remedy: p.remedy,
+    }));
+    let policies = found
+        .policies
+        .into_iter()
+        .map(|p| Policy { accepted: p.state == PolicyState::Running, file: p.file, name: p.name, version: p.version, hooks: p.hooks })
+        .collect();
+    Ok(Findings { ok: report.passes(), config: shown, policies, report })
+}
+
+/// Addresses that this machine does not have cannot be listened on.
+fn addresses(config: &Config, shown: &str, report: &mut Report) {
+    let Ok(interfaces) = if_addrs::get_if_addrs() else { return };
+    for listen in &config.listen {
+        let ip = listen.address.ip();
+        let ours = ip.is_unspecified() || ip.is_loopback() || interfaces.iter().any(|i| i.ip() == ip);
+        if !ours {
+            report.problems.push(Problem {
+                severity: Severity::Error,
+                file: shown.to_owned(),
+                line: None,
+                key: "sip.listen".to_owned(),
+                reason: format!("{ip} is not an address of this machine"),
+                remedy: "choose one that `ip address` shows, or 0.0.0.0 for all of them".to_owned(),
+            });
+        }
+    }
+}

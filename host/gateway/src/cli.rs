@@ -1,0 +1,170 @@
+//! The command line.
+
+use crate::{
+    check::{self, Findings},
+    config::{Log, LogFormat, Severity},
+    data::DataFolder,
+    serve,
+};
+use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const HELP: Style = AnsiColor::Cyan.on_default();
+
+const EXAMPLES: &str = "\
+Examples:
+  holdfast serve
+      Start on this machine with a few demonstration extensions and show a call.
+  holdfast serve --config /etc/holdfast.toml --data /var/lib/holdfast
+      Run a site.
+  holdfast check --config /etc/holdfast.toml --json
+      Try a configuration and every policy before using them; a program reads the result.
+  kill -HUP $(pidof holdfast)
+      Take a changed configuration over now. Saving the file is enough.";
+
+/// SIP survivability gateway: keeps a site's phones alive when their cloud telephone service is lost.
+#[derive(Parser, Debug)]
+#[command(name = "holdfast", version, after_help = EXAMPLES, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Write for a program: one JSON object a line.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the gateway until Ctrl-C or SIGTERM.
+    #[command(
+        after_help = "Without --config the configuration in the data folder is used; a first start writes one there, for loopback, with four\ndemonstration extensions and random passwords, and plays a call between two of them."
+    )]
+    Serve {
+        #[command(flatten)]
+        files: Files,
+        /// Do not play the demonstration call.
+        #[arg(long)]
+        no_demo: bool,
+    },
+    /// Load and try the configuration and every policy; bind nothing. Exit code 0: `serve` would start with all of it.
+    Check {
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Play one call between two built-in phones on a gateway of its own, show its ladder, and end.
+    Demo,
+}
+
+#[derive(Args, Debug)]
+struct Files {
+    /// The configuration file (see examples/holdfast.toml).
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder for policies, certificates and the store.
+    #[arg(long, short, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+impl Files {
+    fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(DataFolder::default_root)
+    }
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(code) => code,
+        Err(error) => {
+            tell(&error, cli.json);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.command {
+        Command::Serve { files, no_demo } => {
+            let data = DataFolder::open(&files.data())?;
+            let loaded = serve::load(files.config.as_deref(), &data)?;
+            serve::start_log(&loaded.config.log, cli.json)?;
+            let request = serve::Request { config: files.config.as_deref(), data: data.root(), demo: !no_demo, json: cli.json };
+            runtime(loaded.config.limits.threads)?.block_on(serve::serve(request, &data, loaded))?;
+        }
+        Command::Check { files } => {
+            let findings = check::check(files.config.as_deref(), &files.data())?;
+            print(&findings, cli.json)?;
+            return Ok(if findings.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Demo => {
+            serve::start_log(&Log { level: "warn".to_owned(), format: LogFormat::Text }, cli.json)?;
+            runtime(2)?.block_on(serve::demonstrate(cli.json))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("holdfast-io")
+        .enable_all()
+        .build()
+        .context("the system gives no threads")
+}
+
+fn tell(error: &anyhow::Error, json: bool) {
+    let mut err = anstream::stderr();
+    // Nowhere is left to report that this fails.
+    let _ = if json {
+        writeln!(err, "{}", serde_json::json!({"event": "failed", "reason": format!("{error:#}")}))
+    } else {
+        writeln!(err, "{ERROR}holdfast:{ERROR:#} {error:#}")
+    }
+    .is_ok();
+}
+
+fn print(findings: &Findings, json: bool) -> anyhow::Result<()> {
+    let mut out = anstream::stdout();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(findings)?)?;
+        return Ok(());
+    }
+    for problem in &findings.report.problems {
+        let (style, word) = match problem.severity {
+            Severity::Error => (ERROR, "error"),
+            Severity::Warning => (WARNING, "warning"),
+        };
+        let place = problem.line.map_or_else(|| problem.file.clone(), |line| format!("{}:{line}", problem.file));
+        let key = if problem.key.is_empty() { String::new() } else { format!("{}: ", problem.key) };
+        writeln!(out, "{style}{word}{style:#}  {place}\n         {key}{}\n         {HELP}{}{HELP:#}", problem.reason, problem.remedy)?;
+    }
+    if !findings.policies.is_empty() {
+        let width = findings.policies.iter().map(|p| p.file.len()).max().unwrap_or(0);
+        writeln!(out, "\npolicies, in the order in which they are asked:")?;
+        for policy in &findings.policies {
+            let (style, word) = if policy.accepted { (GOOD, "accepted") } else { (ERROR, "refused ") };
+            writeln!(
+                out,
+                "  {:width$}  {style}{word}{style:#}  {}  {}",
+                policy.file,
+                policy.version.as_deref().unwrap_or("-"),
+                policy.hooks.join(", ")
+            )?;
+        }
+    }
+    let (errors, warnings) = (findings.report.errors().count(), findings.report.warnings().count());
+    if findings.ok {
+        writeln!(out, "\n{GOOD}ok{GOOD:#}  {} ({warnings} warnings)", findings.config)?;
+    } else {
+        writeln!(out, "\n{ERROR}not valid{ERROR:#}  {} ({errors} errors, {warnings} warnings)", findings.config)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,179 @@
+//! `[limits]`: every limit of the gateway by its name in the file, with its default, bounds and meaning.
+
+use super::reader::Table;
+use std::{ops::RangeInclusive, time::Duration};
+
+/// All limits. The two inner crates have their own; the rest are the shell's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Messages and transactions.
+    pub sip: sip::Limits,
+    /// Calls, bindings, forks, ring times.
+    pub site: switch::Limits,
+    /// Threads that carry calls.
+    pub shards: usize,
+    /// Threads that carry stream connections, the store, names and reloads.
+    pub threads: usize,
+    /// Messages that may wait for one shard.
+    pub shard_queue: usize,
+    /// Datagrams taken from one socket before the others and the timers get their turn.
+    pub datagram_batch: usize,
+    /// Receive buffer asked of the kernel per UDP socket, octets.
+    pub datagram_buffer: usize,
+    /// Stream connections at a time.
+    pub connections: usize,
+    /// Stream connections at a time from one address.
+    pub connections_per_source: usize,
+    /// TLS handshakes at a time.
+    pub handshakes: usize,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
+    /// How long a begun message may stay unfinished, and how long a new connection may stay silent.
+    pub half_message: Duration,
+    /// How long a connection that has spoken may stay silent.
+    pub idle: Duration,
+    /// Messages that may wait to be written to one connection.
+    pub write_queue: usize,
+    /// How long connecting to a trunk may take.
+    pub connect: Duration,
+    /// How long a nonce may be used.
+    pub nonce: Duration,
+    /// Nonce counts remembered against replay.
+    pub nonce_counts: usize,
+    /// Registrations that may wait for the store.
+    pub store_queue: usize,
+    /// How long the store gathers changes into one commit.
+    pub store_wait: Duration,
+    /// How often the names of trunks are resolved again.
+    pub resolve_every: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sip: sip::Limits::default(),
+            site: switch::Limits::default(),
+            // One thread carries several thousand calls a second, and a second one makes most messages change threads, which
+            // costs a wake-up each. More are worth it only when one core is really full.
+            shards: 1,
+            threads: 2,
+            shard_queue: 16_384,
+            datagram_batch: 64,
+            datagram_buffer: 4 << 20,
+            connections: 20_000,
+            connections_per_source: 2_000,
+            handshakes: 512,
+            handshake: Duration::from_secs(10),
+            half_message: Duration::from_secs(8),
+            idle: Duration::from_secs(3_900),
+            write_queue: 256,
+            connect: Duration::from_secs(3),
+            nonce: Duration::from_secs(300),
+            nonce_counts: 200_000,
+            store_queue: 16_384,
+            store_wait: Duration::from_millis(5),
+            resolve_every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// One limit as `[limits]` knows it.
+pub struct Key {
+    /// Its name in the file.
+    pub name: &'static str,
+    /// What may be written.
+    pub range: RangeInclusive<u64>,
+    /// What it bounds.
+    pub meaning: &'static str,
+    get: fn(&Limits) -> u64,
+    set: fn(&mut Limits, u64),
+}
+
+impl Key {
+    /// The value that is meant when the file does not say.
+    #[must_use]
+    pub fn default(&self) -> u64 {
+        (self.get)(&Limits::default())
+    }
+}
+
+fn count(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+fn wide(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+macro_rules! number {
+    ($name:literal, $range:expr, $($field:ident).+, $meaning:literal) => {
+        Key { name: $name, range: $range, meaning: $meaning, get: |l| wide(l.$($field).+), set: |l, n| l.$($field).+ = count(n) }
+    };
+}
+macro_rules! seconds {
+    ($name:literal, $range:expr, $($field:ident).+, $meaning:literal) => {
+        Key { name: $name, range: $range, meaning: $meaning, get: |l| l.$($field).+.as_secs(), set: |l, n| l.$($field).+ = Duration::from_secs(n) }
+    };
+}
+macro_rules! milliseconds {
+    ($name:literal, $range:expr, $($field:ident).+, $meaning:literal) => {
+        Key { name: $name, range: $range, meaning: $meaning, get: |l| millis(l.$($field).+), set: |l, n| l.$($field).+ = Duration::from_millis(n) }
+    };
+}
+
+/// Every limit, in the order of the sample configuration.
+pub const KEYS: &[Key] = &[
+    number!("message_bytes", 1_200..=1_048_576, sip.message_bytes, "octets of one message, headers and body"),
+    number!("headers", 16..=4_096, sip.headers, "header lines of one message"),
+    number!("server_transactions", 100..=10_000_000, sip.server_transactions, "requests being answered, per shard"),
+    number!("client_transactions", 100..=10_000_000, sip.client_transactions, "requests of our own without an answer yet, per shard"),
+    number!("calls", 1..=1_000_000, site.calls, "calls at a time, per shard; emergency calls are exempt"),
+    number!("bindings", 1..=10_000_000, site.bindings, "contacts registered at a time"),
+    number!("bindings_per_endpoint", 1..=1_000, site.bindings_per_endpoint, "contacts registered at a time for one endpoint"),
+    number!("forks", 1..=64, site.forks, "phones that one stage of a call rings at once"),
+    number!("stages", 1..=64, site.stages, "stages of one call's plan"),
+    seconds!("expires_min_seconds", 1..=86_400, site.expires_min, "shortest registration; a phone that asks for less is told this"),
+    seconds!("expires_max_seconds", 1..=604_800, site.expires_max, "longest registration; longer wishes are shortened to this"),
+    seconds!("expires_default_seconds", 1..=604_800, site.expires_default, "registration of a phone that asks for no time"),
+    seconds!("ring_seconds", 1..=3_600, site.ring, "how long a stage rings when its policy does not say"),
+    seconds!("ring_total_seconds", 1..=3_600, site.ring_total, "how long a call may ring in all"),
+    milliseconds!("trunk_wait_milliseconds", 100..=64_000, site.trunk_wait, "silence of a trunk after which the next is tried"),
+    milliseconds!("emergency_trunk_wait_milliseconds", 100..=64_000, site.emergency_trunk_wait, "the same for emergency calls"),
+    number!("shards", 1..=64, shards, "threads that carry calls; more than 1 only when one core is full"),
+    number!("threads", 1..=64, threads, "threads for TCP and TLS, the store, names and reloads"),
+    number!("shard_queue", 64..=1_048_576, shard_queue, "messages that may wait for one shard"),
+    number!("datagram_batch", 1..=1_024, datagram_batch, "datagrams taken from a socket in one go"),
+    number!("datagram_buffer_bytes", 65_536..=1_073_741_824, datagram_buffer, "receive buffer asked of the kernel per UDP socket"),
+    number!("connections", 1..=1_000_000, connections, "TCP and TLS connections at a time"),
+    number!("connections_per_source", 1..=1_000_000, connections_per_source, "the same from one address"),
+    number!("handshakes", 1..=100_000, handshakes, "TLS handshakes at a time"),
+    seconds!("handshake_seconds", 1..=60, handshake, "how long a TLS handshake may take"),
+    seconds!("half_message_seconds", 1..=60, half_message, "how long a message may stay unfinished, or a new connection silent"),
+    seconds!("idle_seconds", 30..=604_800, idle, "how long a connection that has spoken may stay silent"),
+    number!("write_queue", 8..=65_536, write_queue, "messages that may wait to be written to one connection"),
+    seconds!("connect_seconds", 1..=60, connect, "how long connecting to a trunk may take"),
+    seconds!("nonce_seconds", 10..=86_400, nonce, "how long a digest nonce may be used"),
+    number!("nonce_counts", 1_000..=100_000_000, nonce_counts, "nonce counts remembered against replay"),
+    number!("store_queue", 16..=1_048_576, store_queue, "registrations that may wait for the store"),
+    milliseconds!("store_wait_milliseconds", 0..=1_000, store_wait, "how long the store gathers registrations into one commit"),
+    seconds!("resolve_seconds", 5..=86_400, resolve_every, "how often the names of trunks are resolved again"),
+];
+
+impl Limits {
+    /// Reads `[limits]`.
+    pub(super) fn read(table: Table<'_>) -> Self {
+        let mut limits = Self::default();
+        let names: Vec<&str> = KEYS.iter().map(|k| k.name).collect();
+        table.known(&names);
+        for key in KEYS {
+            if let Some(number) = table.number(key.name, key.range.clone()) {
+                (key.set)(&mut limits, number.value);
+            }
+        }
+        limits
+    }
+}

@@ -1,0 +1,423 @@
+//! `[[endpoint]]`, `[[licence]]`, `[[trunk]]`, `[[location]]` and `[emergency]`: read, checked against each other, made a `Directory`.
+
+use super::reader::{At, Document, Table, join, list};
+use ipnet::IpNet;
+use sip::{
+    digest::Ha1,
+    uri::{Scheme, Uri},
+};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+use switch::directory::{Directory, Emergency, Endpoint, Location, NumberPattern, Pool, Source, Trunk};
+use toml::de::DeTable;
+
+/// Emergency numbers where the file names none.
+const NUMBERS: &[&str] = &["112", "911", "999"];
+const TEST_NUMBERS: &[&str] = &["933"];
+/// Private networks: from there an unregistered phone may call for help.
+const NETWORKS: &[&str] = &["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "::1"];
+
+/// A thing with a name, and where its parts stand in the file: for checks that look at several of them.
+struct Listed<T> {
+    thing: T,
+    path: String,
+    line: usize,
+}
+
+/// Reads everything about the site. `realm` is what password hashes are made for.
+pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str) -> Directory {
+    let locations: Vec<_> = each(document, root, "location", read_location);
+    let pools: Vec<_> = each(document, root, "licence", read_pool);
+    let trunks: Vec<_> = each(document, root, "trunk", read_trunk);
+    let endpoints: Vec<_> = each(document, root, "endpoint", |d, t| read_endpoint(d, t, realm));
+    let (emergency, emergency_line) = match root.table("emergency") {
+        Some((table, line)) => (read_emergency(document, Table::new(document, table, "emergency", line)), line),
+        None => (emergency_default(), 1),
+    };
+
+    unique(document, &locations, "name", "location", |l| vec![l.name.clone()]);
+    unique(document, &pools, "pool", "pool", |p| vec![p.pool.clone()]);
+    unique(document, &trunks, "name", "trunk", |t| vec![t.name.clone()]);
+    unique(document, &endpoints, "id", "id", |e| vec![e.id.clone()]);
+    unique(document, &endpoints, "extension", "extension", |e| vec![e.extension.clone()]);
+    unique(document, &endpoints, "username", "username", |e| vec![e.username.clone()]);
+    unique(document, &endpoints, "numbers", "number", |e| e.numbers.clone());
+    references(document, &endpoints, &pools, &locations);
+    emergency_rules(document, &emergency, emergency_line, &trunks, &endpoints);
+    trunks_apart_from_phones(document, &trunks, &locations);
+
+    Directory::new(realm.to_owned(), things(endpoints), things(pools), things(trunks), emergency, things(locations))
+}
+
+fn things<T>(listed: Vec<Listed<T>>) -> Vec<T> {
+    listed.into_iter().map(|l| l.thing).collect()
+}
+
+/// Reads every table of a list. What is missing in one has been reported and stays empty, so that the rest of it is checked as well.
+fn each<T>(document: &Document<'_>, root: Table<'_>, key: &str, read: impl Fn(&Document<'_>, Table<'_>) -> T) -> Vec<Listed<T>> {
+    let tables: Vec<(&DeTable<'_>, usize)> = root.tables(key);
+    let mut found = Vec::with_capacity(tables.len());
+    for (index, (table, line)) in tables.into_iter().enumerate() {
+        let path = format!("{key}[{}]", index + 1);
+        let thing = read(document, Table::new(document, table, &path, line));
+        found.push(Listed { thing, path, line });
+    }
+    found
+}
+
+fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Endpoint {
+    table.known(&["id", "extension", "username", "password", "ha1", "name", "enabled", "licence", "location", "mac", "numbers"]);
+    let id = table.required("id", "desk-1");
+    let extension = table.required("extension", "1001");
+    let username = table.required("username", "1001");
+    let ha1 = read_ha1(document, table, username.as_ref().map_or("", |u| &u.value), realm);
+    let mac = table.text("mac").and_then(|mac| {
+        let digits: String = mac.value.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_lowercase();
+        let separators = mac.value.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '-' | '.'));
+        if digits.len() == 12 && separators {
+            return Some(digits);
+        }
+        document.error(
+            mac.line,
+            table.path("mac"),
+            format!("`{}` is not a hardware address", mac.value),
+            "write twelve hexadecimal digits, e.g. `mac = \"00:1b:4f:00:00:01\"`",
+        );
+        None
+    });
+    if let Some(extension) = &extension
+        && !extension.value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'+#".contains(&b))
+    {
+        document.error(
+            extension.line,
+            table.path("extension"),
+            "has characters that a phone cannot dial",
+            "use digits, letters and - _ . * # + only",
+        );
+    }
+    let extension = written(extension);
+    Endpoint {
+        id: written(id),
+        username: written(username),
+        ha1,
+        name: table.text("name").map_or_else(|| extension.clone(), |n| n.value),
+        extension,
+        enabled: table.boolean("enabled").unwrap_or(true),
+        licence: table.text("licence").map(|l| l.value),
+        location: table.text("location").map(|l| l.value),
+        mac,
+        numbers: plain(table.texts("numbers").unwrap_or_default()),
+    }
+}
+
+/// The text, or nothing where its absence has been reported.
+fn written(text: Option<At<String>>) -> String {
+    text.map_or_else(String::new, |t| t.value)
+}
+
+/// The password, or its hashes. Never repeats what was written: reports go to logs.
+fn read_ha1(document: &Document<'_>, table: Table<'_>, username: &str, realm: &str) -> Ha1 {
+    let password = table.text("password");
+    let hashes = table.texts_or_text("ha1");
+    match (password, hashes) {
+        (Some(password), Some(_)) => {
+            document.error(password.line, table.path("password"), "both `password` and `ha1` are given", "keep one of them");
+            Ha1::default()
+        }
+        (Some(password), None) if password.value.is_empty() => {
+            document.error(
+                password.line,
+                table.path("password"),
+                "is empty: anybody could register",
+                "write a password, e.g. the output of `openssl rand -hex 12`",
+            );
+            Ha1::default()
+        }
+        (Some(password), None) => Ha1::from_password(username, realm, &password.value),
+        (None, Some(hashes)) => {
+            let mut ha1 = Ha1::default();
+            for hash in hashes {
+                let hexadecimal = hash.value.bytes().all(|b| b.is_ascii_hexdigit());
+                match hash.value.len() {
+                    32 if hexadecimal => ha1.md5 = Some(hash.value.to_ascii_lowercase()),
+                    64 if hexadecimal => ha1.sha256 = Some(hash.value.to_ascii_lowercase()),
+                    _ => document.error(
+                        hash.line,
+                        table.path("ha1"),
+                        "is not a hash",
+                        format!(
+                            "write the MD5 (32 hexadecimal digits), the SHA-256 (64), or a list of both, of `username:{realm}:password`"
+                        ),
+                    ),
+                }
+            }
+            ha1
+        }
+        (None, None) => {
+            document.error(table.line(), table.path("password"), "is missing", "add `password = \"...\"` or `ha1 = \"...\"`");
+            Ha1::default()
+        }
+    }
+}
+
+fn read_pool(document: &Document<'_>, table: Table<'_>) -> Pool {
+    table.known(&["pool", "seats"]);
+    let pool = table.required("pool", "site");
+    let seats = table.number("seats", 0..=10_000_000);
+    if seats.is_none() && !table.has("seats") {
+        document.error(table.line(), table.path("seats"), "is missing", "add `seats = 50`");
+    }
+    Pool { pool: written(pool), seats: seats.map_or(0, |s| u32::try_from(s.value).unwrap_or(u32::MAX)) }
+}
+
+fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Trunk {
+    table.known(&["name", "uri", "sources", "username", "password", "numbers"]);
+    let name = table.required("name", "provider");
+    let uri = table.required("uri", "sip:192.0.2.10:5060;transport=udp");
+    if let Some(uri) = &uri {
+        let read = Uri::parse(uri.value.as_bytes());
+        if !read.is_some_and(|u| matches!(u.scheme, Scheme::Sip | Scheme::Sips)) {
+            document.error(
+                uri.line,
+                table.path("uri"),
+                format!("`{}` is not a SIP URI", uri.value),
+                "write it like `uri = \"sip:192.0.2.10:5060;transport=udp\"`",
+            );
+        } else if read.is_some_and(|u| u.param(b"transport").is_some() && u.transport().is_none()) {
+            document.error(
+                uri.line,
+                table.path("uri"),
+                "names a transport that is not spoken here",
+                "choose `transport=udp`, `transport=tcp` or `transport=tls`",
+            );
+        }
+    }
+    let mut sources = Vec::new();
+    let written_sources = table.texts("sources").unwrap_or_default();
+    if written_sources.is_empty() {
+        document.warning(
+            table.line(),
+            table.path("sources"),
+            "names nobody: no call can come in over this trunk",
+            "name the provider's addresses, e.g. `sources = [\"192.0.2.10\"]`",
+        );
+    }
+    for source in written_sources {
+        match read_source(&source.value) {
+            Some(source) => sources.push(source),
+            None => document.error(
+                source.line,
+                table.path("sources"),
+                format!("`{}` is no address, network or address:port", source.value),
+                "write it like \"192.0.2.10\", \"192.0.2.0/24\" or \"192.0.2.10:5060\"",
+            ),
+        }
+    }
+    let mut numbers = Vec::new();
+    for number in table.texts("numbers").unwrap_or_default() {
+        if number.value.is_empty() || !number.value.bytes().all(|b| b.is_ascii_digit() || b"+%*#".contains(&b)) {
+            document.error(
+                number.line,
+                table.path("numbers"),
+                format!("`{}` is not a number pattern", number.value),
+                "use digits, `+`, and `%` for any run of digits, e.g. \"+44203000%\"",
+            );
+        } else {
+            numbers.push(NumberPattern(number.value));
+        }
+    }
+    let username = table.text("username").map(|u| u.value);
+    let password = table.text("password");
+    if let Some(password) = &password
+        && username.is_none()
+    {
+        document.error(
+            password.line,
+            table.path("username"),
+            "is missing though a password is given",
+            "add `username = \"...\"`, or take the password away",
+        );
+    }
+    Trunk { name: written(name), uri: written(uri), sources, username, password: password.map(|p| p.value), numbers }
+}
+
+fn read_location(document: &Document<'_>, table: Table<'_>) -> Location {
+    table.known(&["name", "networks", "elin", "address"]);
+    let name = table.required("name", "hq");
+    let networks = read_networks(document, table, &table.texts("networks").unwrap_or_default());
+    let elin = table.text("elin").and_then(|elin| {
+        if elin.value.strip_prefix('+').unwrap_or(&elin.value).bytes().all(|b| b.is_ascii_digit()) && elin.value.len() > 2 {
+            return Some(elin.value);
+        }
+        document.error(
+            elin.line,
+            table.path("elin"),
+            format!("`{}` is not a telephone number", elin.value),
+            "write it like `elin = \"+442030001111\"`",
+        );
+        None
+    });
+    Location { name: written(name), networks, elin, address: table.text("address").map(|a| a.value) }
+}
+
+fn emergency_default() -> Emergency {
+    let owned = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect();
+    Emergency {
+        numbers: owned(NUMBERS),
+        test_numbers: owned(TEST_NUMBERS),
+        trunks: Vec::new(),
+        networks: NETWORKS.iter().filter_map(|n| read_network(n)).collect(),
+        outside_prefixes: Vec::new(),
+    }
+}
+
+fn read_emergency(document: &Document<'_>, table: Table<'_>) -> Emergency {
+    table.known(&["numbers", "test_numbers", "trunks", "networks", "outside_prefixes"]);
+    let default = emergency_default();
+    let digits = |key: &str, texts: Vec<At<String>>| -> Vec<String> {
+        for text in &texts {
+            if text.value.is_empty() || !text.value.bytes().all(|b| b.is_ascii_digit() || b"*#+".contains(&b)) {
+                document.error(text.line, table.path(key), format!("`{}` cannot be dialled", text.value), "use digits only, e.g. \"112\"");
+            }
+        }
+        plain(texts)
+    };
+    Emergency {
+        numbers: table.texts("numbers").map_or(default.numbers, |t| digits("numbers", t)),
+        test_numbers: table.texts("test_numbers").map_or(default.test_numbers, |t| digits("test_numbers", t)),
+        trunks: plain(table.texts("trunks").unwrap_or_default()),
+        networks: table.texts("networks").map_or(default.networks, |t| read_networks(document, table, &t)),
+        outside_prefixes: table.texts("outside_prefixes").map_or_else(Vec::new, |t| digits("outside_prefixes", t)),
+    }
+}
+
+fn plain(texts: Vec<At<String>>) -> Vec<String> {
+    texts.into_iter().map(|t| t.value).collect()
+}
+
+fn read_networks(document: &Document<'_>, table: Table<'_>, texts: &[At<String>]) -> Vec<IpNet> {
+    let mut networks = Vec::new();
+    for text in texts {
+        match read_network(&text.value) {
+            Some(network) => networks.push(network),
+            None => document.error(
+                text.line,
+                table.path("networks"),
+                format!("`{}` is not a network", text.value),
+                "write it like \"10.1.0.0/16\" or \"2001:db8::/32\"",
+            ),
+        }
+    }
+    networks
+}
+
+/// `10.1.0.0/16`, or an address, which is a network of one.
+fn read_network(text: &str) -> Option<IpNet> {
+    text.parse::<IpNet>().ok().map(|n| n.trunc()).or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn read_source(text: &str) -> Option<Source> {
+    read_network(text).map(Source::Network).or_else(|| text.parse::<SocketAddr>().ok().map(Source::Address))
+}
+
+/// Names every value that a second thing claims, and who had it first.
+fn unique<T>(document: &Document<'_>, listed: &[Listed<T>], key: &str, noun: &str, values: impl Fn(&T) -> Vec<String>) {
+    let mut first: BTreeMap<String, &Listed<T>> = BTreeMap::new();
+    for item in listed {
+        for value in values(&item.thing).into_iter().filter(|v| !v.is_empty()) {
+            match first.get(&value) {
+                Some(other) => document.error(
+                    item.line,
+                    join(&item.path, key),
+                    format!("the {noun} `{value}` is already that of {} (line {})", other.path, other.line),
+                    format!("give each its own {noun}"),
+                ),
+                None => {
+                    first.insert(value, item);
+                }
+            }
+        }
+    }
+}
+
+fn references(document: &Document<'_>, endpoints: &[Listed<Endpoint>], pools: &[Listed<Pool>], locations: &[Listed<Location>]) {
+    let pools: Vec<&str> = pools.iter().map(|p| p.thing.pool.as_str()).collect();
+    let locations: Vec<&str> = locations.iter().map(|l| l.thing.name.as_str()).collect();
+    for endpoint in endpoints {
+        if let Some(pool) = &endpoint.thing.licence {
+            refers(document, endpoint.line, &join(&endpoint.path, "licence"), "pool", pool, &pools, "[[licence]]");
+        }
+        if let Some(location) = &endpoint.thing.location {
+            refers(document, endpoint.line, &join(&endpoint.path, "location"), "location", location, &locations, "[[location]]");
+        }
+    }
+}
+
+fn refers(document: &Document<'_>, line: usize, key: &str, noun: &str, name: &str, known: &[&str], section: &str) {
+    if known.contains(&name) {
+        return;
+    }
+    let remedy =
+        if known.is_empty() { format!("add a {section} with that name") } else { format!("there are {}; or add a {section}", list(known)) };
+    document.error(line, key, format!("there is no {noun} `{name}`"), remedy);
+}
+
+fn emergency_rules(document: &Document<'_>, emergency: &Emergency, line: usize, trunks: &[Listed<Trunk>], endpoints: &[Listed<Endpoint>]) {
+    let names: Vec<&str> = trunks.iter().map(|t| t.thing.name.as_str()).collect();
+    for trunk in &emergency.trunks {
+        refers(document, line, "emergency.trunks", "trunk", trunk, &names, "[[trunk]]");
+    }
+    if emergency.trunks.is_empty() {
+        document.warning(
+            line,
+            "emergency.trunks",
+            "no trunk is named: emergency calls cannot leave this site",
+            "add a [[trunk]] and name it in `trunks` of [emergency]",
+        );
+    }
+    if emergency.numbers.is_empty() {
+        document.warning(
+            line,
+            "emergency.numbers",
+            "no number is named: only urn:service:sos is a call for help",
+            "name the emergency numbers of your country, e.g. `numbers = [\"112\"]`",
+        );
+    }
+    for endpoint in endpoints {
+        let mut numbers = emergency.numbers.iter().chain(&emergency.test_numbers);
+        let shadowed = numbers.any(|number| {
+            let extension = endpoint.thing.extension.as_str();
+            extension == number || emergency.outside_prefixes.iter().any(|p| extension.strip_prefix(p.as_str()) == Some(number))
+        });
+        if shadowed {
+            document.warning(
+                endpoint.line,
+                join(&endpoint.path, "extension"),
+                format!("`{}` is an emergency number: calls to it will never reach this phone", endpoint.thing.extension),
+                "choose another extension",
+            );
+        }
+    }
+}
+
+fn trunks_apart_from_phones(document: &Document<'_>, trunks: &[Listed<Trunk>], locations: &[Listed<Location>]) {
+    for trunk in trunks {
+        for source in &trunk.thing.sources {
+            let source = match source {
+                Source::Network(network) => *network,
+                Source::Address(address) => IpNet::from(address.ip()),
+            };
+            let clash = locations.iter().find(|l| l.thing.networks.iter().any(|n| n.contains(&source) || source.contains(n)));
+            if let Some(location) = clash {
+                document.warning(
+                    trunk.line,
+                    join(&trunk.path, "sources"),
+                    format!("{source} overlaps the phones' networks of location `{}`: calls from there are taken for calls from the trunk, and no password is asked", location.thing.name),
+                    "name the provider's addresses only",
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+use super::*;
+use expect_test::{Expect, expect};
+
+/// A file that is valid but for what a test adds.
+const SITE: &str = r#"
+[[licence]]
+pool = "site"
+seats = 2
+[[location]]
+name = "hq"
+networks = ["10.1.0.0/16"]
+[[trunk]]
+name = "provider"
+uri = "sip:192.0.2.10:5060;transport=udp"
+sources = ["192.0.2.10"]
+[emergency]
+numbers = ["112"]
+trunks = ["provider"]
+"#;
+
+fn phone(lines: &str) -> String {
+    format!("[[endpoint]]\nid = \"a\"\nextension = \"1001\"\nusername = \"1001\"\npassword = \"s3cret-Passw0rd\"\n{lines}\n{SITE}")
+}
+
+fn report(text: &str) -> String {
+    match Config::parse("holdfast.toml", text, None) {
+        Ok(loaded) => loaded.report.to_string(),
+        Err(report) => report.to_string(),
+    }
+}
+
+#[track_caller]
+fn says(text: &str, expected: Expect) {
+    expected.assert_eq(&report(text));
+}
+
+#[test]
+fn the_sample_is_valid_and_names_every_limit_with_its_default() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/holdfast.toml");
+    let loaded = Config::load(&file).unwrap();
+    assert_eq!(loaded.report, Report::default());
+    assert_eq!(loaded.config.limits, Limits::default());
+    let text = std::fs::read_to_string(&file).unwrap();
+    for key in limits::KEYS {
+        assert!(text.contains(&format!("\n{} = {} ", key.name, key.default())), "{} = {} is missing", key.name, key.default());
+    }
+}
+
+#[test]
+fn the_first_configuration_is_valid_and_its_passwords_are_nobody_elses() {
+    let (one, two) = (default::text().unwrap(), default::text().unwrap());
+    assert_ne!(one, two);
+    let loaded = Config::parse("first", &one, None).unwrap();
+    assert_eq!(loaded.config.directory.endpoints.len(), 4);
+    let warnings: Vec<&str> = loaded.report.warnings().map(|w| w.key.as_str()).collect();
+    assert_eq!(warnings, ["emergency.trunks"]);
+}
+
+#[test]
+fn the_first_configuration_is_written_once_and_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataFolder::open(folder.path()).unwrap();
+    let file = default::file(&data).unwrap();
+    let text = std::fs::read(&file).unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    default::file(&data).unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), text);
+    let accounts = default::accounts(&file).unwrap();
+    assert_eq!(accounts.len(), 4);
+    assert!(accounts.iter().all(|a| a.password.len() == 16));
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    says(
+        "",
+        expect![
+            "holdfast.toml:1: emergency.trunks: no trunk is named: emergency calls cannot leave this site; add a [[trunk]] and name it in `trunks` of [emergency]"
+        ],
+    );
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_valid_one() {
+    says(
+        &format!("{}[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\ndomian = \"x\"\n[colour]\n", phone("pasword = \"x\"\nzebra = 1")),
+        expect![[r#"
+            holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
+            holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
+            holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `tls`, `log` and `store`"#]],
+    );
+}
+
+#[test]
+fn every_problem_is_named_at_once() {
+    says(
+        r#"
+[sip]
+listen = ["udp:127.0.0.1", "sctp:127.0.0.1:5060", "5060", "udp:[::1]:5060", "udp:[::1]:5060"]
+domain = "a b"
+[limits]
+calls = 0
+shards = "two"
+[log]
+level = "info"
+format = "xml"
+[store]
+on_failure = "panic"
+[[endpoint]]
+extension = "10 01"
+username = ""
+licence = "none"
+location = "nowhere"
+mac = "00:11"
+enabled = "yes"
+[[trunk]]
+name = "t"
+uri = "tel:112"
+sources = ["example.org", "10.0.0.0/33"]
+numbers = ["abc"]
+password = "p"
+[[licence]]
+pool = "p"
+[[location]]
+name = "l"
+networks = ["10.1/16"]
+elin = "n/a"
+[emergency]
+numbers = ["one-one-two"]
+trunks = ["gone"]
+networks = "10.0.0.0/8"
+"#,
+        expect![[r#"
+            holdfast.toml:3: sip.listen: `127.0.0.1` is not an address and port; write it like "udp:127.0.0.1:5060" or "tls:[::1]:5061"
+            holdfast.toml:3: sip.listen: `sctp` is not a transport spoken here (udp, tcp, tls); write it like "udp:127.0.0.1:5060" or "tls:[::1]:5061"
+            holdfast.toml:3: sip.listen: `5060` has no transport before the address; write it like "udp:127.0.0.1:5060" or "tls:[::1]:5061"
+            holdfast.toml:3: sip.listen: `udp:[::1]:5060` is named twice; name it once
+            holdfast.toml:4: sip.domain: `a b` is not a domain; write it like `domain = "sip.example"`
+            holdfast.toml:6: limits.calls: 0 is outside 1 to 1000000; choose a number within these bounds
+            holdfast.toml:7: limits.shards: a whole number is wanted here, not text; write it like `shards = 1`
+            holdfast.toml:10: log.format: `xml` is not one of the choices; choose `text` or `json`
+            holdfast.toml:12: store.on_failure: `panic` is not one of the choices; choose `accept` or `refuse`
+            holdfast.toml:13: endpoint[1].id: is missing; add `id = "desk-1"`
+            holdfast.toml:13: endpoint[1].password: is missing; add `password = "..."` or `ha1 = "..."`
+            holdfast.toml:13: endpoint[1].licence: there is no pool `none`; there are `p`; or add a [[licence]]
+            holdfast.toml:13: endpoint[1].location: there is no location `nowhere`; there are `l`; or add a [[location]]
+            holdfast.toml:14: endpoint[1].extension: has characters that a phone cannot dial; use digits, letters and - _ . * # + only
+            holdfast.toml:15: endpoint[1].username: is empty; write it like `username = "1001"`
+            holdfast.toml:18: endpoint[1].mac: `00:11` is not a hardware address; write twelve hexadecimal digits, e.g. `mac = "00:1b:4f:00:00:01"`
+            holdfast.toml:19: endpoint[1].enabled: true or false is wanted here, not text; write it like `enabled = true`
+            holdfast.toml:22: trunk[1].uri: `tel:112` is not a SIP URI; write it like `uri = "sip:192.0.2.10:5060;transport=udp"`
+            holdfast.toml:23: trunk[1].sources: `example.org` is no address, network or address:port; write it like "192.0.2.10", "192.0.2.0/24" or "192.0.2.10:5060"
+            holdfast.toml:23: trunk[1].sources: `10.0.0.0/33` is no address, network or address:port; write it like "192.0.2.10", "192.0.2.0/24" or "192.0.2.10:5060"
+            holdfast.toml:24: trunk[1].numbers: `abc` is not a number pattern; use digits, `+`, and `%` for any run of digits, e.g. "+44203000%"
+            holdfast.toml:25: trunk[1].username: is missing though a password is given; add `username = "..."`, or take the password away
+            holdfast.toml:26: licence[1].seats: is missing; add `seats = 50`
+            holdfast.toml:30: location[1].networks: `10.1/16` is not a network; write it like "10.1.0.0/16" or "2001:db8::/32"
+            holdfast.toml:31: location[1].elin: `n/a` is not a telephone number; write it like `elin = "+442030001111"`
+            holdfast.toml:32: emergency.trunks: there is no trunk `gone`; there are `t`; or add a [[trunk]]
+            holdfast.toml:33: emergency.numbers: `one-one-two` cannot be dialled; use digits only, e.g. "112"
+            holdfast.toml:35: emergency.networks: a list of texts is wanted here, not text; write it like `networks = ["..."]`"#]],
+    );
+}
+
+#[test]
+fn what_is_not_toml_is_said_with_its_line_and_nothing_else_is_guessed() {
+    says(
+        "[sip]\nlisten = [\n\"udp:127.0.0.1:5060\"\n[trunk\n",
+        expect![[r#"
+            holdfast.toml:4: this is not TOML: missing comma between array elements, expected `,`; see https://toml.io for the form of a file
+            holdfast.toml:4: this is not TOML: unclosed array, expected `]`; see https://toml.io for the form of a file
+            holdfast.toml:4: this is not TOML: invalid boolean, expected `true`; see https://toml.io for the form of a file"#]],
+    );
+}
+
+#[test]
+fn duplicates_are_named_with_their_first_owner() {
+    let twice = phone("numbers = [\"+4420\"]").replace("[[licence]]", "[[endpoint]]\nid = \"a\"\nextension = \"1001\"\nusername = \"1001\"\npassword = \"x\"\nnumbers = [\"+4420\"]\n[[licence]]\npool = \"site\"\nseats = 1\n[[licence]]");
+    says(
+        &twice,
+        expect![[r#"
+        holdfast.toml:8: endpoint[2].id: the id `a` is already that of endpoint[1] (line 1); give each its own id
+        holdfast.toml:8: endpoint[2].extension: the extension `1001` is already that of endpoint[1] (line 1); give each its own extension
+        holdfast.toml:8: endpoint[2].username: the username `1001` is already that of endpoint[1] (line 1); give each its own username
+        holdfast.toml:8: endpoint[2].numbers: the number `+4420` is already that of endpoint[1] (line 1); give each its own number
+        holdfast.toml:17: licence[2].pool: the pool `site` is already that of licence[1] (line 14); give each its own pool"#]],
+    );
+}
+
+#[test]
+fn passwords_are_one_or_the_other_never_empty_and_never_repeated() {
+    for lines in ["ha1 = \"0123456789abcdef0123456789abcdef\"", "password = \"\""] {
+        assert!(!report(&phone(lines)).contains("s3cret"), "{lines}");
+    }
+    says(
+        &phone("ha1 = \"0123456789abcdef0123456789abcdef\""),
+        expect!["holdfast.toml:5: endpoint[1].password: both `password` and `ha1` are given; keep one of them"],
+    );
+    says(
+        &phone("").replace("s3cret-Passw0rd", ""),
+        expect![
+            "holdfast.toml:5: endpoint[1].password: is empty: anybody could register; write a password, e.g. the output of `openssl rand -hex 12`"
+        ],
+    );
+    says(
+        &phone("").replace("password = \"s3cret-Passw0rd\"", "ha1 = \"s3cret\""),
+        expect![
+            "holdfast.toml:5: endpoint[1].ha1: is not a hash; write the MD5 (32 hexadecimal digits), the SHA-256 (64), or a list of both, of `username:sip.example:password`"
+        ],
+    );
+    says(
+        &phone("").replace("password = \"s3cret-Passw0rd\"", ""),
+        expect![[r#"holdfast.toml:1: endpoint[1].password: is missing; add `password = "..."` or `ha1 = "..."`"#]],
+    );
+    let debug = format!("{:?}", Config::parse("f", &phone(""), None).unwrap().config);
+    assert!(!debug.contains("s3cret"), "{debug}");
+}
+
+#[test]
+fn hashes_stand_for_the_password() {
+    let both = phone("").replace(
+        "password = \"s3cret-Passw0rd\"",
+        "ha1 = [\"0123456789ABCDEF0123456789abcdef\", \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"]",
+    );
+    let loaded = Config::parse("f", &both, None).unwrap();
+    let ha1 = &loaded.config.directory.endpoints[0].ha1;
+    assert_eq!(ha1.md5.as_deref(), Some("0123456789abcdef0123456789abcdef"));
+    assert_eq!(ha1.sha256.as_deref().map(str::len), Some(64));
+}
+
+#[test]
+fn an_extension_must_not_hide_behind_an_emergency_number() {
+    says(
+        &phone("").replace("extension = \"1001\"", "extension = \"112\""),
+        expect![
+            "holdfast.toml:1: endpoint[1].extension: `112` is an emergency number: calls to it will never reach this phone; choose another extension"
+        ],
+    );
+    says(
+        &phone("")
+            .replace("extension = \"1001\"", "extension = \"9112\"")
+            .replace("numbers = [\"112\"]", "numbers = [\"112\"]\noutside_prefixes = [\"9\"]"),
+        expect![
+            "holdfast.toml:1: endpoint[1].extension: `9112` is an emergency number: calls to it will never reach this phone; choose another extension"
+        ],
+    );
+}
+
+#[test]
+fn a_trunk_that_could_be_a_phone_is_warned_of() {
+    says(
+        &phone("").replace("sources = [\"192.0.2.10\"]", "sources = [\"10.1.2.0/24\"]"),
+        expect![
+            "holdfast.toml:14: trunk[1].sources: 10.1.2.0/24 overlaps the phones' networks of location `hq`: calls from there are taken for calls from the trunk, and no password is asked; name the provider's addresses only"
+        ],
+    );
+    says(
+        &phone("").replace("sources = [\"192.0.2.10\"]", "sources = []"),
+        expect![[r#"holdfast.toml:14: trunk[1].sources: names nobody: no call can come in over this trunk; name the provider's addresses, e.g. `sources = ["192.0.2.10"]`"#]],
+    );
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_refused() {
+    says(
+        &format!("{}[limits]\nexpires_min_seconds = 600\nexpires_default_seconds = 300\nidle_seconds = 60\n", phone("")),
+        expect![[r#"
+        holdfast.toml:21: limits.expires_default_seconds: shortest 600 s, default 300 s and longest 3600 s registration are not in this order; make expires_min_seconds <= expires_default_seconds <= expires_max_seconds
+        holdfast.toml:21: limits.idle_seconds: is not longer than expires_max_seconds: a phone on TCP or TLS that keeps silent between registrations loses its connection; choose more than 3600"#]],
+    );
+}
+
+#[test]
+fn a_certificate_without_its_key_is_refused() {
+    says(
+        &format!("{}[tls]\ncertificate = \"gone.pem\"\n", phone("")),
+        expect![[r#"
+        holdfast.toml:21: tls.key: is missing though a certificate is named; name the certificate's private key with `key = "server.key"`
+        holdfast.toml:22: tls.certificate: there is no file `gone.pem`; name a PEM file that the gateway may read, absolute or from the folder of this file"#]],
+    );
+}
+
+#[test]
+fn a_running_gateway_keeps_its_realm() {
+    let text = format!("{}[sip]\ndomain = \"new.example\"\n", phone(""));
+    let loaded = Config::parse("f", &text, Some("old.example")).unwrap();
+    assert_eq!(loaded.config.directory.domain, "old.example");
+    let running = Config::parse("f", &phone(""), None).unwrap().config;
+    assert_eq!(loaded.config.needs_restart(&running), ["sip.domain"]);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_so() {
+    let report = Config::load(Path::new("/nonexistent/holdfast.toml")).unwrap_err();
+    expect!["/nonexistent/holdfast.toml: cannot be read: No such file or directory (os error 2); name a readable file with `--config`"]
+        .assert_eq(&report.to_string());
+}

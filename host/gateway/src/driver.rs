@@ -1,0 +1,315 @@
+//! The loop of one shard: sockets and queues in, the shard's own step, bytes out. Time enters here, once per turn.
+
+use crate::{
+    calls::{self, Shard, Transmit, shard_of},
+    clock::Clock,
+    net::{
+        Input,
+        connections::Connections,
+        udp::{self, Attached, Sent, call_id},
+    },
+    observe::Counters,
+    policy::Engine,
+};
+use anyhow::Context as _;
+use bytes::Bytes;
+use sip::{
+    Instant,
+    transport::{Flow, Transport},
+};
+use std::{
+    cell::RefCell,
+    future::{Future as _, poll_fn},
+    io::ErrorKind,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::Arc,
+    task::Poll,
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Sleep,
+};
+
+/// Messages taken from the queue in one turn.
+const INPUTS: usize = 256;
+/// Messages to send that are held back at most while more datagrams are read.
+const HELD_BACK: usize = 32;
+/// How long to sleep when nothing is due.
+const LONG: Duration = Duration::from_secs(3_600);
+
+/// What one shard's thread is made of.
+pub struct Parts {
+    /// What the shard is made of, but for its policies.
+    pub shard: ShardParts,
+    /// The policies.
+    pub engine: Arc<Engine>,
+    /// This shard's sockets.
+    pub sockets: Vec<udp::Socket>,
+    /// What other threads send it.
+    pub inbox: mpsc::Receiver<Input>,
+    /// The queues of all shards, by number.
+    pub shards: Vec<mpsc::Sender<Input>>,
+    /// Stream connections.
+    pub connections: Arc<Connections>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// Time.
+    pub clock: Clock,
+    /// Datagrams taken from one socket in one turn.
+    pub batch: usize,
+    /// Turns true when the gateway ends.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Makes the shard's own parts on its thread, given its policies.
+pub type ShardParts = Box<dyn FnOnce(crate::policy::Runner) -> calls::Parts + Send>;
+
+/// Starts a shard's thread. It ends when `stop` turns true.
+///
+/// # Errors
+/// When the system gives no thread, or the thread cannot use its sockets.
+pub fn start(name: String, site: Arc<switch::site::Site>, parts: Parts) -> anyhow::Result<JoinHandle<()>> {
+    let (report, started) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return drop(report.send(Err(error))),
+        };
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async move {
+            match Driver::new(site, parts) {
+                Ok((driver, stop)) => {
+                    drop(report.send(Ok(())));
+                    driver.run(stop).await;
+                }
+                Err(error) => drop(report.send(Err(error))),
+            }
+        });
+    })?;
+    started.recv().context("a shard's thread ended at once")?.context("a shard's thread cannot start")?;
+    Ok(thread)
+}
+
+/// Errors that the network reported, noted by the sockets' watchers for the loop.
+#[derive(Default)]
+struct NetworkErrors {
+    flows: RefCell<Vec<Flow>>,
+    noted: Notify,
+}
+
+struct Driver {
+    shard: Shard,
+    sockets: Vec<Rc<Attached>>,
+    inbox: mpsc::Receiver<Input>,
+    inputs: Vec<Input>,
+    index: usize,
+    shards: Vec<mpsc::Sender<Input>>,
+    connections: Arc<Connections>,
+    counters: Arc<Counters>,
+    clock: Clock,
+    batch: usize,
+    errors: Rc<NetworkErrors>,
+    timer: Pin<Box<Sleep>>,
+    /// When the timer is set to wake us.
+    armed: Instant,
+    out: Vec<Transmit>,
+    scratch: Box<[u8]>,
+}
+
+/// What woke the loop.
+#[derive(Default)]
+struct Woken {
+    /// A timer, or a registration that the store has kept.
+    due: bool,
+    stop: bool,
+}
+
+impl Driver {
+    fn new(site: Arc<switch::site::Site>, parts: Parts) -> std::io::Result<(Self, watch::Receiver<bool>)> {
+        let errors = Rc::new(NetworkErrors::default());
+        let mut sockets = Vec::with_capacity(parts.sockets.len());
+        for socket in parts.sockets {
+            let socket = Rc::new(socket.attach()?);
+            tokio::task::spawn_local(watch_errors(Rc::clone(&socket), Rc::clone(&errors)));
+            sockets.push(socket);
+        }
+        let shard = (parts.shard)(parts.engine.runner(site));
+        let armed = parts.clock.now() + LONG;
+        let driver = Self {
+            index: shard.index,
+            shard: Shard::new(shard),
+            sockets,
+            inbox: parts.inbox,
+            inputs: Vec::with_capacity(INPUTS),
+            shards: parts.shards,
+            connections: parts.connections,
+            counters: parts.counters,
+            clock: parts.clock,
+            batch: parts.batch,
+            errors,
+            timer: Box::pin(tokio::time::sleep_until(parts.clock.timer(armed))),
+            armed,
+            out: Vec::new(),
+            scratch: vec![0; udp::MAX_DATAGRAM].into_boxed_slice(),
+        };
+        Ok((driver, parts.stop))
+    }
+
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        loop {
+            self.arm();
+            let woken = self.wait(&mut stop).await;
+            let now = self.clock.now();
+            for socket in 0..self.sockets.len() {
+                self.read(socket, now).await;
+            }
+            self.take_inputs(now);
+            self.take_errors(now);
+            if woken.due || self.shard.deadline().is_some_and(|at| at <= now) {
+                self.shard.expire(now, &mut self.out);
+            }
+            self.flush(now);
+            if woken.stop {
+                return;
+            }
+        }
+    }
+
+    /// Sets the timer to the next deadline. One that is set too early is left: waking for nothing is cheaper than setting it for every message.
+    fn arm(&mut self) {
+        let wanted = self.shard.deadline().unwrap_or(self.armed + LONG);
+        if wanted < self.armed || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(self.clock.timer(wanted));
+            self.armed = wanted;
+        }
+    }
+
+    /// Sleeps until there is something to do.
+    async fn wait(&mut self, stop: &mut watch::Receiver<bool>) -> Woken {
+        let Self { shard, sockets, inbox, inputs, errors, timer, .. } = self;
+        let mut ready = pin!(shard.ready());
+        let mut noted = pin!(errors.noted.notified());
+        let mut stopped = pin!(stop.wait_for(|stop| *stop));
+        poll_fn(|cx| {
+            let mut woken = Woken::default();
+            let mut any = false;
+            for socket in sockets.iter() {
+                any |= socket.poll_readable(cx).is_ready();
+            }
+            any |= matches!(inbox.poll_recv_many(cx, inputs, INPUTS), Poll::Ready(1..));
+            any |= noted.as_mut().poll(cx).is_ready();
+            woken.due = ready.as_mut().poll(cx).is_ready() | timer.as_mut().poll(cx).is_ready();
+            woken.stop = stopped.as_mut().poll(cx).is_ready();
+            if any || woken.due || woken.stop { Poll::Ready(woken) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Takes what has arrived at one socket, up to the limit that keeps the others and the timers from starving.
+    async fn read(&mut self, socket: usize, now: Instant) {
+        let Some(socket) = self.sockets.get(socket).map(Rc::clone) else { return };
+        for _ in 0..self.batch {
+            let received = poll_fn(|cx| Poll::Ready(socket.receive(&mut self.scratch, cx))).await;
+            match received {
+                Ok(Some((bytes, flow))) if !bytes.is_empty() => self.receive(bytes, flow, now),
+                Ok(Some(_)) => self.counters.count("keep-alive"),
+                Ok(None) => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.note_errors(&socket),
+                Err(error) => {
+                    self.note_errors(&socket);
+                    self.counters.limit("receive-failed", || format!("{} reports: {error}", socket.local()));
+                    return;
+                }
+            }
+            if self.out.len() >= HELD_BACK {
+                self.flush(now);
+            }
+        }
+    }
+
+    /// A message belongs to the shard of its Call-ID.
+    fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant) {
+        if self.shards.len() > 1 {
+            let owner = call_id(&bytes).map_or(self.index, |call_id| shard_of(call_id, self.shards.len()));
+            if owner != self.index {
+                return self.hand_over(owner, bytes, flow);
+            }
+        }
+        self.shard.receive(bytes, flow, now, &mut self.out);
+    }
+
+    fn hand_over(&self, owner: usize, bytes: Bytes, flow: Flow) {
+        let Some(shard) = self.shards.get(owner) else { return };
+        if shard.try_send(Input::Message { bytes, flow }).is_err() {
+            // The peer sends it again.
+            self.counters.limit("shard-queue", || "a message was dropped because a shard's queue is full: limit `shard_queue`".to_owned());
+        }
+    }
+
+    fn take_inputs(&mut self, now: Instant) {
+        for input in self.inputs.drain(..) {
+            match input {
+                Input::Message { bytes, flow } => self.shard.receive(bytes, flow, now, &mut self.out),
+                Input::Unreachable(flow) => self.shard.unreachable(flow, now, &mut self.out),
+            }
+        }
+    }
+
+    fn take_errors(&mut self, now: Instant) {
+        let flows = std::mem::take(&mut *self.errors.flows.borrow_mut());
+        for flow in flows {
+            self.counters.count("unreachable");
+            self.shard.unreachable(flow, now, &mut self.out);
+        }
+    }
+
+    /// Every turn ends with [`Driver::flush`], which tells the shard.
+    fn note_errors(&self, socket: &Attached) {
+        socket.network_errors(&mut self.errors.flows.borrow_mut());
+    }
+
+    /// Puts everything on the wire. What cannot go anywhere makes the shard say so at once, which may give more to send.
+    fn flush(&mut self, now: Instant) {
+        while !self.out.is_empty() {
+            let mut out = std::mem::take(&mut self.out);
+            for Transmit { flow, bytes } in out.drain(..) {
+                self.transmit(flow, bytes);
+            }
+            // Keeps the buffer for the next turn.
+            self.out = out;
+            self.take_errors(now);
+        }
+    }
+
+    fn transmit(&self, flow: Flow, bytes: Bytes) {
+        if flow.transport != Transport::Udp {
+            return self.connections.send(flow, bytes);
+        }
+        let Some(socket) = self.sockets.iter().find(|s| s.local() == flow.local) else {
+            // A binding of an earlier process that listened elsewhere.
+            self.counters.limit("no-socket", || format!("nothing listens on {} any more; the phone must register again", flow.local));
+            return self.errors.flows.borrow_mut().push(flow);
+        };
+        match socket.send(&bytes, flow.remote) {
+            Sent::Yes => {}
+            Sent::Dropped => {
+                self.note_errors(socket);
+                self.counters.limit("send-failed", || format!("a datagram to {} could not be sent", flow.remote));
+            }
+            Sent::Unreachable => self.errors.flows.borrow_mut().push(flow),
+        }
+    }
+}
+
+/// Wakes the loop when the network reports that datagrams did not arrive.
+async fn watch_errors(socket: Rc<Attached>, errors: Rc<NetworkErrors>) {
+    while socket.errored().await.is_ok() {
+        socket.network_errors(&mut errors.flows.borrow_mut());
+        if !errors.flows.borrow().is_empty() {
+            errors.noted.notify_one();
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! A running gateway: everything started in order, everything stopped in order.
+
+use crate::{
+    calls::{self, Keep, Observer},
+    clock::Clock,
+    config::{Config, Listen},
+    data::{self, DataFolder, Lock},
+    driver,
+    net::{
+        Listeners,
+        connections::{self, Connections},
+        resolve::Resolver,
+        tls::{self, Names},
+    },
+    observe::{Both, Counters, Logbook},
+    policy::{Engine, EngineSettings},
+    store,
+};
+use anyhow::Context as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use sip::digest::Authenticator;
+use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use switch::site::Site;
+use tokio::sync::{Notify, mpsc, watch};
+
+/// How long connections and the store get to finish when the gateway ends.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// A gateway that listens. Dropping it without [`Gateway::stop`] ends it roughly: the store keeps what was acknowledged either way.
+pub struct Gateway {
+    /// Its tables.
+    pub site: Arc<Site>,
+    /// Its policies.
+    pub engine: Arc<Engine>,
+    /// Its counters.
+    pub counters: Arc<Counters>,
+    /// Every address that it listens on.
+    pub listening: Vec<Listen>,
+    /// Bindings that the store had kept.
+    pub restored: usize,
+    /// The certificate that phones see.
+    pub(crate) certificate: Arc<tls::Shown>,
+    /// What the certificate must show.
+    pub(crate) names: Names,
+    /// Tells the resolver that the trunks have changed.
+    pub(crate) trunks_changed: Arc<Notify>,
+    /// Where bindings are made durable.
+    pub(crate) keep: Arc<dyn Keep>,
+    stop: watch::Sender<bool>,
+    shards: Vec<JoinHandle<()>>,
+    store: tokio::task::JoinHandle<()>,
+    accepting: Vec<tokio::task::JoinHandle<()>>,
+    _lock: Lock,
+}
+
+impl Gateway {
+    /// Starts a gateway: locks the data folder, binds, restores, loads policies, then reads from the network. `watcher` sees what the log sees.
+    ///
+    /// # Errors
+    /// What stands in the way, and what to do about it.
+    pub async fn start(config: &Config, data: &DataFolder, watcher: Option<Arc<dyn Observer>>) -> anyhow::Result<Self> {
+        let lock = data.lock()?;
+        raise_file_limit();
+        let limits = config.limits;
+        let clock = Clock::start();
+        let counters = Arc::new(Counters::default());
+        let listeners = Listeners::bind(&config.listen, limits.shards, limits.datagram_buffer)?;
+        let listening: Vec<Listen> = listeners.addresses().collect();
+        warn_of_small_buffers(&listeners, limits.datagram_buffer);
+
+        let site = Arc::new(Site::new(config.directory.clone(), limits.site));
+        let options = store::Options::new(&limits, config.on_store_failure);
+        let (store, writer, restored) = store::Store::start(&data.store(), &site, clock.now(), options, Arc::clone(&counters)).await?;
+        let keep: Arc<dyn Keep> = store;
+
+        let policies = config.policies(data);
+        for file in Engine::install_shipped(&policies)? {
+            tracing::info!(file, "policy installed");
+        }
+        let engine = Engine::start(&policies, Arc::clone(&site), EngineSettings::default())?;
+
+        let names = Names::new(&config.domain, listening.iter().map(|l| l.address.ip()));
+        let certificate = tls::Shown::load(&config.tls, data, &names)?;
+        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..limits.shards).map(|_| mpsc::channel(limits.shard_queue)).unzip();
+        let parts = connections::Parts {
+            shards: senders.clone(),
+            site: Arc::clone(&site),
+            keep: Some(Arc::clone(&keep)),
+            counters: Arc::clone(&counters),
+            runtime: tokio::runtime::Handle::current(),
+            server: tls::server_config(Arc::clone(&certificate))?,
+            client: tls::client_config(&config.tls)?,
+        };
+        let connections = Connections::new(limits, parts, &clock);
+
+        let resolver = Resolver::new(Arc::clone(&site), Arc::clone(&connections), listening.clone());
+        resolver.addresses_first();
+        let trunks_changed = Arc::clone(&resolver.changed);
+
+        let logbook: Arc<dyn Observer> = Arc::new(Logbook::new(Arc::clone(&counters)));
+        let observer = watcher.map_or_else(|| Arc::clone(&logbook), |watcher| Arc::new(Both(Arc::clone(&logbook), watcher)));
+        let nonce_seconds = u32::try_from(limits.nonce.as_secs()).unwrap_or(u32::MAX);
+        let authenticator = Authenticator::new(&config.domain, data.nonce_key()?, nonce_seconds, limits.nonce_counts);
+        let authenticator = Arc::new(authenticator.offer(&config.digest));
+        let (stop, stopped) = watch::channel(false);
+        let mut shards = Vec::new();
+        for (index, (sockets, inbox)) in listeners.udp.into_iter().zip(inboxes).enumerate() {
+            let (site, authenticator, keep, observer) =
+                (Arc::clone(&site), Arc::clone(&authenticator), Arc::clone(&keep), Arc::clone(&observer));
+            let (count, seed) = (limits.shards, data::random_bytes()?);
+            let shard_site = Arc::clone(&site);
+            let shard: driver::ShardParts = Box::new(move |runner| calls::Parts {
+                index,
+                shards: count,
+                site: shard_site,
+                authenticator,
+                runner,
+                keep: Some(keep),
+                observer,
+                seed,
+                limits: limits.sip,
+            });
+            let parts = driver::Parts {
+                shard,
+                engine: Arc::clone(&engine),
+                sockets,
+                inbox,
+                shards: senders.clone(),
+                connections: Arc::clone(&connections),
+                counters: Arc::clone(&counters),
+                clock,
+                batch: limits.datagram_batch,
+                stop: stopped.clone(),
+            };
+            shards.push(driver::start(format!("shard-{index}"), site, parts)?);
+        }
+        let mut accepting: Vec<_> = listeners
+            .streams
+            .into_iter()
+            .map(|(transport, _, listener)| {
+                let connections = Arc::clone(&connections);
+                tokio::spawn(async move {
+                    if let Err(error) = connections.accept(transport, listener).await {
+                        tracing::error!("{} connections are not accepted: {error}", transport.via_token());
+                    }
+                })
+            })
+            .collect();
+        accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
+        Ok(Self {
+            site,
+            engine,
+            counters,
+            listening,
+            restored,
+            certificate,
+            names,
+            trunks_changed,
+            keep,
+            stop,
+            shards,
+            store: writer,
+            accepting,
+            _lock: lock,
+        })
+    }
+
+    /// The first address of that transport.
+    #[must_use]
+    pub fn address(&self, transport: sip::transport::Transport) -> Option<std::net::SocketAddr> {
+        self.listening.iter().find(|l| l.transport == transport).map(|l| l.address)
+    }
+
+    /// Ends the gateway: no more is accepted, the shards finish their turn, the store writes what it was given.
+    ///
+    /// # Errors
+    /// When a shard had ended by itself before.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        for task in self.accepting {
+            task.abort();
+        }
+        self.stop.send_replace(true);
+        let shards = self.shards;
+        let joined = tokio::task::spawn_blocking(move || shards.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
+        let all = joined.await.context("the shards")?;
+        drop(self.keep);
+        if tokio::time::timeout(FAREWELL, self.store).await.is_err() {
+            tracing::warn!("the store did not finish within {} s; what was acknowledged is on disk", FAREWELL.as_secs());
+        }
+        anyhow::ensure!(all, "a shard had ended by itself; the log says why");
+        Ok(())
+    }
+}
+
+/// Every connection is an open file: as many as this process may have.
+fn raise_file_limit() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        tracing::warn!("the limit of open files stays {soft}: {error}");
+    }
+}
+
+fn warn_of_small_buffers(listeners: &Listeners, asked: usize) {
+    let smallest = listeners.udp.iter().flatten().map(crate::net::udp::Socket::receive_buffer).min();
+    // The kernel reports twice what it grants, for its own book-keeping.
+    if let Some(smallest) = smallest.filter(|got| *got < 2 * asked) {
+        tracing::warn!(
+            "the kernel grants {} kB of receive buffer per UDP socket where {} kB were asked: phones that register all at once must repeat themselves; allow more with `sysctl -w net.core.rmem_max={asked}`",
+            smallest / 2 / 1024,
+            asked / 1024
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! Takes a changed configuration over while calls run. An invalid file changes nothing.
+
+use crate::{
+    config::{Config, Report},
+    data::DataFolder,
+    gateway::Gateway,
+};
+use notify::Watcher as _;
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, futures::Notified},
+    time::timeout,
+};
+
+/// Editors and deployment tools touch a file several times in a row: it is read once it has been left alone for so long.
+const QUIET: Duration = Duration::from_millis(200);
+/// How often certificates are looked at besides: for renewal.
+const CERTIFICATES: Duration = Duration::from_secs(12 * 3_600);
+
+/// Watches the configuration file. Dropped, it stops.
+pub struct FileWatch {
+    changed: Arc<Notify>,
+    _watcher: notify::RecommendedWatcher,
+}
+
+impl FileWatch {
+    /// Begins to watch. The folder is watched, not the file, so that replacing the file (rename, symbolic link) is seen too.
+    ///
+    /// # Errors
+    /// When the system has no watches left.
+    pub fn new(file: &Path) -> anyhow::Result<Self> {
+        let changed = Arc::new(Notify::new());
+        let noticed = Arc::clone(&changed);
+        let name = file.file_name().map(std::ffi::OsStr::to_owned);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Links (`..data` of container platforms) change beside the file, so other names count as well; lock and store do not.
+            let relevant =
+                event.is_ok_and(|e| !e.kind.is_access() && e.paths.iter().any(|p| p.file_name() == name.as_deref() || p.is_symlink()));
+            if relevant {
+                noticed.notify_one();
+            }
+        })?;
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        watcher.watch(folder, notify::RecursiveMode::NonRecursive)?;
+        Ok(Self { changed, _watcher: watcher })
+    }
+
+    /// Resolves when the file has changed and has been left alone since.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+        while timeout(QUIET, self.next()).await.is_ok() {}
+    }
+
+    fn next(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+}
+
+/// Reads the configuration again and puts it in force, or leaves everything as it is.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn reload(gateway: &Gateway, running: &mut Config, data: &DataFolder) -> Result<(), Report> {
+    let loaded = Config::load_with(&running.file, Some(&running.domain))?;
+    for warning in loaded.report.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let new = loaded.config;
+    let restart = new.needs_restart(running);
+    if !restart.is_empty() {
+        tracing::warn!("changed, but in force only after a restart: {}", restart.join(", "));
+    }
+    if let Err(error) = gateway.certificate.reload(&new.tls, data, &gateway.names) {
+        tracing::error!("the old certificate stays in use: {error:#}");
+    }
+    let changes = gateway.site.replace_directory(new.directory.clone());
+    let removed = changes.len();
+    if !changes.is_empty() {
+        let kept = gateway.keep.keep(changes);
+        tokio::spawn(async move {
+            if let Err(why) = kept.await {
+                tracing::error!("bindings of removed endpoints may come back at the next start: {why}");
+            }
+        });
+    }
+    gateway.trunks_changed.notify_one();
+    tracing::info!(
+        endpoints = new.directory.endpoints.len(),
+        trunks = new.directory.trunks.len(),
+        bindings_removed = removed,
+        "configuration in force"
+    );
+    // What needs a restart stays as it runs, so that the next reload names it again.
+    running.directory = new.directory;
+    running.tls = new.tls;
+    Ok(())
+}
+
+/// Follows signals and the file until the gateway is told to end.
+///
+/// # Errors
+/// When the system gives no signals.
+pub async fn follow(gateway: &Gateway, mut running: Config, data: &DataFolder) -> anyhow::Result<&'static str> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let watch = match FileWatch::new(&running.file) {
+        Ok(watch) => Some(watch),
+        Err(error) => {
+            tracing::warn!("{} is not watched ({error}); send SIGHUP after a change", running.file.display());
+            None
+        }
+    };
+    let mut renew = tokio::time::interval(CERTIFICATES);
+    renew.reset();
+    let mut content = std::fs::read(&running.file).ok();
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok("interrupted"),
+            _ = terminate.recv() => return Ok("told to end"),
+            _ = hangup.recv() => {}
+            () = file_changed(watch.as_ref()) => {
+                let now = std::fs::read(&running.file).ok();
+                if now == content {
+                    continue;
+                }
+                content = now;
+            }
+            _ = renew.tick() => {
+                if let Err(error) = gateway.certificate.reload(&running.tls, data, &gateway.names) {
+                    tracing::error!("the certificate could not be renewed: {error:#}");
+                }
+                continue;
+            }
+        }
+        if let Err(report) = reload(gateway, &mut running, data) {
+            for problem in report.errors() {
+                tracing::error!("{problem}");
+            }
+            tracing::error!(file = %running.file.display(), "the changed configuration is not valid; the one before stays in force");
+        }
+    }
+}
+
+async fn file_changed(watch: Option<&FileWatch>) {
+    match watch {
+        Some(watch) => watch.changed().await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,217 @@
+use super::*;
+use crate::{calls::Keep as _, config::OnStoreFailure, observe::Counters};
+use sip::digest::Ha1;
+use switch::{
+    directory::{Directory, Emergency, Endpoint, Pool},
+    registrar::Change,
+};
+
+const NOW: Instant = Instant::from_unix_micros(1_700_000_000_000_000);
+
+fn site(endpoints: &[&str], seats: u32) -> Site {
+    let endpoints = endpoints.iter().map(|id| Endpoint {
+        id: (*id).to_owned(),
+        extension: (*id).to_owned(),
+        username: (*id).to_owned(),
+        ha1: Ha1::default(),
+        name: String::new(),
+        enabled: true,
+        licence: Some("site".to_owned()),
+        location: None,
+        mac: None,
+        numbers: Vec::new(),
+    });
+    let emergency =
+        Emergency { numbers: Vec::new(), test_numbers: Vec::new(), trunks: Vec::new(), networks: Vec::new(), outside_prefixes: Vec::new() };
+    let pools = vec![Pool { pool: "site".to_owned(), seats }];
+    Site::new(
+        Directory::new("sip.example".to_owned(), endpoints.collect(), pools, Vec::new(), emergency, Vec::new()),
+        switch::Limits::default(),
+    )
+}
+
+fn binding(endpoint: &str, contact: &str, expires: u64) -> Binding {
+    Binding {
+        endpoint: endpoint.into(),
+        contact: contact.into(),
+        params: ";+sip.instance=\"<urn:uuid:1>\";x=\"ü'\"".into(),
+        q: 700,
+        instance: Some("<urn:uuid:1>".into()),
+        reg_id: Some(1),
+        path: vec!["<sip:edge.example;lr>".to_owned(), "\"odd, one\" <sip:x;lr>".to_owned()],
+        flow: Flow {
+            transport: Transport::Tls,
+            local: "[2001:db8::1]:5061".parse().unwrap(),
+            remote: "[2001:db8::2]:40000".parse().unwrap(),
+            connection: u64::MAX - 5,
+        },
+        call_id: "abc@phone".into(),
+        cseq: 2_147_483_647,
+        expires: NOW + Duration::from_secs(expires),
+        pool: Some("site".into()),
+        emergency_only: false,
+        user_agent: "Phone \"1\" \\ 2".into(),
+    }
+}
+
+fn options(on_failure: OnStoreFailure) -> Options {
+    Options { wait: Duration::from_millis(5), queue: 64, on_failure, backlog: 100 }
+}
+
+async fn start(folder: &Path, site: &Site) -> (Arc<Store>, tokio::task::JoinHandle<()>, usize) {
+    let counters = Arc::new(Counters::default());
+    Store::start(&folder.join("store.sqlite"), site, NOW, options(OnStoreFailure::Refuse), counters).await.unwrap()
+}
+
+async fn stop(store: Arc<Store>, writer: tokio::task::JoinHandle<()>) {
+    drop(store);
+    writer.await.unwrap();
+}
+
+fn bound(binding: &Binding) -> Change {
+    Change::Bound(Arc::new(binding.clone()))
+}
+
+#[tokio::test]
+async fn what_was_kept_comes_back_whole_with_its_seat() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = binding("a", "sip:a@10.0.0.1:5060;transport=tls", 60);
+    let (store, writer, restored) = start(folder.path(), &site(&["a"], 5)).await;
+    assert_eq!(restored, 0);
+    store.keep(vec![bound(&kept)]).await.unwrap();
+    stop(store, writer).await;
+
+    let site = site(&["a"], 5);
+    let (store, writer, restored) = start(folder.path(), &site).await;
+    assert_eq!(restored, 1);
+    assert_eq!(*site.registrar.bindings("a", NOW)[0], kept);
+    assert_eq!(site.ledger.usage("site").unwrap().taken, 1);
+    stop(store, writer).await;
+}
+
+#[tokio::test]
+async fn what_has_expired_or_belongs_to_nobody_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = start(folder.path(), &site(&["a", "b"], 5)).await;
+    store.keep(vec![bound(&binding("a", "sip:a@1", 0)), bound(&binding("b", "sip:b@1", 60))]).await.unwrap();
+    stop(store, writer).await;
+
+    let (store, writer, restored) = start(folder.path(), &site(&["a"], 5)).await;
+    assert_eq!(restored, 0);
+    stop(store, writer).await;
+    // Also on disk: with the endpoint back, its old binding stays forgotten.
+    let (store, writer, restored) = start(folder.path(), &site(&["a", "b"], 5)).await;
+    assert_eq!(restored, 0);
+    stop(store, writer).await;
+}
+
+#[tokio::test]
+async fn of_many_changes_in_one_commit_the_last_of_each_binding_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = start(folder.path(), &site(&["a", "b"], 5)).await;
+    let unbound = |endpoint: &str, contact: &str| Change::Unbound { endpoint: endpoint.into(), contact: contact.into() };
+    let later = Binding { cseq: 9, ..binding("b", "sip:b@1", 600) };
+    // Queued together, so that they fall into one transaction.
+    let waits = [
+        store.keep(vec![bound(&binding("a", "sip:a@1", 60))]),
+        store.keep(vec![bound(&binding("b", "sip:b@1", 60)), bound(&binding("a", "sip:a@2", 60))]),
+        store.keep(vec![unbound("a", "sip:a@1")]),
+        store.keep(vec![unbound("b", "sip:b@1"), bound(&later)]),
+    ];
+    for wait in waits {
+        wait.await.unwrap();
+    }
+    stop(store, writer).await;
+
+    let site = site(&["a", "b"], 5);
+    let (store, writer, restored) = start(folder.path(), &site).await;
+    assert_eq!(restored, 2);
+    assert_eq!(*site.registrar.bindings("a", NOW)[0].contact, *"sip:a@2");
+    assert_eq!(site.registrar.bindings("b", NOW)[0].cseq, 9);
+    stop(store, writer).await;
+}
+
+#[tokio::test]
+async fn a_thousand_registrations_at_once_share_a_few_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let ids: Vec<String> = (0..1000).map(|n| format!("phone-{n}")).collect();
+    let names: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let counters = Arc::new(Counters::default());
+    let wide = Options { queue: 2000, ..options(OnStoreFailure::Refuse) };
+    let (store, writer, _) = Store::start(&folder.path().join("store.sqlite"), &site(&names, 2000), NOW, wide, counters).await.unwrap();
+    let waits: Vec<_> = ids.iter().map(|id| store.keep(vec![bound(&binding(id, "sip:x@1", 60))])).collect();
+    let began = std::time::Instant::now();
+    for wait in waits {
+        wait.await.unwrap();
+    }
+    // One flush each would take many seconds on any disk.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    stop(store, writer).await;
+    let (store, writer, restored) = start(folder.path(), &site(&names, 2000)).await;
+    assert_eq!(restored, 1000);
+    stop(store, writer).await;
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_set_aside_and_a_new_one_made() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("store.sqlite"), vec![b'x'; 8192]).unwrap();
+    let (store, writer, restored) = start(folder.path(), &site(&["a"], 5)).await;
+    assert_eq!(restored, 0);
+    store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap();
+    stop(store, writer).await;
+    assert_eq!(fs::read(folder.path().join("store.sqlite.damaged-1")).unwrap()[0], b'x');
+}
+
+/// Makes every write fail, as a full disk does, until the trigger is taken away again.
+async fn break_disk(folder: &Path, broken: bool) {
+    let mut other = connect(&folder.join("store.sqlite")).await.unwrap();
+    let statement = if broken {
+        "CREATE TRIGGER full BEFORE INSERT ON binding BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+    } else {
+        "DROP TRIGGER full"
+    };
+    sqlx::query(statement).execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_is_an_alarm_and_what_it_is_owed_is_written_when_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let counters = Arc::new(Counters::default());
+    let file = folder.path().join("store.sqlite");
+    let (store, writer, _) =
+        Store::start(&file, &site(&["a", "b"], 5), NOW, options(OnStoreFailure::Accept), Arc::clone(&counters)).await.unwrap();
+    break_disk(folder.path(), true).await;
+    store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap();
+    assert!(counters.read().dropped["store-failed"] >= 1);
+
+    break_disk(folder.path(), false).await;
+    // Nobody registers again; it comes by itself.
+    let stored = async || {
+        let mut other = connect(&file).await.unwrap();
+        let rows = sqlx::query("SELECT endpoint FROM binding").fetch_all(&mut other).await.unwrap().len();
+        other.close().await.unwrap();
+        rows
+    };
+    for _ in 0..50 {
+        if stored().await == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(stored().await, 1);
+    stop(store, writer).await;
+}
+
+#[tokio::test]
+async fn with_refuse_a_failing_disk_is_said_to_the_phone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, writer, _) = start(folder.path(), &site(&["a"], 5)).await;
+    break_disk(folder.path(), true).await;
+    let why = store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap_err();
+    assert!(why.contains("disk is full"), "{why}");
+    break_disk(folder.path(), false).await;
+    store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap();
+    stop(store, writer).await;
+}

@@ -1,0 +1,617 @@
+//! Scripted phones: ordinary user agents on the protocol crate that do what they are told, and remember what became of it.
+
+#![allow(
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a harness of tests: what is broken in it shall stop the test at once"
+)]
+
+mod call;
+
+pub use call::{Call, End};
+
+use crate::{net::spread, node};
+use bytes::Bytes;
+use call::Answered;
+use gateway::calls::Transmit;
+use sip::{
+    Instant, Limits, Message,
+    build::{Request, Writer},
+    dialog::Dialog,
+    digest,
+    header::Name,
+    message::Method,
+    random::Random,
+    stack::{ClientId, Effect, Outbox, ServerId, Stack},
+    transport::{Flow, Transport},
+};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+/// The estimated round-trip time: a 2xx is sent again after T1, 2*T1 … at most T2 (RFC 3261 13.3.1.4).
+const T1: Duration = Duration::from_millis(500);
+const T2: Duration = Duration::from_secs(4);
+const BODY: &[u8] = b"v=0\r\n";
+
+/// What a phone does when somebody calls it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manner {
+    /// Rings, and answers after this long.
+    Answers(Duration),
+    /// Plays an announcement before it answers: 183 with a body, sent reliably when told so (RFC 3262).
+    EarlyMedia {
+        /// From the announcement to the answer.
+        after: Duration,
+        /// Whether the 183 asks for PRACK.
+        reliably: bool,
+    },
+    /// Rings and is not answered.
+    Rings,
+    /// Refuses with this status.
+    Refuses(u16),
+}
+
+/// What a client transaction was for.
+#[derive(Clone, Debug)]
+enum Purpose {
+    Register,
+    Invite(usize),
+    /// Any other request inside the call.
+    Inside(usize, Method),
+}
+
+/// What a phone has set its clock for.
+#[derive(Clone, Copy, Debug)]
+enum Alarm {
+    /// Pick up.
+    Answer(usize),
+    /// Send the 2xx to the INVITE with this CSeq again.
+    Again(usize, u32),
+}
+
+/// A phone.
+#[derive(Debug)]
+pub struct Phone {
+    name: &'static str,
+    extension: String,
+    address: SocketAddr,
+    peer: SocketAddr,
+    transport: Transport,
+    stack: Stack,
+    manner: Manner,
+    registration: Option<Dialog>,
+    registered: bool,
+    calls: Vec<Call>,
+    pending: BTreeMap<ClientId, Purpose>,
+    alarms: BTreeMap<(Instant, u64), Alarm>,
+    sequence: u64,
+}
+
+impl Phone {
+    /// A phone with an account of [`node::ACCOUNTS`]; its address is 10.1.0.x.
+    #[must_use]
+    pub fn account(name: &'static str, transport: Transport) -> Self {
+        let place = node::ACCOUNTS.iter().position(|(known, _)| *known == name).expect("an account of the default site");
+        let address = SocketAddr::from(([10, 1, 0, u8::try_from(place + 1).expect("few accounts")], 5060));
+        let gateway = node::ADDRESS.parse().expect("an address");
+        Self::new(name, node::ACCOUNTS[place].1, address, gateway, transport)
+    }
+
+    /// The provider behind a trunk of [`node::TRUNKS`].
+    #[must_use]
+    pub fn trunk(name: &'static str) -> Self {
+        let (_, address) = node::TRUNKS.iter().find(|(known, _)| *known == name).expect("a trunk of the default site");
+        let gateway = node::ADDRESS.parse().expect("an address");
+        Self::new(name, name, address.parse().expect("an address"), gateway, Transport::Udp)
+    }
+
+    /// A second phone of the same account, at an address of its own.
+    #[must_use]
+    pub fn at(mut self, name: &'static str, address: &str) -> Self {
+        self.name = name;
+        self.address = address.parse().expect("an address");
+        self.stack = stack(self.address);
+        self
+    }
+
+    /// A phone that sends everything to `peer`.
+    #[must_use]
+    pub fn new(name: &'static str, extension: &str, address: SocketAddr, peer: SocketAddr, transport: Transport) -> Self {
+        Self {
+            name,
+            extension: extension.into(),
+            address,
+            peer,
+            transport,
+            stack: stack(address),
+            manner: Manner::Answers(Duration::from_secs(2)),
+            registration: None,
+            registered: false,
+            calls: Vec::new(),
+            pending: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+            sequence: 0,
+        }
+    }
+
+    /// Its name in ladders.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How it speaks.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Whether the last REGISTER was granted.
+    #[must_use]
+    pub const fn registered(&self) -> bool {
+        self.registered
+    }
+
+    /// Its calls, oldest first.
+    #[must_use]
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// The newest call.
+    ///
+    /// # Panics
+    /// When there was none.
+    #[must_use]
+    pub fn call(&self) -> &Call {
+        self.calls.last().expect("a call")
+    }
+
+    /// Live calls, server transactions and client transactions.
+    #[must_use]
+    pub fn pending(&self) -> (usize, usize, usize) {
+        let (servers, clients) = self.stack.transactions();
+        (self.calls.iter().filter(|call| call.end.is_none()).count(), servers, clients)
+    }
+
+    /// From now on it behaves like this when called.
+    pub fn manner(&mut self, manner: Manner) {
+        self.manner = manner;
+    }
+
+    /// Registers.
+    pub fn register(&mut self, now: Instant, out: &mut Vec<Transmit>) {
+        let (user, tag) = (format!("<sip:{}@{}>", self.extension, node::DOMAIN), self.token());
+        let target = format!("sip:{}", node::DOMAIN);
+        let call_id = self.token();
+        let flow = self.flow();
+        let dialog = Dialog::as_client(&call_id, user.as_bytes(), &tag, user.as_bytes(), target.as_bytes(), flow);
+        self.registration = Some(dialog);
+        self.send_register(None, now, out);
+    }
+
+    /// Calls a number.
+    pub fn dial(&mut self, number: &str, now: Instant, out: &mut Vec<Transmit>) {
+        let local = format!("<sip:{}@{}>", self.extension, node::DOMAIN);
+        let target = format!("sip:{number}@{}", node::DOMAIN);
+        let (call_id, tag) = (self.token(), self.token());
+        let flow = self.flow();
+        let remote = format!("<{target}>");
+        let dialog = Dialog::as_client(&call_id, local.as_bytes(), &tag, remote.as_bytes(), target.as_bytes(), flow);
+        self.calls.push(Call::outgoing(dialog));
+        self.send_invite(self.calls.len() - 1, None, now, out);
+    }
+
+    /// Ends the newest call: BYE when it is up, CANCEL when it still rings, 603 when somebody else is ringing here.
+    pub fn hang_up(&mut self, now: Instant, out: &mut Vec<Transmit>) {
+        let Some(place) = self.calls.len().checked_sub(1) else { return };
+        let call = &mut self.calls[place];
+        if call.end.is_some() {
+            return;
+        }
+        if call.up {
+            return self.bye(place, now, out);
+        }
+        let mut effects = Outbox::new();
+        if let Some(id) = call.invite {
+            call.cancelled = true;
+            self.stack.cancel(id, None, now, &mut effects);
+        } else if let Some((id, message)) = call.ringing.take() {
+            call.end = Some(End::Refused(603));
+            let response = Writer::response(&message, 603, "Decline", Some(&call.tag())).finish_response(b"");
+            self.stack.respond(id, response, now, &mut effects);
+        }
+        self.work(effects, now, out);
+    }
+
+    /// Sends a request inside the newest call: `INVITE` and `UPDATE` offer a new session, others carry a body of their own.
+    pub fn say(&mut self, method: &str, now: Instant, out: &mut Vec<Transmit>) {
+        let place = self.calls.len() - 1;
+        let method = Method::from_token(method.as_bytes());
+        let (flow, contact) = (self.flow(), self.contact());
+        let mut writer = self.calls[place].dialog.request(method, b"", 70);
+        if matches!(method, Method::Invite | Method::Update) {
+            writer.header(Name::Contact, contact.as_bytes());
+        }
+        writer.header(Name::ContentType, b"application/sdp");
+        let request = writer.finish_request(BODY);
+        let purpose = if method == Method::Invite { Purpose::Invite(place) } else { Purpose::Inside(place, method) };
+        self.request(request, purpose, flow, now, out);
+    }
+
+    /// Takes in one message.
+    pub fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
+        let mut effects = Outbox::new();
+        self.stack.receive(bytes, flow, now, &mut effects);
+        self.work(effects, now, out);
+    }
+
+    /// The network says that `flow` leads nowhere.
+    pub fn unreachable(&mut self, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
+        let mut effects = Outbox::new();
+        self.stack.unreachable(flow, now, &mut effects);
+        self.work(effects, now, out);
+    }
+
+    /// When [`Phone::expire`] is next due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let alarm = self.alarms.keys().next().map(|(at, _)| *at);
+        [self.stack.deadline().map(|(at, _)| at), alarm].into_iter().flatten().min()
+    }
+
+    /// Fires timers.
+    pub fn expire(&mut self, now: Instant, out: &mut Vec<Transmit>) {
+        let mut effects = Outbox::new();
+        self.stack.expire(now, &mut effects);
+        self.work(effects, now, out);
+        while let Some(entry) = self.alarms.first_entry().filter(|entry| entry.key().0 <= now) {
+            match entry.remove() {
+                Alarm::Answer(place) => self.pick_up(place, now, out),
+                Alarm::Again(place, cseq) => self.answer_again(place, cseq, now, out),
+            }
+        }
+    }
+
+    fn work(&mut self, effects: Outbox, now: Instant, out: &mut Vec<Transmit>) {
+        for effect in effects {
+            match effect {
+                Effect::Transmit { flow, bytes } => out.push(Transmit { flow, bytes }),
+                Effect::Request { id, message, flow } => self.asked(id, &message, flow, now, out),
+                Effect::Ack { message, .. } => self.acknowledged(&message),
+                Effect::Cancelled { id, .. } => self.cancelled(id, now, out),
+                Effect::Response { id, message, .. } => self.answered(id, &message, now, out),
+                Effect::Failed { id, .. } => self.failed(id, now, out),
+                Effect::Unacknowledged { .. } | Effect::Dropped { .. } => {}
+            }
+        }
+    }
+
+    // What others ask.
+
+    fn asked(&mut self, id: ServerId, message: &Message, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
+        if message.to().is_some_and(|to| to.tag().is_none()) && message.method() == Method::Invite {
+            return self.rung(id, message, flow, now, out);
+        }
+        let place = self.calls.iter().position(|call| call.end.is_none() && call.owns(message));
+        let Some(place) = place else {
+            let status = if message.method() == Method::Options { 200 } else { 481 };
+            return self.respond(id, Writer::response(message, status, sip::build::reason_phrase(status), Some("none")), b"", now, out);
+        };
+        let tag = self.calls[place].tag();
+        let writer = |status| Writer::response(message, status, sip::build::reason_phrase(status), Some(tag.as_str()));
+        if !self.calls[place].dialog.in_order(message) {
+            return self.respond(id, writer(500), b"", now, out);
+        }
+        match message.method() {
+            Method::Invite => {
+                self.calls[place].dialog.refresh_target(message);
+                self.calls[place].heard.push("INVITE".into());
+                self.accept(place, id, message, now, out);
+            }
+            Method::Bye => {
+                self.calls[place].end = Some(End::TheyHungUp);
+                self.calls[place].up = false;
+                self.calls[place].answers.clear();
+                self.respond(id, writer(200), b"", now, out);
+            }
+            _ => {
+                self.calls[place].heard.push(String::from_utf8_lossy(message.method_token()).into_owned());
+                self.respond(id, writer(200), b"", now, out);
+            }
+        }
+    }
+
+    fn rung(&mut self, id: ServerId, message: &Message, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
+        let tag = self.token();
+        let dialog = Dialog::as_server(message, &tag, flow).expect("an INVITE with a Contact");
+        let place = self.calls.len();
+        self.calls.push(Call::incoming(dialog, id, message.clone()));
+        let writer = |status| Writer::response(message, status, sip::build::reason_phrase(status), Some(&tag));
+        let contact = self.contact();
+        match self.manner {
+            Manner::Answers(after) | Manner::EarlyMedia { after, .. } => {
+                self.arm(now + after, Alarm::Answer(place));
+                let mut response = writer(if matches!(self.manner, Manner::Answers(_)) { 180 } else { 183 });
+                response.header(Name::Contact, contact.as_bytes());
+                match self.manner {
+                    Manner::EarlyMedia { reliably, .. } => {
+                        if reliably {
+                            response.header(Name::Require, b"100rel").number(Name::RSeq, 17);
+                        }
+                        response.header(Name::ContentType, b"application/sdp");
+                        self.respond(id, response, BODY, now, out);
+                    }
+                    _ => self.respond(id, response, b"", now, out),
+                }
+            }
+            Manner::Rings => {
+                let mut response = writer(180);
+                response.header(Name::Contact, contact.as_bytes());
+                self.respond(id, response, b"", now, out);
+            }
+            Manner::Refuses(status) => {
+                self.calls[place].end = Some(End::Refused(status));
+                self.calls[place].ringing = None;
+                self.respond(id, writer(status), b"", now, out);
+            }
+        }
+    }
+
+    fn pick_up(&mut self, place: usize, now: Instant, out: &mut Vec<Transmit>) {
+        if let Some((id, message)) = self.calls[place].ringing.take() {
+            self.calls[place].up = true;
+            self.accept(place, id, &message, now, out);
+        }
+    }
+
+    /// Answers an INVITE with 200, and again until the ACK comes (13.3.1.4).
+    fn accept(&mut self, place: usize, id: ServerId, message: &Message, now: Instant, out: &mut Vec<Transmit>) {
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+        let mut writer = Writer::response(message, 200, "OK", Some(&self.calls[place].tag()));
+        writer.header(Name::Contact, self.contact().as_bytes()).header(Name::ContentType, b"application/sdp");
+        let response = writer.finish_response(BODY);
+        self.calls[place].answers.push(Answered { cseq, id, response: response.clone(), interval: T1, until: now + 64 * T1 });
+        self.arm(now + T1, Alarm::Again(place, cseq));
+        let mut effects = Outbox::new();
+        self.stack.respond(id, response, now, &mut effects);
+        self.work(effects, now, out);
+    }
+
+    fn answer_again(&mut self, place: usize, cseq: u32, now: Instant, out: &mut Vec<Transmit>) {
+        let Some(answer) = self.calls[place].answers.iter_mut().find(|answer| answer.cseq == cseq) else { return };
+        if now >= answer.until {
+            // "If the server retransmits the 2xx response for 64*T1 seconds without receiving an ACK, the dialog is confirmed, but the session
+            // SHOULD be terminated. This is accomplished with a BYE."
+            self.calls[place].answers.clear();
+            return self.bye(place, now, out);
+        }
+        answer.interval = (answer.interval * 2).min(T2);
+        let (id, response, next) = (answer.id, answer.response.clone(), (now + answer.interval).min(answer.until));
+        self.arm(next, Alarm::Again(place, cseq));
+        let mut effects = Outbox::new();
+        self.stack.respond(id, response, now, &mut effects);
+        self.work(effects, now, out);
+    }
+
+    fn acknowledged(&mut self, message: &Message) {
+        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
+        if let Some(call) = self.calls.iter_mut().find(|call| call.owns(message)) {
+            call.answers.retain(|answer| answer.cseq != cseq);
+            call.acknowledged += 1;
+        }
+    }
+
+    fn cancelled(&mut self, id: ServerId, now: Instant, out: &mut Vec<Transmit>) {
+        let found = self.calls.iter().position(|call| call.ringing.as_ref().is_some_and(|(ringing, _)| *ringing == id));
+        let Some(place) = found else { return };
+        if let Some((id, message)) = self.calls[place].ringing.take() {
+            self.calls[place].end = Some(End::Cancelled);
+            let tag = self.calls[place].tag();
+            self.respond(id, Writer::response(&message, 487, "Request Terminated", Some(&tag)), b"", now, out);
+        }
+    }
+
+    // What others answer.
+
+    fn answered(&mut self, id: ClientId, message: &Message, now: Instant, out: &mut Vec<Transmit>) {
+        let status = message.status();
+        let Some(purpose) = self.pending.get(&id).cloned() else { return };
+        match purpose {
+            Purpose::Register if matches!(status, 401 | 407) && self.registration.as_ref().is_some_and(|dialog| dialog.local_cseq == 1) => {
+                self.send_register(Some(message), now, out);
+            }
+            Purpose::Register if status >= 200 => self.registered = status < 300,
+            Purpose::Register => {}
+            Purpose::Invite(place) => self.invite_answered(place, message, now, out),
+            Purpose::Inside(place, Method::Bye) if status >= 200 => {
+                self.calls[place].end.get_or_insert(End::WeHungUp);
+            }
+            Purpose::Inside(place, method) if status >= 200 => {
+                self.calls[place].said.push((method, status));
+                // 12.2.1.2: "If the response for a request within a dialog is a 481 or a 408, the UAC SHOULD terminate the dialog."
+                if matches!(status, 408 | 481) {
+                    self.bye(place, now, out);
+                }
+            }
+            Purpose::Inside(..) => {}
+        }
+    }
+
+    fn invite_answered(&mut self, place: usize, message: &Message, now: Instant, out: &mut Vec<Transmit>) {
+        let (status, cseq) = (message.status(), message.cseq().map_or(0, |cseq| cseq.number));
+        let call = &mut self.calls[place];
+        if call.up || call.end.is_some() {
+            // A re-INVITE, or the 2xx of the first one again.
+            if (200..300).contains(&status) {
+                call.dialog.refresh_target(message);
+                if !call.said.contains(&(Method::Invite, status)) && cseq != call.cseq {
+                    call.said.push((Method::Invite, status));
+                }
+                self.acknowledge(place, cseq, now, out);
+            } else if status >= 300 {
+                call.said.push((Method::Invite, status));
+                if matches!(status, 408 | 481) {
+                    self.bye(place, now, out);
+                }
+            }
+            return;
+        }
+        match status {
+            401 | 407 if call.cseq == 1 => self.send_invite(place, Some(message), now, out),
+            101..200 => {
+                call.dialog.learn(message);
+                call.progress.push(status);
+                if let Some(rseq) = message.number(Name::RSeq) {
+                    let mut writer = call.dialog.request(Method::Prack, b"", 70);
+                    writer.header(Name::RAck, format!("{rseq} {cseq} INVITE").as_bytes());
+                    let (flow, purpose) = (self.flow(), Purpose::Inside(place, Method::Prack));
+                    self.request(writer.finish_request(b""), purpose, flow, now, out);
+                }
+            }
+            200..300 => {
+                call.dialog.learn(message);
+                call.up = true;
+                call.invite = None;
+                let cancelled = call.cancelled;
+                self.acknowledge(place, cseq, now, out);
+                if cancelled {
+                    // The answer was faster than the CANCEL: the call is up and is hung up (9.1, 15).
+                    self.bye(place, now, out);
+                }
+            }
+            300.. => {
+                call.invite = None;
+                call.end = Some(if call.cancelled && status == 487 { End::Cancelled } else { End::Refused(status) });
+            }
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, id: ClientId, now: Instant, out: &mut Vec<Transmit>) {
+        match self.pending.get(&id).cloned() {
+            Some(Purpose::Invite(place)) if !self.calls[place].up => {
+                self.calls[place].invite = None;
+                self.calls[place].end.get_or_insert(End::Unanswered);
+            }
+            // 15.1.1: the UAC considers the session over whatever becomes of its BYE.
+            Some(Purpose::Inside(place, Method::Bye)) => {
+                self.calls[place].end.get_or_insert(End::WeHungUp);
+            }
+            Some(Purpose::Invite(place) | Purpose::Inside(place, _)) => {
+                if self.calls[place].up {
+                    self.bye(place, now, out);
+                }
+            }
+            Some(Purpose::Register) | None => {}
+        }
+    }
+
+    fn send_register(&mut self, challenge: Option<&Message>, now: Instant, out: &mut Vec<Transmit>) {
+        let (flow, contact) = (self.flow(), self.contact());
+        let credentials = challenge.map(|challenge| self.credentials(challenge, "REGISTER", &format!("sip:{}", node::DOMAIN)));
+        let Some(dialog) = &mut self.registration else { return };
+        let mut writer = dialog.request(Method::Register, b"", 70);
+        writer.header(Name::Contact, contact.as_bytes()).number(Name::Expires, 300);
+        if let Some((name, value)) = credentials {
+            writer.header(name, value.as_bytes());
+        }
+        self.request(writer.finish_request(b""), Purpose::Register, flow, now, out);
+    }
+
+    fn send_invite(&mut self, place: usize, challenge: Option<&Message>, now: Instant, out: &mut Vec<Transmit>) {
+        let (flow, contact) = (self.flow(), self.contact());
+        let target = String::from_utf8_lossy(&self.calls[place].dialog.remote_target).into_owned();
+        let credentials = challenge.map(|challenge| self.credentials(challenge, "INVITE", &target));
+        let call = &mut self.calls[place];
+        let mut writer = call.dialog.request(Method::Invite, b"", 70);
+        call.cseq = call.dialog.local_cseq;
+        writer.header(Name::Contact, contact.as_bytes()).header(Name::Supported, b"100rel");
+        if let Some((name, value)) = credentials {
+            writer.header(name, value.as_bytes());
+        }
+        writer.header(Name::ContentType, b"application/sdp");
+        let id = self.request(writer.finish_request(BODY), Purpose::Invite(place), flow, now, out);
+        self.calls[place].invite = Some(id);
+    }
+
+    /// What proves who we are, and the header that carries it.
+    fn credentials(&mut self, challenge: &Message, method: &str, uri: &str) -> (Name, String) {
+        let (name, value) = match challenge.header(Name::WwwAuthenticate) {
+            Some(value) => (Name::Authorization, value),
+            None => (Name::ProxyAuthorization, challenge.header(Name::ProxyAuthenticate).unwrap_or_default()),
+        };
+        let account = node::ACCOUNTS.iter().find(|(_, extension)| *extension == self.extension).map_or(self.name, |(name, _)| name);
+        let cnonce = self.token();
+        let answer = digest::answer(value, account, &node::password(account), method, uri, 1, &cnonce);
+        (name, answer.expect("a challenge that can be answered"))
+    }
+
+    fn acknowledge(&mut self, place: usize, cseq: u32, now: Instant, out: &mut Vec<Transmit>) {
+        let request = self.calls[place].dialog.ack(cseq).finish_request(b"");
+        let mut effects = Outbox::new();
+        let flow = self.flow();
+        self.stack.transmit(request, flow, &mut effects);
+        self.work(effects, now, out);
+    }
+
+    fn bye(&mut self, place: usize, now: Instant, out: &mut Vec<Transmit>) {
+        let call = &mut self.calls[place];
+        if call.bye_sent || call.end.is_some() {
+            return;
+        }
+        call.bye_sent = true;
+        call.up = false;
+        let request = call.dialog.request(Method::Bye, b"", 70).finish_request(b"");
+        let flow = self.flow();
+        self.request(request, Purpose::Inside(place, Method::Bye), flow, now, out);
+    }
+
+    fn request(&mut self, request: Request, purpose: Purpose, flow: Flow, now: Instant, out: &mut Vec<Transmit>) -> ClientId {
+        let mut effects = Outbox::new();
+        let id = self.stack.request(request, flow, now, &mut effects);
+        self.pending.insert(id, purpose);
+        self.work(effects, now, out);
+        id
+    }
+
+    fn respond(&mut self, id: ServerId, writer: Writer, body: &[u8], now: Instant, out: &mut Vec<Transmit>) {
+        let mut effects = Outbox::new();
+        self.stack.respond(id, writer.finish_response(body), now, &mut effects);
+        self.work(effects, now, out);
+    }
+
+    fn arm(&mut self, at: Instant, alarm: Alarm) {
+        self.sequence += 1;
+        self.alarms.insert((at, self.sequence), alarm);
+    }
+
+    fn token(&mut self) -> String {
+        self.stack.random().token().to_string()
+    }
+
+    fn contact(&self) -> String {
+        match self.transport {
+            Transport::Udp => format!("<sip:{}@{}>", self.extension, self.address),
+            Transport::Tcp | Transport::Tls => {
+                format!("<sip:{}@{};transport={}>", self.extension, self.address, self.transport.uri_token())
+            }
+        }
+    }
+
+    fn flow(&self) -> Flow {
+        let connection = u64::from(self.transport.reliable());
+        Flow { transport: self.transport, local: self.address, remote: self.peer, connection }
+    }
+}
+
+fn stack(address: SocketAddr) -> Stack {
+    let seed = address.to_string().bytes().fold(7_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    Stack::new(Limits::default(), Random::from_seed(spread(seed)))
+}
