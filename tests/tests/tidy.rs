@@ -218,7 +218,8 @@ fn the_map_in_the_readme_is_true() {
 /// What is shown as an example can be used: every sample configuration passes the check.
 #[test]
 fn the_sample_configurations_load() {
-    let samples: Vec<File> = files().into_iter().filter(|f| f.below("examples/") && f.path.ends_with(".toml") && f.text.contains("[sip]")).collect();
+    let samples: Vec<File> =
+        files().into_iter().filter(|f| f.below("examples/") && f.path.ends_with(".toml") && f.text.contains("[sip]")).collect();
     assert!(!samples.is_empty(), "examples/ holds no configuration");
     for sample in samples {
         if let Err(report) = gateway::config::Config::parse(&sample.path, &sample.text, None) {

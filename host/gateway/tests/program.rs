@@ -42,7 +42,19 @@ fn the_demonstration_shows_a_call() {
     assert!(!text.contains('\u{1b}'), "no colours where no terminal listens");
     // In this order, whatever stands between.
     let mut rest = &*text;
-    for wanted in ["REGISTER", "401 Unauthorized", "licence: ", "INVITE", "407 ", "internal: ", "180 Ringing", "200 OK", "ACK", "BYE", "The call worked."] {
+    for wanted in [
+        "REGISTER",
+        "401 Unauthorized",
+        "licence: ",
+        "INVITE",
+        "407 ",
+        "internal: ",
+        "180 Ringing",
+        "200 OK",
+        "ACK",
+        "BYE",
+        "The call worked.",
+    ] {
         let at = rest.find(wanted).unwrap_or_else(|| panic!("`{wanted}` is missing or in the wrong place:\n{text}"));
         rest = rest.get(at..).unwrap();
     }
@@ -54,7 +66,8 @@ fn the_demonstration_for_programs() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let events: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect();
-    let asked: Vec<&str> = events.iter().flat_map(|e| e["decisions"].as_array().into_iter().flatten()).filter_map(|d| d["policy"].as_str()).collect();
+    let asked: Vec<&str> =
+        events.iter().flat_map(|e| e["decisions"].as_array().into_iter().flatten()).filter_map(|d| d["policy"].as_str()).collect();
     for policy in ["licence", "internal"] {
         assert!(asked.contains(&policy), "{policy} decided nothing: {asked:?}");
     }
