@@ -91,7 +91,7 @@ fn policies_are_swapped_under_load() {
     let _phones = phones(&subject, &users);
     let mut swapper = Swapper::new(&subject);
 
-    let mut calls = load(&subject, 2001, "trunk-in", &users, RATE, RATE * SECONDS);
+    let mut calls = load(&subject, "trunk-in", &users, RATE, RATE * SECONDS);
     let begin = Instant::now();
     let mut memory = Vec::new();
     for second in 1..=SECONDS {

@@ -128,14 +128,28 @@ pub struct Load {
     statistics: PathBuf,
 }
 
-/// Starts `rate` calls a second, `calls` in all, from `extension` with a scenario whose fields come from `users` (a sipp injection file).
+/// Starts `rate` calls a second, `calls` in all, from 127.0.0.2, with a scenario whose fields come from `users` (a sipp injection file).
 #[must_use]
-pub fn load(subject: &Subject, extension: u32, scenario: &str, users: &std::path::Path, rate: u32, calls: u32) -> Load {
+pub fn load(subject: &Subject, scenario: &str, users: &std::path::Path, rate: u32, calls: u32) -> Load {
     let line = Line::new(subject, Way::Udp);
-    let mut command = sipp(subject, &line, Way::Udp, extension, scenario);
+    let mut command = sipp(subject, &line, Way::Udp, 0, scenario);
     let statistics = subject.folder.path().join(format!("{scenario}.csv"));
     command
-        .args(["-r", &rate.to_string(), "-m", &calls.to_string(), "-l", "100000", "-buff_size", "4194304", "-timeout", "120", "-inf"])
+        .args([
+            "-i",
+            "127.0.0.2",
+            "-r",
+            &rate.to_string(),
+            "-m",
+            &calls.to_string(),
+            "-l",
+            "100000",
+            "-buff_size",
+            "4194304",
+            "-timeout",
+            "120",
+            "-inf",
+        ])
         .arg(users)
         .args(["-trace_stat", "-fd", "1", "-stf"])
         .arg(&statistics);

@@ -42,6 +42,8 @@ impl Phone {
 pub struct Site {
     /// Its phones.
     pub phones: Vec<Phone>,
+    /// Further lines of the `[sip]` section.
+    pub sip: String,
     /// Lines of the `[limits]` section.
     pub limits: String,
     /// Further sections of `holdfast.toml`; Kamailio does not see them.
@@ -53,13 +55,13 @@ impl Site {
     #[must_use]
     pub fn with_phones(extensions: impl IntoIterator<Item = u32>) -> Self {
         let phones = extensions.into_iter().map(|e| Phone { extension: e.to_string() }).collect();
-        Self { phones, limits: "ring_seconds = 2\n".to_owned(), more: String::new() }
+        Self { phones, sip: String::new(), limits: "ring_seconds = 2\n".to_owned(), more: String::new() }
     }
 
     fn toml(&self, sip: u16, tls: u16) -> String {
         let mut text = format!(
-            "[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\", \"tls:127.0.0.1:{tls}\"]\ndomain = \"{DOMAIN}\"\n\n[limits]\n{}\n",
-            self.limits
+            "[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\", \"tls:127.0.0.1:{tls}\"]\ndomain = \"{DOMAIN}\"\n{}\n[limits]\n{}\n",
+            self.sip, self.limits
         );
         for phone in &self.phones {
             let (extension, password) = (&phone.extension, phone.password());
