@@ -225,7 +225,14 @@ pub(super) fn holdfast_program() -> PathBuf {
             };
             let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
             // Asked for in this way, cargo settles on the features of the test build, and nothing is compiled twice.
-            let built = Command::new(env!("CARGO"))
+            let mut cargo = Command::new(env!("CARGO"));
+            // What cargo tells a test about its package would tell build scripts that theirs has changed.
+            for (name, _) in std::env::vars_os() {
+                if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
+                    cargo.env_remove(name);
+                }
+            }
+            let built = cargo
                 .args(["test", "--workspace", "--no-run", "--test", "program", "--profile", profile, "--target-dir"])
                 .arg(profile_folder.parent().unwrap())
                 .current_dir(root)
