@@ -100,7 +100,8 @@ impl Gateway {
         let logbook: Arc<dyn Observer> = Arc::new(Logbook::new(Arc::clone(&counters)));
         let observer = watcher.map_or_else(|| Arc::clone(&logbook), |watcher| Arc::new(Both(Arc::clone(&logbook), watcher)));
         let nonce_seconds = u32::try_from(limits.nonce.as_secs()).unwrap_or(u32::MAX);
-        let authenticator = Arc::new(Authenticator::new(&config.domain, data.nonce_key()?, nonce_seconds, limits.nonce_counts).offer(&config.digest));
+        let authenticator = Authenticator::new(&config.domain, data.nonce_key()?, nonce_seconds, limits.nonce_counts);
+        let authenticator = Arc::new(authenticator.offer(&config.digest));
         let (stop, stopped) = watch::channel(false);
         let mut shards = Vec::new();
         for (index, (sockets, inbox)) in listeners.udp.into_iter().zip(inboxes).enumerate() {

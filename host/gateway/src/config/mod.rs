@@ -81,7 +81,7 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Digest realm and own domain.
     pub domain: String,
-    /// Hash functions that challenges offer, in order.
+    /// Digest algorithms in the order in which they are offered (RFC 8760 2.4).
     pub digest: Vec<Algorithm>,
     /// Certificates.
     pub tls: Tls,
@@ -173,8 +173,8 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     root.known(&["sip", "limits", "policy", "endpoint", "licence", "trunk", "emergency", "location", "tls", "log", "store"]);
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
-    let (listen, domain, digest) =
-        section("sip").map_or_else(|| (listen_default(), DOMAIN.to_owned(), DIGEST.to_vec()), |table| read_sip(document, table));
+    let (listen, domain) = section("sip").map_or_else(|| (listen_default(), DOMAIN.to_owned()), |table| read_sip(document, table));
+    let digest = section("sip").and_then(|table| read_digest(document, table));
     let limits = section("limits").map_or_else(Limits::default, Limits::read);
     order_of_limits(document, section("limits"), &limits);
     let policy_folder = section("policy").and_then(|table| {
@@ -187,7 +187,8 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         table.known(&["on_failure"]);
         table.choice("on_failure", &[("accept", OnStoreFailure::Accept), ("refuse", OnStoreFailure::Refuse)])
     });
-    let directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
+    let directory = site::read(document, root, realm.unwrap_or(&domain));
+    let digest = digest.unwrap_or_else(|| default_digest(&directory));
     Config {
         file: PathBuf::new(),
         listen,
@@ -204,8 +205,6 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
 
 /// The domain where the file names none.
 const DOMAIN: &str = "sip.example";
-/// RFC 8760 2.4: the strongest first; a phone takes the first that it knows.
-const DIGEST: &[Algorithm] = &[Algorithm::Sha256, Algorithm::Md5];
 /// The log level where the file names none.
 const LEVEL: &str = "info";
 
@@ -216,7 +215,7 @@ fn listen_default() -> Vec<Listen> {
         .to_vec()
 }
 
-fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String, Vec<Algorithm>) {
+fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String) {
     table.known(&["listen", "domain", "digest"]);
     let listen = table.texts("listen").map_or_else(listen_default, |texts| {
         let mut listen: Vec<Listen> = Vec::new();
@@ -256,28 +255,30 @@ fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String, 
             domain.value
         },
     );
-    (listen, domain, read_digest(document, table))
+    (listen, domain)
 }
 
-fn read_digest(document: &Document<'_>, table: Table<'_>) -> Vec<Algorithm> {
-    let Some(texts) = table.texts("digest") else { return DIGEST.to_vec() };
+/// The strongest first, as RFC 8760 2.4 asks; MD5 alone where some endpoint has an MD5 hash only: a phone answers the first algorithm that it knows.
+fn default_digest(directory: &Directory) -> Vec<Algorithm> {
+    let every_endpoint_has_both = directory.endpoints.iter().all(|endpoint| endpoint.ha1.sha256.is_some());
+    if every_endpoint_has_both { vec![Algorithm::Sha256, Algorithm::Md5] } else { vec![Algorithm::Md5] }
+}
+
+fn read_digest(document: &Document<'_>, table: Table<'_>) -> Option<Vec<Algorithm>> {
+    const REMEDY: &str = "write it like `digest = [\"sha-256\", \"md5\"]`, or `digest = [\"md5\"]` for phones that give up at the first challenge that they do not know";
+    let texts = table.texts("digest")?;
     let mut algorithms = Vec::new();
     for text in &texts {
-        match text.value.as_str() {
+        match text.value.to_ascii_lowercase().as_str() {
             "sha-256" => algorithms.push(Algorithm::Sha256),
             "md5" => algorithms.push(Algorithm::Md5),
-            other => document.error(
-                text.line,
-                table.path("digest"),
-                format!("`{other}` is not a hash function known here"),
-                format!("choose {}", alternatives(&["sha-256", "md5"])),
-            ),
+            other => document.error(text.line, "sip.digest", format!("`{other}` is not a digest algorithm"), REMEDY),
         }
     }
     if texts.is_empty() {
-        document.error(table.line(), table.path("digest"), "is empty: no phone could register", "write it like `digest = [\"sha-256\", \"md5\"]`");
+        document.error(table.line(), "sip.digest", "is empty: no phone could prove its password", REMEDY);
     }
-    algorithms
+    Some(algorithms)
 }
 
 fn read_tls(document: &Document<'_>, table: Table<'_>) -> Tls {

@@ -3,7 +3,7 @@
 use super::reader::{At, Document, Table, join, list};
 use ipnet::IpNet;
 use sip::{
-    digest::{Algorithm, Ha1},
+    digest::Ha1,
     uri::{Scheme, Uri},
 };
 use std::{
@@ -27,11 +27,11 @@ struct Listed<T> {
 }
 
 /// Reads everything about the site. `realm` is what password hashes are made for.
-pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str, digest: &[Algorithm]) -> Directory {
+pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str) -> Directory {
     let locations: Vec<_> = each(document, root, "location", read_location);
     let pools: Vec<_> = each(document, root, "licence", read_pool);
     let trunks: Vec<_> = each(document, root, "trunk", read_trunk);
-    let endpoints: Vec<_> = each(document, root, "endpoint", |d, t| read_endpoint(d, t, realm, digest));
+    let endpoints: Vec<_> = each(document, root, "endpoint", |d, t| read_endpoint(d, t, realm));
     let (emergency, emergency_line) = match root.table("emergency") {
         Some((table, line)) => (read_emergency(document, Table::new(document, table, "emergency", line)), line),
         None => (emergency_default(), 1),
@@ -67,26 +67,12 @@ fn each<T>(document: &Document<'_>, root: Table<'_>, key: &str, read: impl Fn(&D
     found
 }
 
-fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str, digest: &[Algorithm]) -> Endpoint {
+fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Endpoint {
     table.known(&["id", "extension", "username", "password", "ha1", "name", "enabled", "licence", "location", "mac", "numbers"]);
     let id = table.required("id", "desk-1");
     let extension = table.required("extension", "1001");
     let username = table.required("username", "1001");
     let ha1 = read_ha1(document, table, username.as_ref().map_or("", |u| &u.value), realm);
-    let offered_without_hash = |algorithm: &&Algorithm| match algorithm {
-        Algorithm::Sha256 => ha1.sha256.is_none() && ha1.md5.is_some(),
-        Algorithm::Md5 => ha1.md5.is_none() && ha1.sha256.is_some(),
-    };
-    if let Some(missing) = digest.iter().find(offered_without_hash) {
-        // RFC 8760 2.4: a phone answers the first challenge whose algorithm it knows.
-        let missing = if *missing == Algorithm::Sha256 { "sha-256" } else { "md5" };
-        document.warning(
-            table.line(),
-            table.path("ha1"),
-            format!("has no {missing} hash though challenges offer {missing}: a phone that takes it cannot register"),
-            format!("add the {missing} hash, or take {missing} out of `digest` under [sip]"),
-        );
-    }
     let mac = table.text("mac").and_then(|mac| {
         let digits: String = mac.value.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_lowercase();
         let separators = mac.value.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '-' | '.'));

@@ -258,7 +258,9 @@ fn a_trunk_that_could_be_a_phone_is_warned_of() {
     );
     says(
         &phone("").replace("sources = [\"192.0.2.10\"]", "sources = []"),
-        expect![[r#"holdfast.toml:14: trunk[1].sources: names nobody: no call can come in over this trunk; name the provider's addresses, e.g. `sources = ["192.0.2.10"]`"#]],
+        expect![[
+            r#"holdfast.toml:14: trunk[1].sources: names nobody: no call can come in over this trunk; name the provider's addresses, e.g. `sources = ["192.0.2.10"]`"#
+        ]],
     );
 }
 
@@ -296,22 +298,6 @@ fn a_file_that_is_not_there_is_said_so() {
     let report = Config::load(Path::new("/nonexistent/holdfast.toml")).unwrap_err();
     expect!["/nonexistent/holdfast.toml: cannot be read: No such file or directory (os error 2); name a readable file with `--config`"]
         .assert_eq(&report.to_string());
-}
-
-#[test]
-fn a_hash_function_that_is_offered_must_be_one_that_every_phone_has_a_hash_for() {
-    let md5 = phone("").replace("password = \"s3cret-Passw0rd\"", "ha1 = \"0123456789abcdef0123456789abcdef\"");
-    says(
-        &md5,
-        expect![
-            "holdfast.toml:1: endpoint[1].ha1: has no sha-256 hash though challenges offer sha-256: a phone that takes it cannot register; add the sha-256 hash, or take sha-256 out of `digest` under [sip]"
-        ],
-    );
-    says(&format!("{md5}[sip]\ndigest = [\"md5\"]\n"), expect![""]);
-    says(
-        &format!("{md5}[sip]\ndigest = [\"md4\"]\n"),
-        expect!["holdfast.toml:22: sip.digest: `md4` is not a hash function known here; choose `sha-256` or `md5`"],
-    );
 }
 
 #[test]

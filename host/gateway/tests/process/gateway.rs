@@ -77,8 +77,10 @@ impl Site {
     pub(crate) fn listen_on(&self, gateway: &Gateway) {
         let addresses: Vec<String> = gateway.addresses.iter().map(|a| format!("{a:?}")).collect();
         let text = fs::read_to_string(self.config()).unwrap();
-        let lines: Vec<String> =
-            text.lines().map(|l| if l.starts_with("listen") { format!("listen = [{}]", addresses.join(", ")) } else { l.to_owned() }).collect();
+        let lines: Vec<String> = text
+            .lines()
+            .map(|l| if l.starts_with("listen") { format!("listen = [{}]", addresses.join(", ")) } else { l.to_owned() })
+            .collect();
         fs::write(self.config(), lines.join("\n")).unwrap();
     }
 
@@ -91,12 +93,12 @@ impl Site {
     pub(crate) fn start(&self) -> Gateway {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let log = self.folder.path().join(format!("log-{}", RUNS.fetch_add(1, Ordering::Relaxed)));
-        let mut child =
-            self.command("serve").arg("--json").stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        let mut child = self.command("serve").arg("--json").stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
-        let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("did not start: {line} {}", fs::read_to_string(&log).unwrap()));
+        let event: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("did not start: {line} {}", fs::read_to_string(&log).unwrap()));
         assert_eq!(event["event"], "listening", "{event}");
         let texts = |key: &str| event[key].as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect::<Vec<_>>();
         Gateway {

@@ -32,7 +32,10 @@ fn what_does_not_pass_check_does_not_start_and_both_say_where_and_why() {
     let check = site.command("check").output().unwrap();
     assert_eq!(check.status.code(), Some(1));
     let text = String::from_utf8(check.stdout).unwrap();
-    assert!(text.contains("holdfast.toml:") && text.contains("licence[1].seets: unknown key") && text.contains("did you mean `seats`?"), "{text}");
+    assert!(
+        text.contains("holdfast.toml:") && text.contains("licence[1].seets: unknown key") && text.contains("did you mean `seats`?"),
+        "{text}"
+    );
     let serve = site.command("serve").output().unwrap();
     assert_eq!(serve.status.code(), Some(1));
     let text = String::from_utf8(serve.stderr).unwrap();
@@ -155,7 +158,9 @@ fn an_invalid_configuration_leaves_the_old_one_in_force_and_says_why() {
     assert!(log.contains("there is no pool `sight`") && log.contains("holdfast.toml:"), "{log}");
     assert_eq!(phone.register(&Site::user(0), &Site::password(0), Some(600)), 200);
     // A restart-only key is named, the rest taken over.
-    site.edit(|text| text.replace("licence = \"sight\"", "licence = \"site\"").replace("domain = \"sip.example\"", "domain = \"new.example\""));
+    site.edit(|text| {
+        text.replace("licence = \"sight\"", "licence = \"site\"").replace("domain = \"sip.example\"", "domain = \"new.example\"")
+    });
     gateway.wait_for_log("in force only after a restart: sip.domain");
     assert_eq!(phone.register(&Site::user(0), &Site::password(0), Some(600)), 200);
 }
