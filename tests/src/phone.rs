@@ -8,8 +8,10 @@
 )]
 
 mod call;
+mod manner;
 
 pub use call::{Call, End};
+pub use manner::Manner;
 
 use crate::{net::spread, node};
 use bytes::Bytes;
@@ -32,24 +34,6 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 const T1: Duration = Duration::from_millis(500);
 const T2: Duration = Duration::from_secs(4);
 const BODY: &[u8] = b"v=0\r\n";
-
-/// What a phone does when somebody calls it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Manner {
-    /// Rings, and answers after this long.
-    Answers(Duration),
-    /// Plays an announcement before it answers: 183 with a body, sent reliably when told so (RFC 3262).
-    EarlyMedia {
-        /// From the announcement to the answer.
-        after: Duration,
-        /// Whether the 183 asks for PRACK.
-        reliably: bool,
-    },
-    /// Rings and is not answered.
-    Rings,
-    /// Refuses with this status.
-    Refuses(u16),
-}
 
 /// What a client transaction was for.
 #[derive(Clone, Debug)]
