@@ -1,11 +1,6 @@
 //! Scripted phones: ordinary user agents on the protocol crate that do what they are told, and remember what became of it.
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a harness of tests: what is broken in it shall stop the test at once"
-)]
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a harness that is broken stops its test at once")]
 
 mod call;
 mod manner;
