@@ -1,5 +1,5 @@
 //! The binary as an operator runs it: a real process, real sockets, real signals.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails by panicking")]
 
 mod gateway;
 mod phone;
