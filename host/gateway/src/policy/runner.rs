@@ -100,7 +100,7 @@ impl Runner {
         if amended {
             *call = Arc::unwrap_or_clone(shared);
         }
-        decision.or(failed.map(Decision::Refuse)).unwrap_or_else(|| Decision::Pass(Amendments::default()))
+        decision.or_else(|| failed.map(Decision::Refuse)).unwrap_or_else(|| Decision::Pass(Amendments::default()))
     }
 
     /// Asks the emergency hook, once, within the emergency deadline. Only the first policy of the chain that has the hook.
