@@ -5,6 +5,7 @@ use expect_test::expect;
 
 #[test]
 fn invite_answered_with_2xx() {
+    cov_mark::check!(rfc6026_7_1_accepted);
     cov_mark::check!(rfc6026_7_1_again_2xx);
     let mut bench = Bench::new(Transport::Udp);
     bench.receive(request("INVITE", "z9hG4bKa"));
@@ -271,6 +272,7 @@ fn peers_of_rfc_2543() {
 #[test]
 fn responses_show_where_the_request_came_from() {
     cov_mark::check!(rfc3581_4_rport);
+    cov_mark::check!(rfc3261_18_2_1_received);
     let via = |via: &str| {
         let mut bench = Bench::new(Transport::Udp);
         bench.receive(request("OPTIONS", "z9hG4bKa").replace("SIP/2.0/UDP 198.51.100.7:5060;branch=z9hG4bKa", via));
