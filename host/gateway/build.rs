@@ -12,8 +12,8 @@ use wit_component::ComponentEncoder;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const POLICIES: [&str; 4] = ["emergency", "licence", "internal", "external"];
-/// Bad policies for the tests of the host.
-const ZOO: &str = "zoo";
+/// Policies for the tests of the host: one that misbehaves, one that imports WASI.
+const TEST_GUESTS: [&str; 2] = ["zoo", "wasi"];
 
 fn main() {
     if let Err(sentence) = build() {
@@ -39,14 +39,17 @@ fn build() -> Result<(), String> {
     find_target(&compiler)?;
     let target_dir = env::var_os("HOLDFAST_GUEST_TARGET_DIR").map_or_else(|| out.join("guests"), PathBuf::from);
     compile(&root, &compiler, &target_dir)?;
-    for name in POLICIES.into_iter().chain([ZOO]) {
+    for name in POLICIES.into_iter().chain(TEST_GUESTS) {
         let module = target_dir.join(TARGET).join("release").join(format!("{name}.wasm"));
-        let mut component = encode(&module).map_err(|error| format!("{} could not be made a component: {error}", module.display()))?;
+        let world = root.join("tests/guests").join(name).join("wit");
+        let mut component =
+            encode(&module, &world).map_err(|error| format!("{} could not be made a component: {error}", module.display()))?;
         // The metadata sections that `wasm-tools metadata` knows. The policies have the version of the host that carries them.
         custom_section(&mut component, "version", &variable("CARGO_PKG_VERSION")?);
         fs::write(out.join(format!("{name}.wasm")), component).map_err(|error| format!("{}: {error}", out.display()))?;
     }
     println!("cargo::rustc-env=HOLDFAST_ZOO={}", out.join("zoo.wasm").display());
+    println!("cargo::rustc-env=HOLDFAST_WASI={}", out.join("wasi.wasm").display());
     Ok(())
 }
 
@@ -105,7 +108,7 @@ fn compile(root: &Path, compiler: &Path, target_dir: &Path) -> Result<(), String
         .current_dir(root.join("plugins"))
         .args(["build", "--release", "--locked", "--target", TARGET, "--target-dir"])
         .arg(target_dir)
-        .args(POLICIES.into_iter().chain([ZOO]).flat_map(|name| ["-p", name]))
+        .args(POLICIES.into_iter().chain(TEST_GUESTS).flat_map(|name| ["-p", name]))
         .env("RUSTC", compiler)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .status();
@@ -116,10 +119,16 @@ fn compile(root: &Path, compiler: &Path, target_dir: &Path) -> Result<(), String
     }
 }
 
-fn encode(module: &Path) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-    let bytes = fs::read(module)?;
-    let component = ComponentEncoder::default().validate(true).module(&bytes)?.encode()?;
-    Ok(component)
+/// Makes a component of a core module. A guest that imports more than the contract says so in a `wit` folder of its own.
+fn encode(module: &Path, world: &Path) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+    let mut bytes = fs::read(module)?;
+    if world.is_dir() {
+        let mut resolve = wit_parser::Resolve::default();
+        let (package, _) = resolve.push_path(world)?;
+        let world = resolve.select_world(&[package], None)?;
+        wit_component::embed_component_metadata(&mut bytes, &resolve, world, wit_component::StringEncoding::UTF8, false)?;
+    }
+    Ok(ComponentEncoder::default().validate(true).module(&bytes)?.encode()?)
 }
 
 /// Appends a custom section (id 0): its length, then its name with its length, then its content.

@@ -1,5 +1,6 @@
 //! The world around a gateway, for tests.
 
+pub mod agents;
 pub mod ladder;
 pub mod net;
 pub mod node;

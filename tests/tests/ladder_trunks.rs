@@ -54,7 +54,8 @@ fn refused_trunk_then_the_next() {
         5.000    gw → alice         200 OK (BYE)
         5.000    gw → south         BYE
         5.000    south → gw         200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 /// The first provider says nothing at all, and nobody says that it is gone.
@@ -96,7 +97,8 @@ fn silent_trunk_then_the_next() {
         20.000   gw → alice         BYE
         20.000   alice → gw         200 OK (BYE)
         31.500   gw → north         INVITE +442071234567 +body  ✗
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 #[test]
@@ -124,7 +126,8 @@ fn call_from_outside() {
         5.000    gw → north         200 OK (BYE)
         5.000    gw → bob           BYE
         5.000    bob → gw           200 OK (BYE)
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }
 
 /// A phone that never registered calls for help: no challenge, no seat, and the next provider when the first is silent.
@@ -162,5 +165,6 @@ fn call_for_help_by_an_unregistered_phone() {
         10.000   carol → gw         200 OK (BYE)
         15.500   gw → north         INVITE 112 +body  ✗
         31.500   gw → north         INVITE 112 +body  ✗
-    "#]].assert_eq(&world.ladder());
+    "#]]
+    .assert_eq(&world.ladder());
 }

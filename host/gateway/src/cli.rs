@@ -122,13 +122,13 @@ fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn tell(error: &anyhow::Error, json: bool) {
     let mut err = anstream::stderr();
-    // Nowhere is left to report that this fails.
-    let _ = if json {
+    let told = if json {
         writeln!(err, "{}", serde_json::json!({"event": "failed", "reason": format!("{error:#}")}))
     } else {
         writeln!(err, "{ERROR}holdfast:{ERROR:#} {error:#}")
-    }
-    .is_ok();
+    };
+    // Nowhere is left to report that this fails.
+    told.ok();
 }
 
 fn print(findings: &Findings, json: bool) -> anyhow::Result<()> {

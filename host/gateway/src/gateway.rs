@@ -99,8 +99,7 @@ impl Gateway {
 
         let logbook: Arc<dyn Observer> = Arc::new(Logbook::new(Arc::clone(&counters)));
         let observer = watcher.map_or_else(|| Arc::clone(&logbook), |watcher| Arc::new(Both(Arc::clone(&logbook), watcher)));
-        let nonce_seconds = u32::try_from(limits.nonce.as_secs()).unwrap_or(u32::MAX);
-        let authenticator = Arc::new(Authenticator::new(&config.domain, data.nonce_key()?, nonce_seconds, limits.nonce_counts));
+        let authenticator = Arc::new(authenticator(config, data)?);
         let (stop, stopped) = watch::channel(false);
         let mut shards = Vec::new();
         for (index, (sockets, inbox)) in listeners.udp.into_iter().zip(inboxes).enumerate() {
@@ -189,6 +188,13 @@ impl Gateway {
         anyhow::ensure!(all, "a shard had ended by itself; the log says why");
         Ok(())
     }
+}
+
+/// The key is kept, so that a nonce given out before a restart is still good after it.
+fn authenticator(config: &Config, data: &DataFolder) -> anyhow::Result<Authenticator> {
+    let nonce_seconds = u32::try_from(config.limits.nonce.as_secs()).unwrap_or(u32::MAX);
+    let authenticator = Authenticator::new(&config.domain, data.nonce_key()?, nonce_seconds, config.limits.nonce_counts);
+    Ok(authenticator.offer(&config.digest))
 }
 
 /// Every connection is an open file: as many as this process may have.

@@ -35,6 +35,7 @@ mod words;
     unused_qualifications,
     clippy::all,
     clippy::pedantic,
+    clippy::nursery,
     clippy::restriction,
     reason = "generated code"
 )]

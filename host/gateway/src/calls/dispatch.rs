@@ -5,7 +5,7 @@ use super::{
     setup::{self, No, Replies},
     shard::Shard,
 };
-use sip::{Instant, Message, build::Writer, dialog::Dialog, header::Name, message::Method, stack::Effect, transport::Flow};
+use sip::{Instant, Message, build::Writer, dialog::Dialog, header::Name, message::Method, stack::Effect, transport::Flow, uri::Scheme};
 use switch::{
     decision::Refusal,
     intake::{self, Identity},
@@ -48,6 +48,10 @@ pub(super) fn request(shard: &mut Shard, replies: &mut Replies, message: &Messag
 
 /// RFC 3261 11.2. Anybody is answered at once: phones find out by OPTIONS whether we are alive.
 fn options(shard: &mut Shard, replies: &mut Replies, message: &Message) -> Result<(), No> {
+    // RFC 3261 8.2.2.1: "If the Request-URI uses a scheme not supported by the UAS, it SHOULD reject the request with a 416".
+    if message.uri().is_none_or(|uri| uri.scheme == Scheme::Other) {
+        return Err(Refusal::new(416, "Unsupported URI Scheme", "OPTIONS for a scheme that is not spoken here").into());
+    }
     let tag = shard.random.token();
     let unsupported: Vec<&[u8]> = [Name::Require, Name::ProxyRequire]
         .into_iter()

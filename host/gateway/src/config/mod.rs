@@ -17,6 +17,7 @@ pub use problem::{Problem, Report, Severity};
 
 use crate::data::DataFolder;
 use reader::{Document, Table, alternatives};
+use sip::digest::Algorithm;
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -80,6 +81,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Digest realm and own domain.
     pub domain: String,
+    /// Digest algorithms in the order in which they are offered (RFC 8760 2.4).
+    pub digest: Vec<Algorithm>,
     /// Certificates.
     pub tls: Tls,
     /// Limits.
@@ -171,6 +174,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
     let (listen, domain) = section("sip").map_or_else(|| (listen_default(), DOMAIN.to_owned()), |table| read_sip(document, table));
+    let digest = section("sip").and_then(|table| read_digest(document, table));
     let limits = section("limits").map_or_else(Limits::default, Limits::read);
     order_of_limits(document, section("limits"), &limits);
     let policy_folder = section("policy").and_then(|table| {
@@ -184,10 +188,12 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         table.choice("on_failure", &[("accept", OnStoreFailure::Accept), ("refuse", OnStoreFailure::Refuse)])
     });
     let directory = site::read(document, root, realm.unwrap_or(&domain));
+    let digest = digest.unwrap_or_else(|| default_digest(&directory));
     Config {
         file: PathBuf::new(),
         listen,
         domain,
+        digest,
         tls,
         limits,
         policy_folder: policy_folder.unwrap_or_else(|| PathBuf::from("policies")),
@@ -210,7 +216,7 @@ fn listen_default() -> Vec<Listen> {
 }
 
 fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String) {
-    table.known(&["listen", "domain"]);
+    table.known(&["listen", "domain", "digest"]);
     let listen = table.texts("listen").map_or_else(listen_default, |texts| {
         let mut listen: Vec<Listen> = Vec::new();
         for text in &texts {
@@ -250,6 +256,29 @@ fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String) 
         },
     );
     (listen, domain)
+}
+
+/// The strongest first, as RFC 8760 2.4 asks; MD5 alone where some endpoint has an MD5 hash only: a phone answers the first algorithm that it knows.
+fn default_digest(directory: &Directory) -> Vec<Algorithm> {
+    let every_endpoint_has_both = directory.endpoints.iter().all(|endpoint| endpoint.ha1.sha256.is_some());
+    if every_endpoint_has_both { vec![Algorithm::Sha256, Algorithm::Md5] } else { vec![Algorithm::Md5] }
+}
+
+fn read_digest(document: &Document<'_>, table: Table<'_>) -> Option<Vec<Algorithm>> {
+    const REMEDY: &str = "write it like `digest = [\"sha-256\", \"md5\"]`, or `digest = [\"md5\"]` for phones that give up at the first challenge that they do not know";
+    let texts = table.texts("digest")?;
+    let mut algorithms = Vec::new();
+    for text in &texts {
+        match text.value.to_ascii_lowercase().as_str() {
+            "sha-256" => algorithms.push(Algorithm::Sha256),
+            "md5" => algorithms.push(Algorithm::Md5),
+            other => document.error(text.line, "sip.digest", format!("`{other}` is not a digest algorithm"), REMEDY),
+        }
+    }
+    if texts.is_empty() {
+        document.error(table.line(), "sip.digest", "is empty: no phone could prove its password", REMEDY);
+    }
+    Some(algorithms)
 }
 
 fn read_tls(document: &Document<'_>, table: Table<'_>) -> Tls {
@@ -360,6 +389,7 @@ impl Config {
         };
         differs(self.listen != running.listen, "sip.listen");
         differs(self.domain != running.domain, "sip.domain");
+        differs(self.digest != running.digest, "sip.digest");
         differs(self.limits != running.limits, "limits");
         differs(self.policy_folder != running.policy_folder, "policy.folder");
         differs(self.tls.trunk_authorities != running.tls.trunk_authorities, "tls.trunk_authorities");

@@ -13,9 +13,10 @@ mod tests;
 
 pub use feed::{Feed, Watcher, watch};
 
+use crate::clock::Clock;
 use anyhow::Context as _;
 use ladder::Ladder;
-use phone::{Clock, Phone};
+use phone::Phone;
 use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},

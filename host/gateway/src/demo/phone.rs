@@ -1,10 +1,11 @@
 //! A scripted phone: one UDP socket, one `sip` stack, and the few things that a telephone does.
 
 use super::{Account, STEP, speech};
+use crate::clock::Clock;
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use sip::{
-    Instant, Limits, Message,
+    Limits, Message,
     build::Writer,
     dialog::Dialog,
     digest,
@@ -16,24 +17,6 @@ use sip::{
 };
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 use tokio::{net::UdpSocket, time};
-
-/// Reads time for the phones: anchored once to the wall clock, then monotonic.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
-    anchor: Instant,
-    started: std::time::Instant,
-}
-
-impl Clock {
-    pub(super) fn start() -> Self {
-        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Self { anchor: Instant::from_unix_micros(u64::try_from(unix.as_micros()).unwrap_or(0)), started: std::time::Instant::now() }
-    }
-
-    pub(super) fn now(&self) -> Instant {
-        self.anchor + self.started.elapsed()
-    }
-}
 
 /// A phone, registered or not.
 pub(super) struct Phone {

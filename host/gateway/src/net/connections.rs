@@ -192,7 +192,7 @@ impl Connections {
     fn connect(self: &Arc<Self>, wanted: Flow, first: Bytes) {
         let (queue, outgoing) = mpsc::channel(self.limits.write_queue);
         // The queue has just been made: it has room.
-        let _ = queue.try_send(first).is_ok();
+        queue.try_send(first).ok();
         let flow = Flow { connection: self.next_id.fetch_add(1, Ordering::Relaxed), ..wanted };
         if self.enter(flow, queue, true).is_err() {
             self.counters.limit("connections", || format!("no connection to {} could be made: limit `connections`", flow.remote));
@@ -254,7 +254,7 @@ impl Connections {
         let index = super::udp::call_id(&bytes).map_or(0, |call_id| shard_of(call_id, self.shards.len()));
         if let Some(shard) = self.shards.get(index) {
             // A closed queue means that the gateway is stopping.
-            let _ = shard.send(Input::Message { bytes, flow }).await.is_ok();
+            shard.send(Input::Message { bytes, flow }).await.ok();
         }
     }
 

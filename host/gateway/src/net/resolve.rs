@@ -64,7 +64,7 @@ impl Resolver {
                 self.resolve(trunk, names.as_ref(), &mut last).await;
             }
             // Either way it is time.
-            let _ = timeout(interval, self.changed.notified()).await.is_ok();
+            timeout(interval, self.changed.notified()).await.ok();
         }
     }
 

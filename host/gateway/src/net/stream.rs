@@ -27,7 +27,7 @@ pub(super) fn prepare(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15)).with_retries(4);
     // A socket that refuses these still carries messages.
-    let _ = socket.set_tcp_nodelay(true).is_ok() && socket.set_tcp_keepalive(&keepalive).is_ok();
+    socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)).ok();
 }
 
 /// Carries a connection to its end: closed by the peer, silent or slow beyond the limits, unreadable, or its queue taken away.
@@ -43,9 +43,9 @@ pub(super) async fn run<S: AsyncRead + AsyncWrite>(connections: &Connections, fl
             writing.write_all(&farewell).await?;
             writing.flush().await
         };
-        let _ = timeout(connections.limits.half_message, last).await.is_ok();
+        timeout(connections.limits.half_message, last).await.ok();
     }
-    let _ = timeout(Duration::from_secs(1), writing.shutdown()).await.is_ok();
+    timeout(Duration::from_secs(1), writing.shutdown()).await.ok();
 }
 
 /// Reads until the end. Returns what to tell the peer before closing.
@@ -65,7 +65,7 @@ async fn read(connections: &Connections, flow: Flow, stream: &mut (impl AsyncRea
                 }
                 Ok(Some(Frame::Ping)) => {
                     // RFC 5626 3.5.1: the double CRLF ping is answered with a single CRLF. A peer that pings faster than it reads loses some.
-                    let _ = answers.try_send(Bytes::from_static(b"\r\n")).is_ok();
+                    answers.try_send(Bytes::from_static(b"\r\n")).ok();
                     finish_by = None;
                 }
                 Ok(Some(Frame::Pong)) => finish_by = None,

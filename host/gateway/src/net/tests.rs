@@ -118,7 +118,7 @@ fn options(call_id: &str, body: &str) -> String {
 async fn closed(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
     let mut rest = Vec::new();
     // A reset is an end, too.
-    let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.expect("still open");
+    timeout(SOON, stream.read_to_end(&mut rest)).await.expect("still open").ok();
     rest
 }
 
@@ -156,8 +156,8 @@ async fn one_octet_at_a_time_is_a_message_too() {
 
 #[tokio::test]
 async fn a_ping_is_answered_with_a_pong() {
-    let _gateway = Fixture::new(Limits::default());
-    let mut phone = TcpStream::connect(_gateway.tcp).await.unwrap();
+    let gateway = Fixture::new(Limits::default());
+    let mut phone = TcpStream::connect(gateway.tcp).await.unwrap();
     phone.write_all(b"\r\n\r\n").await.unwrap();
     let mut pong = [0; 2];
     timeout(SOON, phone.read_exact(&mut pong)).await.unwrap().unwrap();

@@ -55,6 +55,8 @@ pub(crate) struct State {
     pub(super) site: Arc<Site>,
     /// The directory in force when the decision began.
     pub(super) directory: Arc<Directory>,
+    /// Length of the longest extension of `directory`, once somebody has asked.
+    longest_extension: Option<u32>,
     pub(super) subject: Subject,
     /// The time of the event.
     pub(super) now: Instant,
@@ -88,6 +90,7 @@ impl Instance {
         let state = State {
             policy: Arc::clone(policy),
             directory: site.directory(),
+            longest_extension: None,
             site: Arc::clone(site),
             subject: Subject::None,
             now: Instant::default(),
@@ -191,6 +194,7 @@ impl Instance {
         state.now = now;
         if !Arc::ptr_eq(&state.directory, directory) {
             state.directory = Arc::clone(directory);
+            state.longest_extension = None;
         }
     }
 
@@ -255,6 +259,15 @@ impl State {
         }
     }
 
+    /// The length of the longest extension, in characters.
+    pub(super) fn longest_extension(&mut self) -> u32 {
+        let directory = &self.directory;
+        *self.longest_extension.get_or_insert_with(|| {
+            let longest = directory.endpoints.iter().map(|endpoint| endpoint.extension.chars().count()).max();
+            u32::try_from(longest.unwrap_or(0)).unwrap_or(u32::MAX)
+        })
+    }
+
     /// Counts a question.
     pub(super) fn asked(&mut self) -> Result<()> {
         match self.questions_left.checked_sub(1) {
@@ -317,3 +330,6 @@ impl WasiView for State {
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
 }
+
+#[cfg(test)]
+mod tests;

@@ -135,7 +135,7 @@ impl Writer {
             self.commit(&mut jobs).await;
         }
         // Leaving without the write-ahead log's file behind is a courtesy; the next start reads it as well.
-        let _ = self.connection.close().await.is_ok();
+        self.connection.close().await.ok();
     }
 
     async fn commit(&mut self, jobs: &mut Vec<Job>) {
@@ -162,7 +162,7 @@ impl Writer {
         };
         for job in jobs.drain(..) {
             // A registration that no longer waits has timed out.
-            let _ = job.done.send(outcome.clone()).is_ok();
+            job.done.send(outcome.clone()).ok();
         }
     }
 

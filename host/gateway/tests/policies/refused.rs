@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! Files that do not join the chain, each with the reason and what to do about it.
 
 use crate::case::{engine, site};
@@ -169,4 +166,3 @@ fn two_files_with_one_name_are_told() {
         [("30-zoo.wasm", "10-zoo.wasm has the same name"), ("40-spare.toml", "it belongs to 40-spare.wasm, which is not there")]
     );
 }
->>>>>>> main

@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! Files that come, change and go while decisions are made.
 
 use crate::case::{call, phone, shipped, site};
@@ -251,4 +248,3 @@ fn what_has_not_changed_is_not_touched() {
     engine.rescan().unwrap();
     assert_eq!(engine.status(), before);
 }
->>>>>>> main

@@ -75,7 +75,8 @@ fn the_operators_deadline_holds() {
 
 #[test]
 fn every_bound_holds() {
-    let (_folder, _engine, mut runner) = zoo(&site(), "", &[]);
+    // Time enough that it is the bound that ends it.
+    let (_folder, _engine, mut runner) = zoo(&site(), "deadline_ms = 500\n", &[]);
     let bound = |text: &str| PolicyFault::Bound(text.to_owned());
     assert_eq!(fault(&mut runner, "grow"), bound("more than 16 MiB of memory"));
     assert_eq!(fault(&mut runner, "recurse"), bound("stack"));
@@ -85,7 +86,7 @@ fn every_bound_holds() {
 
 #[test]
 fn a_memory_limit_of_the_operator_holds() {
-    let (_folder, _engine, mut runner) = zoo(&site(), "memory_mib = 2\n", &[]);
+    let (_folder, _engine, mut runner) = zoo(&site(), "memory_mib = 2\ndeadline_ms = 500\n", &[]);
     assert_eq!(fault(&mut runner, "grow"), PolicyFault::Bound("more than 2 MiB of memory".to_owned()));
 }
 
@@ -291,4 +292,17 @@ fn calls_that_policies_change_keep_what_they_do_not_change() {
     let mut after: Call = before.clone();
     runner.route(&mut after, &mut Vec::new());
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
+}
+
+#[test]
+fn a_policy_that_imports_wasi_gets_an_empty_one() {
+    let site = site();
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(env!("HOLDFAST_WASI"), folder.path().join("10-wasi.wasm")).unwrap();
+    let engine = engine(folder.path(), &site);
+    let mut runner = engine.runner(Arc::clone(&site));
+    match runner.route(&mut call(Caller::Unknown, "1"), &mut Vec::new()) {
+        Decision::Refuse(refusal) => assert_eq!(refusal.detail, "0 variables, 0 arguments", "{:?}", engine.status()),
+        other => panic!("{other:?}: {:?}", engine.status()),
+    }
 }

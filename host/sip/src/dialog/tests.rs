@@ -54,7 +54,8 @@ fn dialog_of_an_answered_invite() {
         CSeq: 1 BYE
         Content-Length: 0
 
-    "#]].assert_eq(&text(dialog.request(Method::Bye, b"", 70)));
+    "#]]
+    .assert_eq(&text(dialog.request(Method::Bye, b"", 70)));
     expect![[r#"
         PING sip:alice@198.51.100.7:5062;transport=udp SIP/2.0
         Route: <sip:p3.example;lr>
@@ -67,7 +68,8 @@ fn dialog_of_an_answered_invite() {
         CSeq: 2 PING
         Content-Length: 0
 
-    "#]].assert_eq(&text(dialog.request(Method::Other, b"PING", 7)));
+    "#]]
+    .assert_eq(&text(dialog.request(Method::Other, b"PING", 7)));
 }
 
 #[test]
@@ -97,7 +99,8 @@ fn dialog_of_our_invite() {
         CSeq: 1 INVITE
         Content-Length: 0
 
-    "#]].assert_eq(&text(dialog.request(Method::Invite, b"", 69)));
+    "#]]
+    .assert_eq(&text(dialog.request(Method::Invite, b"", 69)));
 
     // Two phones behind a proxy ring: each is a clone with its own tag and target.
     let mut fork = dialog.clone();
@@ -128,7 +131,8 @@ fn dialog_of_our_invite() {
         CSeq: 1 ACK
         Content-Length: 0
 
-    "#]].assert_eq(&text(dialog.ack(1)));
+    "#]]
+    .assert_eq(&text(dialog.ack(1)));
     expect![[r#"
         UPDATE sip:x@10.0.0.1:5070 SIP/2.0
         Route: <sip:p1;lr>
@@ -139,7 +143,8 @@ fn dialog_of_our_invite() {
         CSeq: 2 UPDATE
         Content-Length: 0
 
-    "#]].assert_eq(&text(dialog.request(Method::Update, b"", 70)));
+    "#]]
+    .assert_eq(&text(dialog.request(Method::Update, b"", 70)));
 }
 
 /// 12.2.1.1: the next hop is a strict router.
@@ -159,7 +164,8 @@ fn strict_route() {
         CSeq: 1 BYE
         Content-Length: 0
 
-    "#]].assert_eq(&text(dialog.request(Method::Bye, b"", 70)));
+    "#]]
+    .assert_eq(&text(dialog.request(Method::Bye, b"", 70)));
 }
 
 #[test]

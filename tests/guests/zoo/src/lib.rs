@@ -131,7 +131,7 @@ fn misbehave(act: &str) {
                 black_box(clock::now_ms());
             }
         }
-        "huge" => log::write(log::Level::Info, &"x".repeat(4 << 20)),
+        "huge" => log::write(log::Level::Info, &"x".repeat(300 << 10)),
         "chatter" => (0..1000).for_each(|n| log::write(log::Level::Info, &format!("line {n}"))),
         _ => {}
     }

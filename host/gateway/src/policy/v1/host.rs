@@ -153,8 +153,7 @@ impl imports::directory::Host for State {
 
     fn longest_extension(&mut self) -> Result<u32> {
         self.asked()?;
-        let longest = self.directory.endpoints.iter().map(|endpoint| endpoint.extension.chars().count()).max();
-        Ok(u32::try_from(longest.unwrap_or(0)).unwrap_or(u32::MAX))
+        Ok(Self::longest_extension(self))
     }
 }
 

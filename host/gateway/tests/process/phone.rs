@@ -1,0 +1,83 @@
+//! A small phone on a blocking socket.
+
+use super::gateway::Gateway;
+use bytes::Bytes;
+use sip::{Message, header::Name};
+use std::{
+    cell::{Cell, RefCell},
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+pub(crate) struct Phone {
+    socket: UdpSocket,
+    gateway: SocketAddr,
+    sequence: Cell<u32>,
+    last: RefCell<Option<Message>>,
+}
+
+impl Phone {
+    pub(crate) fn new(gateway: &Gateway) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        Self { socket, gateway: gateway.udp(), sequence: Cell::new(0), last: RefCell::default() }
+    }
+
+    /// Sends a request until it is answered, as transactions do; its final response.
+    fn request(&self, method: &str, user: &str, extra: &str) -> Option<Message> {
+        let sequence = self.sequence.get() + 1;
+        self.sequence.set(sequence);
+        let local = self.socket.local_addr().unwrap();
+        let text = format!(
+            "{method} sip:sip.example SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{}-{sequence};rport\r\nMax-Forwards: 70\r\nFrom: <sip:{user}@sip.example>;tag=t\r\nTo: <sip:{user}@sip.example>\r\nCall-ID: {}@phone\r\nCSeq: {sequence} {method}\r\n{extra}Content-Length: 0\r\n\r\n",
+            local.port(),
+            local.port()
+        );
+        for _ in 0..8 {
+            self.socket.send_to(text.as_bytes(), self.gateway).unwrap();
+            let mut buffer = [0; 65_535];
+            while let Ok((length, _)) = self.socket.recv_from(&mut buffer) {
+                let message = Message::parse(Bytes::copy_from_slice(&buffer[..length]), &sip::Limits::default()).unwrap();
+                if message.status() >= 200 && message.cseq().unwrap().number == sequence {
+                    *self.last.borrow_mut() = Some(message.clone());
+                    return Some(message);
+                }
+            }
+        }
+        None
+    }
+
+    pub(crate) fn options(&self) -> bool {
+        self.request("OPTIONS", "anybody", "").is_some_and(|m| m.status() == 200)
+    }
+
+    fn contact(&self, seconds: Option<u32>) -> String {
+        let local = self.socket.local_addr().unwrap();
+        seconds.map_or_else(String::new, |seconds| format!("Contact: <sip:{local}>\r\nExpires: {seconds}\r\n"))
+    }
+
+    /// The challenge to a REGISTER without credentials.
+    pub(crate) fn challenge(&self, user: &str) -> Vec<u8> {
+        let response = self.request("REGISTER", user, &self.contact(Some(60))).expect("no answer");
+        assert_eq!(response.status(), 401);
+        response.header(Name::WwwAuthenticate).unwrap().to_vec()
+    }
+
+    /// Answers a challenge; the status.
+    pub(crate) fn answer(&self, challenge: &[u8], user: &str, password: &str, seconds: Option<u32>) -> u16 {
+        let credentials = sip::digest::answer(challenge, user, password, "REGISTER", "sip:sip.example", 1, "0a4f113b").unwrap();
+        let extra = format!("Authorization: {credentials}\r\n{}", self.contact(seconds));
+        self.request("REGISTER", user, &extra).expect("no answer").status()
+    }
+
+    /// Registers for so many seconds, or (`None`) asks for the bindings; the final status.
+    pub(crate) fn register(&self, user: &str, password: &str, seconds: Option<u32>) -> u16 {
+        let challenge = self.challenge(user);
+        self.answer(&challenge, user, password, seconds)
+    }
+
+    /// How many contacts the last response listed.
+    pub(crate) fn contacts(&self) -> usize {
+        self.last.borrow().as_ref().map_or(0, |m| m.values(Name::Contact).count())
+    }
+}

@@ -1,0 +1,76 @@
+//! Real user agents over loopback: sipp and baresip against the real `holdfast` program, or against Kamailio with
+//! `HOLDFAST_SUBJECT=kamailio`, which shows that a scenario is right before it judges the gateway.
+//!
+//! `.ci/setup` brings the programs. A test that lacks one fails and says so; none is skipped.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test harness fails by panicking")]
+
+mod baresip;
+mod process;
+mod sipp;
+mod subject;
+mod wire;
+
+pub use baresip::Baresip;
+pub use process::{Folder, Process, free_ports, until};
+pub use sipp::{Callee, Line, call, load, sipp};
+pub use subject::{DOMAIN, Kind, Phone, Site, Subject};
+pub use wire::Wire;
+
+use std::path::{Path, PathBuf};
+
+/// The transport that an agent speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// Datagrams.
+    Udp,
+    /// A TCP connection.
+    Tcp,
+    /// TLS, the server's certificate verified against its own root.
+    Tls,
+}
+
+impl Way {
+    /// As in a Via header.
+    #[must_use]
+    pub const fn upper(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        }
+    }
+
+    /// As in a URI.
+    #[must_use]
+    pub const fn lower(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
+}
+
+/// A file below `tests/agents`.
+#[must_use]
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("agents").join(name)
+}
+
+/// Finds a program on the path or among the tools that `.ci/setup` keeps for itself.
+///
+/// # Panics
+/// When it is nowhere, naming the command that brings it.
+#[must_use]
+pub fn tool(name: &str) -> PathBuf {
+    let cache =
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let own = cache.map(|c| c.join("holdfast-tools/bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    own.into_iter()
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| panic!("the program `{name}` is missing: run ./.ci/setup"))
+}

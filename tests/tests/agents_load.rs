@@ -1,0 +1,121 @@
+//! Policies are swapped while calls run: 200 calls a second for twenty seconds through sipp, a policy file replaced every second.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+use world::agents::{Line, Process, Site, Subject, Way, free_ports, load, sipp, until};
+
+const PHONES: std::ops::RangeInclusive<u32> = 2001..=2020;
+const RATE: u32 = 200;
+const SECONDS: u32 = 20;
+
+/// The trunk from which the load comes has an address of its own on loopback.
+fn site() -> Site {
+    let mut site = Site::with_phones(PHONES);
+    site.more = "[[trunk]]\nname = \"load\"\nuri = \"sip:127.0.0.2:5060\"\nsources = [\"127.0.0.2\"]\nnumbers = [\"%\"]\n".to_owned();
+    site
+}
+
+/// One line a phone: its extension and its credentials.
+fn injection_file(folder: &Path) -> PathBuf {
+    let file = folder.join("users.csv");
+    let mut text = "SEQUENTIAL\n".to_owned();
+    for extension in PHONES {
+        writeln!(text, "{extension};[authentication username={extension} password=pw-{extension}]").unwrap();
+    }
+    fs::write(&file, text).unwrap();
+    file
+}
+
+/// All phones register from one socket, at which they are called afterwards.
+fn phones(subject: &Subject, users: &Path) -> Process {
+    let port = free_ports(1).to_string();
+    let line = Line::new(subject, Way::Udp);
+    let mut registrations = sipp(subject, &line, Way::Udp, 2001, "register-users");
+    registrations.args(["-p", &port, "-m", "20", "-inf"]).arg(users);
+    let code = Process::start("sipp-register", registrations, subject.folder.path()).wait(Duration::from_secs(20));
+    assert_eq!(code, 0, "the phones could not register");
+    let mut answering = sipp(subject, &line, Way::Udp, 2001, "answer");
+    answering.args(["-p", &port, "-buff_size", "4194304", "-l", "100000"]);
+    Process::start("sipp-answer", answering, subject.folder.path())
+}
+
+/// Replaces policy files as an operator does, with bytes that differ each time: a custom section at the end of the component changes nothing
+/// but its identity.
+struct Swapper {
+    policies: Vec<(PathBuf, Vec<u8>)>,
+    swaps: u8,
+}
+
+impl Swapper {
+    fn new(subject: &Subject) -> Self {
+        let folder = subject.data().join("policies");
+        let mut policies: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "wasm"))
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect();
+        policies.sort();
+        assert_eq!(policies.len(), 4, "the four shipped policies");
+        Self { policies, swaps: 0 }
+    }
+
+    /// Swaps the next policy and waits until the gateway runs the new one.
+    fn swap(&mut self, subject: &Subject) {
+        self.swaps += 1;
+        let (path, bytes) = &self.policies[usize::from(self.swaps) % self.policies.len()];
+        let mut bytes = bytes.clone();
+        // Section id 0, its size, the length of its name, its name, one octet of content.
+        bytes.extend([0, 6, 4, b's', b'w', b'a', b'p', self.swaps]);
+        let new = path.with_extension("new");
+        fs::write(&new, bytes).unwrap();
+        fs::rename(new, path).unwrap();
+        let loaded = 4 + usize::from(self.swaps);
+        until("the new policy to run", Duration::from_secs(5), || {
+            (subject.process.output().matches("policy loaded").count() >= loaded).then_some(())
+        });
+    }
+}
+
+#[test]
+fn policies_are_swapped_under_load() {
+    let subject = Subject::holdfast(&site());
+    let users = injection_file(subject.folder.path());
+    let _phones = phones(&subject, &users);
+    let mut swapper = Swapper::new(&subject);
+
+    let mut calls = load(&subject, "trunk-in", &users, RATE, RATE * SECONDS);
+    let begin = Instant::now();
+    let mut memory = Vec::new();
+    for second in 1..=SECONDS {
+        swapper.swap(&subject);
+        memory.push(subject.memory_kb());
+        thread::sleep(Duration::from_secs(u64::from(second)).saturating_sub(begin.elapsed()));
+    }
+    let outcome = calls.finish(Duration::from_secs(60));
+    eprintln!("{outcome:?}; memory in kB, second by second: {memory:?}");
+    assert_eq!(outcome.failed, 0, "calls failed while policies were swapped");
+    assert_eq!(outcome.successful, u64::from(RATE * SECONDS));
+    // A response that is lost is asked for again.
+    assert_eq!(outcome.retransmissions, 0, "responses were lost while policies were swapped");
+
+    // While calls run, memory also holds what SIP must remember of each for 32 seconds. What a swap costs shows when nothing else happens:
+    // ten swaps to fill every pool, then forty more.
+    for _ in 0..10 {
+        swapper.swap(&subject);
+    }
+    let settled = subject.memory_kb();
+    for _ in 0..40 {
+        swapper.swap(&subject);
+    }
+    let after = subject.memory_kb();
+    eprintln!("memory after ten swaps {settled} kB, after forty more {after} kB");
+    assert!(after <= settled + 4_096, "forty swaps grew memory from {settled} kB to {after} kB");
+}

@@ -1,0 +1,48 @@
+//! sipp registers and calls through the gateway: answered, cancelled, busy, not answered; over UDP, TCP and TLS.
+//! `HOLDFAST_SUBJECT=kamailio cargo test -p world --test agents_sipp` runs the same against Kamailio.
+
+use world::agents::{Callee, Site, Subject, Way, call};
+
+fn everything_over(way: Way) {
+    let subject = Subject::start(&Site::with_phones(1001..=1008));
+
+    let mut answering = Callee::register(&subject, way, 1002, "callee-answers");
+    call(&subject, way, 1001, 1002, "caller-answered");
+    answering.saw(&["invited", "acknowledged", "bye"]);
+
+    let mut ringing = Callee::register(&subject, way, 1004, "callee-rings");
+    call(&subject, way, 1003, 1004, "caller-cancels");
+    ringing.saw(&["invited", "cancelled", "acknowledged"]);
+
+    let mut busy = Callee::register(&subject, way, 1006, "callee-busy");
+    call(&subject, way, 1005, 1006, "caller-hears-busy");
+    busy.saw(&["invited", "acknowledged"]);
+
+    let mut absent = Callee::register(&subject, way, 1008, "callee-rings");
+    call(&subject, way, 1007, 1008, "caller-waits");
+    absent.saw(&["invited", "cancelled", "acknowledged"]);
+}
+
+#[test]
+fn sipp_over_udp() {
+    everything_over(Way::Udp);
+}
+
+#[test]
+fn sipp_over_tcp() {
+    everything_over(Way::Tcp);
+}
+
+#[test]
+fn sipp_over_tls() {
+    everything_over(Way::Tls);
+}
+
+/// A phone on UDP is called from a phone on TLS: the gateway joins two transports.
+#[test]
+fn sipp_from_tls_to_udp() {
+    let subject = Subject::start(&Site::with_phones(1001..=1002));
+    let mut answering = Callee::register(&subject, Way::Udp, 1002, "callee-answers");
+    call(&subject, Way::Tls, 1001, 1002, "caller-answered");
+    answering.saw(&["invited", "acknowledged", "bye"]);
+}
