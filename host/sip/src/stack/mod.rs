@@ -377,7 +377,7 @@ impl Stack {
     pub fn expire(&mut self, now: Instant, out: &mut Outbox) {
         while let Some(due) = self.timers.first().filter(|due| due.at <= now) {
             self.timers.pop();
-            if self.wanted(due) {
+            if wanted(&self.servers, &self.clients, &due) {
                 self.fire(due, now, out);
             }
         }
@@ -429,25 +429,9 @@ impl Stack {
         self.invite_server(id, event, now, out);
     }
 
-    fn wanted(&self, due: Due) -> bool {
-        let armed = match due.owner {
-            Owner::Server(id) => self.servers.get(id.0).and_then(|server| match &server.machine {
-                ServerMachine::Invite(machine) => machine.armed(due.timer),
-                ServerMachine::Other(machine) => machine.armed(due.timer),
-            }),
-            Owner::Client(id) => self.clients.get(id.0).and_then(|client| match &client.machine {
-                ClientMachine::Invite(machine) => machine.armed(due.timer),
-                ClientMachine::Other(machine) => machine.armed(due.timer),
-            }),
-        };
-        armed == Some(due.at)
-    }
-
-    /// Takes timers that nobody wants any more off the front, so that [`Stack::deadline`] never wakes the shell for nothing.
     fn forget_unwanted(&mut self) {
-        while self.timers.first().is_some_and(|due| !self.wanted(due)) {
-            self.timers.pop();
-        }
+        let (servers, clients) = (&self.servers, &self.clients);
+        self.timers.forget(|due| wanted(servers, clients, due));
     }
 
     fn invite_server(&mut self, id: ServerId, event: InviteServerEvent, now: Instant, out: &mut Outbox) {
@@ -595,4 +579,19 @@ impl Stack {
         }
         self.start_client(cancel, nonce, Method::Cancel, bytes, flow, true, now, out);
     }
+}
+
+/// Whether the owner of a timer still waits for it: its state names the same moment.
+fn wanted(servers: &Slab<Server>, clients: &Slab<Client>, due: &Due) -> bool {
+    let armed = match due.owner {
+        Owner::Server(id) => servers.get(id.0).and_then(|server| match &server.machine {
+            ServerMachine::Invite(machine) => machine.armed(due.timer),
+            ServerMachine::Other(machine) => machine.armed(due.timer),
+        }),
+        Owner::Client(id) => clients.get(id.0).and_then(|client| match &client.machine {
+            ClientMachine::Invite(machine) => machine.armed(due.timer),
+            ClientMachine::Other(machine) => machine.armed(due.timer),
+        }),
+    };
+    armed == Some(due.at)
 }

@@ -58,6 +58,8 @@ pub(crate) struct Due {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     queues: [VecDeque<Due>; SPANS.len()],
+    /// The queue that [`Timers::forget`] looks at next.
+    turn: usize,
 }
 
 impl Timers {
@@ -82,6 +84,26 @@ impl Timers {
     /// The timer that fires next, wanted or not.
     pub(crate) fn first(&self) -> Option<Due> {
         self.queues.iter().filter_map(|queue| queue.front()).min_by_key(|due| due.at).copied()
+    }
+
+    /// Forgets timers that nobody wants any more: all that come first of all, so that [`Timers::first`] is a timer that matters, and in passing those
+    /// at the front of one queue, another with each call, so that the queues of long spans do not grow with every short transaction.
+    pub(crate) fn forget(&mut self, wanted: impl Fn(&Due) -> bool) {
+        self.turn = (self.turn + 1) % SPANS.len();
+        if let Some(queue) = self.queues.get_mut(self.turn) {
+            while queue.front().is_some_and(|due| !wanted(due)) {
+                queue.pop_front();
+            }
+        }
+        while self.first().is_some_and(|due| !wanted(&due)) {
+            self.pop();
+        }
+    }
+
+    /// Timers in the queues, wanted or not.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.queues.iter().map(VecDeque::len).sum()
     }
 
     /// Removes what [`Timers::first`] shows.

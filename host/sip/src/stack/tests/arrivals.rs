@@ -268,3 +268,24 @@ fn sequential_branches_do_not_collide() {
     }
     assert_eq!(bench.stack.transactions(), (20_000, 0));
 }
+
+/// Ten minutes of short calls: what is kept does not grow, although each INVITE armed a timer of half an hour.
+#[test]
+fn timers_of_ended_transactions_are_forgotten() {
+    let mut bench = Bench::new(Transport::Udp);
+    let mut most = 0;
+    for call in 0..12_000 {
+        let branch = format!("z9hG4bK{call}");
+        bench.receive(request("INVITE", &branch));
+        bench.respond(486);
+        bench.receive(request("ACK", &branch));
+        bench.wait(Duration::from_millis(50));
+        most = most.max(bench.stack.timers.len());
+        bench.take();
+        bench.sent.clear();
+    }
+    // Timers H and I of the last 32 s are the most that may be there.
+    assert!(most < 2000, "{most} timers");
+    bench.wait(Duration::from_secs(40));
+    assert_eq!((bench.stack.timers.len(), bench.stack.transactions()), (0, (0, 0)));
+}
