@@ -65,8 +65,8 @@ impl Gateway {
         let clock = Clock::start();
         let counters = Arc::new(Counters::default());
         let listeners = Listeners::bind(&config.listen, limits.shards, limits.datagram_buffer)?;
-        let listening: Vec<Listen> = listeners.addresses().collect();
         warn_of_small_buffers(&listeners, limits.datagram_buffer);
+        let listening: Vec<Listen> = listeners.addresses().collect();
 
         let site = Arc::new(Site::new(config.directory.clone(), limits.site));
         let options = store::Options::new(&limits, config.on_store_failure);
