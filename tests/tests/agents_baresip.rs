@@ -1,6 +1,8 @@
 //! Two baresip softphones register, and one calls the other: ringing, answer, speech in both directions, hanging up; over UDP and TLS.
 //! `HOLDFAST_SUBJECT=kamailio cargo test -p world --test agents_baresip` runs the same against Kamailio.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use world::agents::{Baresip, DOMAIN, Site, Subject, Way};
 
 fn a_call_over(way: Way) {

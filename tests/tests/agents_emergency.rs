@@ -1,7 +1,7 @@
 //! A call for help gets out with everything else broken: every policy traps, no seat is left, the caller is nobody. Real gateway, sipp as caller and as
 //! trunk.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{
     fs,

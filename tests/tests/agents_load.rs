@@ -1,6 +1,6 @@
 //! Policies are swapped while calls run: 200 calls a second for twenty seconds through sipp, a policy file replaced every second.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{
     fmt::Write as _,

@@ -1,6 +1,8 @@
 //! sipp registers and calls through the gateway: answered, cancelled, busy, not answered; over UDP, TCP and TLS.
 //! `HOLDFAST_SUBJECT=kamailio cargo test -p world --test agents_sipp` runs the same against Kamailio.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use world::agents::{Callee, Site, Subject, Way, call};
 
 fn everything_over(way: Way) {

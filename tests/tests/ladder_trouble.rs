@@ -1,5 +1,7 @@
 //! Calls that meet loss, silence and dead peers: they end in the same state on both sides, and nothing is left of them.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use expect_test::expect;
 use sip::transport::Transport;
 use std::time::Duration;

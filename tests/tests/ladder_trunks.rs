@@ -1,5 +1,7 @@
 //! Calls to and from the outside, through the trunks in their order, and calls for help.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use expect_test::expect;
 use sip::transport::Transport;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The messages of RFC 4475 on the wire: each is answered as `tests/torture/EXPECT.tsv` says, and the gateway goes on serving.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{fs, path::Path, time::Duration};
 use world::agents::{Site, Subject, Wire};

@@ -1,7 +1,7 @@
 //! The program as a user meets it: its help, its answers to wrong arguments. (Whoever tests the running program asks cargo for this file, because
 //! with it cargo builds `holdfast`.)
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::process::{Command, Output};
 

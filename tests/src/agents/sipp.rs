@@ -171,7 +171,7 @@ impl Load {
         let text = fs::read_to_string(&self.statistics).unwrap();
         let mut lines = text.lines().filter(|l| !l.is_empty());
         let names: Vec<&str> = lines.next().unwrap().split(';').collect();
-        let last: Vec<&str> = lines.last().unwrap().split(';').collect();
+        let last: Vec<&str> = lines.next_back().unwrap().split(';').collect();
         let value = |name: &str| -> u64 {
             let place = names.iter().position(|n| *n == name).unwrap_or_else(|| panic!("sipp reports no {name}"));
             last[place].parse().unwrap()

@@ -17,10 +17,10 @@ use switch::{
     site::Site,
 };
 
-pub const NOW: Instant = Instant::from_unix_micros(1_700_000_000_000_000);
+pub(crate) const NOW: Instant = Instant::from_unix_micros(1_700_000_000_000_000);
 
 /// Four phones, one of them disabled and one without a pool; two trunks; headquarters with an ELIN.
-pub fn site() -> Arc<Site> {
+pub(crate) fn site() -> Arc<Site> {
     let endpoint = |id: &str, extension: &str| Endpoint {
         id: id.to_owned(),
         extension: extension.to_owned(),
@@ -66,7 +66,7 @@ pub fn site() -> Arc<Site> {
     Arc::new(Site::new(directory, Limits::default()))
 }
 
-pub fn flow() -> Flow {
+pub(crate) fn flow() -> Flow {
     Flow { transport: Transport::Udp, local: "127.0.0.1:5060".parse().unwrap(), remote: "10.1.0.7:5060".parse().unwrap(), connection: 0 }
 }
 
@@ -74,11 +74,11 @@ fn message(text: &str) -> Message {
     Message::parse(Bytes::copy_from_slice(text.as_bytes()), &sip::Limits::default()).unwrap()
 }
 
-pub fn phone(site: &Site, id: &str) -> Caller {
+pub(crate) fn phone(site: &Site, id: &str) -> Caller {
     Caller::Endpoint(Arc::clone(site.directory().endpoint(id).unwrap()))
 }
 
-pub fn call(caller: Caller, called: &str) -> Call {
+pub(crate) fn call(caller: Caller, called: &str) -> Call {
     let invite = format!(
         "INVITE sip:{}@sip.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.7;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
          f: \"A\r\n B\" <sip:1001@sip.example>;tag=1\r\nTo: <sip:b@sip.example>\r\nCall-ID: the-call\r\nCSeq: 1 INVITE\r\n\
@@ -102,7 +102,7 @@ pub fn call(caller: Caller, called: &str) -> Call {
     }
 }
 
-pub fn help(caller: Caller, called: &str) -> Call {
+pub(crate) fn help(caller: Caller, called: &str) -> Call {
     Call { kind: CallKind::Emergency, ..call(caller, called) }
 }
 
@@ -115,7 +115,7 @@ fn register(id: &str, subject: &str) -> Message {
 }
 
 /// A registration; the Subject tells the zoo what to do.
-pub fn registration(site: &Site, id: &str, subject: &str) -> Arc<Registration> {
+pub(crate) fn registration(site: &Site, id: &str, subject: &str) -> Arc<Registration> {
     Arc::new(Registration {
         message: register(id, subject),
         at: NOW,
@@ -129,7 +129,7 @@ pub fn registration(site: &Site, id: &str, subject: &str) -> Arc<Registration> {
 }
 
 /// Puts a binding into the registrar, past every policy.
-pub fn bind(site: &Site, id: &str, emergency_only: bool) {
+pub(crate) fn bind(site: &Site, id: &str, emergency_only: bool) {
     let request = register(id, "");
     let wish = site.registrar.read(&request).unwrap();
     assert!(matches!(wish, Wish::Bind(_)));
@@ -137,12 +137,12 @@ pub fn bind(site: &Site, id: &str, emergency_only: bool) {
 }
 
 /// Without a watcher: what a test changes in the folder counts after `rescan`.
-pub fn engine(folder: &Path, site: &Arc<Site>) -> Arc<Engine> {
+pub(crate) fn engine(folder: &Path, site: &Arc<Site>) -> Arc<Engine> {
     Engine::start(folder, Arc::clone(site), EngineSettings { watch: false, ..EngineSettings::default() }).unwrap()
 }
 
 /// A folder with the shipped policies, and a runner on it.
-pub fn shipped(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
+pub(crate) fn shipped(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Engine::install_shipped(folder.path()).unwrap().len(), 4);
     let engine = engine(folder.path(), site);
@@ -151,6 +151,6 @@ pub fn shipped(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
 }
 
 /// `policy → outcome` of each step.
-pub fn told(steps: &[Step]) -> Vec<String> {
+pub(crate) fn told(steps: &[Step]) -> Vec<String> {
     steps.iter().map(|step| format!("{} → {}", step.policy, step.outcome)).collect()
 }
