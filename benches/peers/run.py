@@ -36,6 +36,16 @@ def cpu():
             for t in os.listdir(f'/proc/{p}/task'): ns += int(open(f'/proc/{p}/task/{t}/schedstat').read().split()[0])
         except OSError: pass
     return u * 10000, s * 10000, ns / 1000.0   # microseconds
+def disk():
+    """CPU of the threads that make registrations durable, in microseconds."""
+    ns = 0
+    for p in tree(srv.pid):
+        try:
+            for t in os.listdir(f'/proc/{p}/task'):
+                if re.match('store$|sqlx-sqlite', open(f'/proc/{p}/task/{t}/comm').read().strip()):
+                    ns += int(open(f'/proc/{p}/task/{t}/schedstat').read().split()[0])
+        except OSError: pass
+    return ns / 1000.0
 def mem():
     pss = 0; hwm = 0
     for p in tree(srv.pid):
@@ -70,10 +80,10 @@ try:
     with open(users, 'w') as f:
         f.write('SEQUENTIAL\n' + ''.join(f'7{i:05};7000;[authentication username=7{i:05} password=pw7{i:05}]\n' for i in range(a.reg)))
     # From the port at which the calls will come in: a gateway that sends calls down the flow of the registration finds it there.
-    c0 = cpu(); t0 = time.time()
+    c0 = cpu(); d0 = disk(); t0 = time.time()
     p, o = sipp(['-sf', HERE + '/sipp/reg.xml', '-inf', users, '-p', '7000', '-m', str(a.reg), '-r', str(a.regrate)], 'reg', 150); p.wait()
-    c1 = cpu(); st = stats(o)
-    res['reg'] = dict(st, n=a.reg, secs=round(time.time() - t0, 2), us_user=round((c1[0] - c0[0]) / a.reg, 1), us_sys=round((c1[1] - c0[1]) / a.reg, 1), us_total_sched=round((c1[2] - c0[2]) / a.reg, 1))
+    c1 = cpu(); d1 = disk(); st = stats(o)
+    res['reg'] = dict(st, us_disk=round((d1 - d0) / a.reg, 1), n=a.reg, secs=round(time.time() - t0, 2), us_user=round((c1[0] - c0[0]) / a.reg, 1), us_sys=round((c1[1] - c0[1]) / a.reg, 1), us_total_sched=round((c1[2] - c0[2]) / a.reg, 1))
     time.sleep(1); res['mem_after_reg_kB'] = mem()
     print(json.dumps(res['reg']), flush=True)
     if a.lat:

@@ -48,3 +48,14 @@ fn sipp_from_tls_to_udp() {
     call(&subject, Way::Tls, 1001, 1002, "caller-answered");
     answering.saw(&["invited", "acknowledged", "bye"]);
 }
+
+/// Where nothing else is offered, a phone that registers and calls has proved itself with SHA-256 (RFC 8760).
+#[test]
+fn sipp_proves_itself_with_sha_256() {
+    let mut site = Site::with_phones(1001..=1002);
+    site.sip = "digest = [\"sha-256\"]\n".to_owned();
+    let subject = Subject::start(&site);
+    let mut answering = Callee::register(&subject, Way::Udp, 1002, "callee-answers");
+    call(&subject, Way::Udp, 1001, 1002, "caller-answered");
+    answering.saw(&["invited", "acknowledged", "bye"]);
+}

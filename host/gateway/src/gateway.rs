@@ -21,7 +21,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sip::digest::Authenticator;
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
 use switch::site::Site;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// How long connections and the store get to finish when the gateway ends.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -48,7 +48,7 @@ pub struct Gateway {
     pub(crate) keep: Arc<dyn Keep>,
     stop: watch::Sender<bool>,
     shards: Vec<JoinHandle<()>>,
-    store: tokio::task::JoinHandle<()>,
+    store: oneshot::Receiver<()>,
     accepting: Vec<tokio::task::JoinHandle<()>>,
     _lock: Lock,
 }

@@ -140,18 +140,19 @@ impl Observer for Logbook {
                 call_id = %Shown(call_id),
                 policy = %step.policy,
                 decision = %step.outcome,
-                took_us = u64::try_from(step.took.as_micros()).unwrap_or(u64::MAX),
+                took_us = micros(step),
                 "decided"
             );
         }
     }
 
-    fn refused(&self, _at: Instant, call_id: &[u8], refusal: &Refusal, policy: Option<&str>) {
+    fn refused(&self, _at: Instant, call_id: &[u8], refusal: &Refusal, step: Option<&Step>) {
         one(&self.0.refusals);
         tracing::info!(
             call_id = %Shown(call_id),
-            policy = policy.unwrap_or("host"),
-            decision = "refuse",
+            policy = step.map_or("host", |step| &step.policy),
+            decision = step.map_or("refuse", |step| &step.outcome),
+            took_us = step.map(micros),
             status = refusal.status,
             phrase = %Shown(refusal.phrase.as_bytes()),
             detail = %Shown(refusal.detail.as_bytes()),
@@ -197,6 +198,10 @@ impl Observer for Logbook {
     }
 }
 
+fn micros(step: &Step) -> u64 {
+    u64::try_from(step.took.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// What a peer sent, made fit for a log: no control character reaches the terminal or begins a new line, and credentials are left out.
 struct Shown<'a>(&'a [u8]);
 
@@ -240,9 +245,9 @@ impl Observer for Both {
         self.0.decided(at, call_id, steps);
         self.1.decided(at, call_id, steps);
     }
-    fn refused(&self, at: Instant, call_id: &[u8], refusal: &Refusal, policy: Option<&str>) {
-        self.0.refused(at, call_id, refusal, policy);
-        self.1.refused(at, call_id, refusal, policy);
+    fn refused(&self, at: Instant, call_id: &[u8], refusal: &Refusal, step: Option<&Step>) {
+        self.0.refused(at, call_id, refusal, step);
+        self.1.refused(at, call_id, refusal, step);
     }
     fn ended(&self, record: &CallRecord) {
         self.0.ended(record);

@@ -34,7 +34,7 @@ impl Random {
 pub struct Token([u8; 16]);
 
 impl Token {
-    fn from_bits(bits: u64) -> Self {
+    pub(crate) fn from_bits(bits: u64) -> Self {
         let mut text = [b'0'; 16];
         for (place, slot) in text.iter_mut().enumerate() {
             let nibble = (bits >> (60 - 4 * place)) & 0xf;

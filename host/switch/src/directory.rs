@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use sip::digest::Ha1;
 use std::{
     collections::HashMap,
+    fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
 };
@@ -106,7 +107,7 @@ impl NumberPattern {
 }
 
 /// A SIP trunk.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Trunk {
     /// Name.
     pub name: String,
@@ -120,6 +121,21 @@ pub struct Trunk {
     pub password: Option<String>,
     /// Inbound numbers that it owns.
     pub numbers: Vec<NumberPattern>,
+}
+
+/// Without the password: what is printed for debugging ends up in logs.
+impl fmt::Debug for Trunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, uri, sources, username, password, numbers } = self;
+        f.debug_struct("Trunk")
+            .field("name", name)
+            .field("uri", uri)
+            .field("sources", sources)
+            .field("username", username)
+            .field("password", &password.as_ref().map(|_| "(secret)"))
+            .field("numbers", numbers)
+            .finish()
+    }
 }
 
 /// A place.

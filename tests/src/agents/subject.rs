@@ -202,6 +202,13 @@ impl Subject {
         let line = text.lines().find_map(|l| l.strip_prefix("Pss:")).unwrap();
         line.trim().trim_end_matches(" kB").trim().parse().unwrap()
     }
+
+    /// How many pieces of compiled policies it holds: executable memory that comes from no file.
+    #[must_use]
+    pub fn compiled_pieces(&self) -> usize {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.process.id())).unwrap();
+        maps.lines().filter(|line| line.split_whitespace().count() == 5 && line.split_whitespace().nth(1) == Some("r-xp")).count()
+    }
 }
 
 /// The `holdfast` program of the build that this test belongs to, or the one that `HOLDFAST_PROGRAM` names.

@@ -62,8 +62,8 @@ pub trait Observer: Send + Sync {
     fn sent(&self, _at: Instant, _flow: Flow, _bytes: &[u8]) {}
     /// Policies decided (`call_id`, one step per policy asked).
     fn decided(&self, _at: Instant, _call_id: &[u8], _steps: &[Step]) {}
-    /// A registration or call was refused; `policy` is the one that said so, `None` when the host itself did.
-    fn refused(&self, _at: Instant, _call_id: &[u8], _refusal: &Refusal, _policy: Option<&str>) {}
+    /// A registration or call was refused; `step` is the decision that led to it, `None` when the host itself refused.
+    fn refused(&self, _at: Instant, _call_id: &[u8], _refusal: &Refusal, _step: Option<&Step>) {}
     /// A call ended.
     fn ended(&self, _record: &CallRecord) {}
     /// Something was dropped or refused by a limit or rule of the protocol: a counter's name.

@@ -79,7 +79,7 @@ fn admit(shard: &mut Shard, registration: Registration, now: Instant) -> Result<
     let mut steps = Vec::new();
     let admission = shard.parts.runner.admit(&registration, &mut steps);
     shard.parts.observer.decided(now, registration.message.call_id(), &steps);
-    let by = steps.last().map(|step| step.policy.clone());
+    let by = setup::decisive(steps);
     match admission {
         Admission::Pass => Ok((Seat::none(), false)),
         Admission::Refuse(refusal) => Err(No::Refused(refusal, by)),

@@ -4,6 +4,7 @@
 //! stopped by its deadline. An emergency call leaves the common road at the first fork and meets neither digest, licence, admission control nor any other policy.
 
 use super::{dispatch, shard::Shard};
+use crate::policy::Step;
 use sip::{
     Instant, Message,
     build::{Response, Writer},
@@ -47,8 +48,8 @@ impl Replies {
 pub(super) enum No {
     /// Prove who you are; `stale`: the password was right, the nonce too old.
     Challenge { stale: bool },
-    /// Refused by the host, or by the policy named.
-    Refused(Refusal, Option<Arc<str>>),
+    /// Refused by the host, or by a policy in this step.
+    Refused(Refusal, Option<Step>),
 }
 
 impl From<Refusal> for No {
@@ -101,7 +102,7 @@ fn decide(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
     let mut steps = Vec::new();
     let decision = shard.parts.runner.route(&mut call, &mut steps);
     shard.parts.observer.decided(now, message.call_id(), &steps);
-    let by = steps.last().map(|step| step.policy.clone());
+    let by = decisive(steps);
     let plan = match decision {
         Decision::Route(plan) => plan,
         Decision::Refuse(refusal) => return Err(No::Refused(refusal, by)),
@@ -109,6 +110,11 @@ fn decide(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
     };
     let resolved = plan::resolve(&plan, &call, &site).map_err(|refusal| No::Refused(refusal, by))?;
     Ok((call, resolved))
+}
+
+/// The decision that counted: the last one that was no pass. Behind a policy that failed, others may have passed.
+pub(super) fn decisive(steps: Vec<Step>) -> Option<Step> {
+    steps.into_iter().rev().find(|step| !step.passed)
 }
 
 /// A call for help has no way to end in a refusal: the policy may choose trunks, caller id and location; whatever it fails to say, the host says itself.
@@ -142,9 +148,9 @@ fn reachable_where_it_came_from(message: &Message, flow: Flow, limits: &sip::Lim
 
 /// Sends what a script that failed has to say; the operator's line goes to the observer.
 pub(super) fn refuse(shard: &mut Shard, replies: &mut Replies, message: &Message, no: No, now: Instant) {
-    let tag = shard.random.token();
     match no {
         No::Challenge { stale } => {
+            let tag = shard.stack.stateless_tag(message);
             let (status, name) = match message.method() {
                 // RFC 3261 22.1: a registrar is a user agent server and answers 401; for a call we stand in the way as a proxy does.
                 sip::message::Method::Invite => (407, Name::ProxyAuthenticate),
@@ -156,8 +162,9 @@ pub(super) fn refuse(shard: &mut Shard, replies: &mut Replies, message: &Message
             }
             replies.add(writer.finish_response(b""));
         }
-        No::Refused(refusal, policy) => {
-            shard.parts.observer.refused(now, message.call_id(), &refusal, policy.as_deref());
+        No::Refused(refusal, step) => {
+            shard.parts.observer.refused(now, message.call_id(), &refusal, step.as_ref());
+            let tag = shard.random.token();
             let mut writer = Writer::response(message, refusal.status, &refusal.phrase, Some(tag.as_str()));
             match refusal.status {
                 423 => {

@@ -174,7 +174,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
     let (listen, domain) = section("sip").map_or_else(|| (listen_default(), DOMAIN.to_owned()), |table| read_sip(document, table));
-    let digest = section("sip").and_then(|table| read_digest(document, table));
+    let digest = section("sip").and_then(|table| read_digest(document, table)).unwrap_or_else(|| vec![Algorithm::Md5]);
     let limits = section("limits").map_or_else(Limits::default, Limits::read);
     order_of_limits(document, section("limits"), &limits);
     let policy_folder = section("policy").and_then(|table| {
@@ -187,8 +187,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         table.known(&["on_failure"]);
         table.choice("on_failure", &[("accept", OnStoreFailure::Accept), ("refuse", OnStoreFailure::Refuse)])
     });
-    let directory = site::read(document, root, realm.unwrap_or(&domain));
-    let digest = digest.unwrap_or_else(|| default_digest(&directory));
+    let directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     Config {
         file: PathBuf::new(),
         listen,
@@ -258,14 +257,10 @@ fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String) 
     (listen, domain)
 }
 
-/// The strongest first, as RFC 8760 2.4 asks; MD5 alone where some endpoint has an MD5 hash only: a phone answers the first algorithm that it knows.
-fn default_digest(directory: &Directory) -> Vec<Algorithm> {
-    let every_endpoint_has_both = directory.endpoints.iter().all(|endpoint| endpoint.ha1.sha256.is_some());
-    if every_endpoint_has_both { vec![Algorithm::Sha256, Algorithm::Md5] } else { vec![Algorithm::Md5] }
-}
-
+/// Without the key: MD5 alone. Phones that know no SHA-256 must pass it over (RFC 8760 2.4), and real ones give up instead: every order that names it
+/// would keep some phone from registering.
 fn read_digest(document: &Document<'_>, table: Table<'_>) -> Option<Vec<Algorithm>> {
-    const REMEDY: &str = "write it like `digest = [\"sha-256\", \"md5\"]`, or `digest = [\"md5\"]` for phones that give up at the first challenge that they do not know";
+    const REMEDY: &str = "write it like `digest = [\"md5\"]`, or `digest = [\"sha-256\", \"md5\"]` where every phone accepts a challenge that it does not know";
     let texts = table.texts("digest")?;
     let mut algorithms = Vec::new();
     for text in &texts {

@@ -3,7 +3,7 @@
 use super::reader::{At, Document, Table, join, list};
 use ipnet::IpNet;
 use sip::{
-    digest::Ha1,
+    digest::{Algorithm, Ha1},
     uri::{Scheme, Uri},
 };
 use std::{
@@ -26,8 +26,8 @@ struct Listed<T> {
     line: usize,
 }
 
-/// Reads everything about the site. `realm` is what password hashes are made for.
-pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str) -> Directory {
+/// Reads everything about the site. `realm` is what password hashes are made for, `digest` the algorithms that challenges offer.
+pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str, digest: &[Algorithm]) -> Directory {
     let locations: Vec<_> = each(document, root, "location", read_location);
     let pools: Vec<_> = each(document, root, "licence", read_pool);
     let trunks: Vec<_> = each(document, root, "trunk", read_trunk);
@@ -45,6 +45,7 @@ pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str) -> Dir
     unique(document, &endpoints, "username", "username", |e| vec![e.username.clone()]);
     unique(document, &endpoints, "numbers", "number", |e| e.numbers.clone());
     references(document, &endpoints, &pools, &locations);
+    hashes_for_every_challenge(document, &endpoints, digest);
     emergency_rules(document, &emergency, emergency_line, &trunks, &endpoints);
     trunks_apart_from_phones(document, &trunks, &locations);
 
@@ -158,6 +159,30 @@ fn read_ha1(document: &Document<'_>, table: Table<'_>, username: &str, realm: &s
         (None, None) => {
             document.error(table.line(), table.path("password"), "is missing", "add `password = \"...\"` or `ha1 = \"...\"`");
             Ha1::default()
+        }
+    }
+}
+
+/// A phone answers the first algorithm that it knows (RFC 8760 2.4): with a hash for another one only, it could never register.
+fn hashes_for_every_challenge(document: &Document<'_>, endpoints: &[Listed<Endpoint>], digest: &[Algorithm]) {
+    for Listed { thing: Endpoint { ha1, .. }, path, line } in endpoints {
+        if ha1.md5.is_none() && ha1.sha256.is_none() {
+            // Reported already.
+            continue;
+        }
+        for algorithm in digest {
+            let (there, name, setting) = match algorithm {
+                Algorithm::Md5 => (ha1.md5.is_some(), "MD5", "md5"),
+                Algorithm::Sha256 => (ha1.sha256.is_some(), "SHA-256", "sha-256"),
+            };
+            if !there {
+                document.error(
+                    *line,
+                    join(path, "ha1"),
+                    format!("has no {name} hash, and challenges offer {name}: this phone could not register"),
+                    format!("add the {name} hash of `username:realm:password`, or take \"{setting}\" out of `digest` of [sip]"),
+                );
+            }
         }
     }
 }

@@ -231,6 +231,18 @@ fn hashes_stand_for_the_password() {
 }
 
 #[test]
+fn a_hash_must_fit_every_challenge() {
+    let md5 = phone("").replace("password = \"s3cret-Passw0rd\"", "ha1 = \"0123456789abcdef0123456789abcdef\"");
+    assert_eq!(Config::parse("f", &md5, None).unwrap().config.digest, [Algorithm::Md5]);
+    says(
+        &format!("{md5}[sip]\ndigest = [\"sha-256\", \"md5\"]\n"),
+        expect![[
+            r#"holdfast.toml:1: endpoint[1].ha1: has no SHA-256 hash, and challenges offer SHA-256: this phone could not register; add the SHA-256 hash of `username:realm:password`, or take "sha-256" out of `digest` of [sip]"#
+        ]],
+    );
+}
+
+#[test]
 fn an_extension_must_not_hide_behind_an_emergency_number() {
     says(
         &phone("").replace("extension = \"1001\"", "extension = \"112\""),

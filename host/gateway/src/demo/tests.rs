@@ -42,7 +42,7 @@ fn response(line: &str, method: &str, call_id: &str) -> Bytes {
 }
 
 fn step(policy: &str, outcome: &str, micros: u64) -> Step {
-    Step { policy: policy.into(), outcome: outcome.to_owned(), fault: None, took: Duration::from_micros(micros) }
+    Step { policy: policy.into(), outcome: outcome.to_owned(), passed: outcome == "pass", fault: None, took: Duration::from_micros(micros) }
 }
 
 /// A registration and the beginning of a call, as an observer of the gateway sees them.

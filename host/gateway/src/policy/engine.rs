@@ -22,7 +22,7 @@ use switch::site::Site;
 /// What is the same for every policy that its file says nothing about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EngineSettings {
-    /// Time for one decision, in processor time of the deciding thread.
+    /// Time for one decision while the component runs; what the thread waits for a processor is not counted.
     pub deadline: Duration,
     /// Time for an emergency decision.
     pub emergency_deadline: Duration,

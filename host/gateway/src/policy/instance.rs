@@ -3,9 +3,9 @@
 use super::{
     load::Policy,
     machine::Machine,
+    ticker::TICK,
     v1::{CurrentCall, CurrentRegistration, answers, exports, facts},
 };
-use rustix::time::{ClockId, clock_gettime};
 use sip::Instant;
 use std::{
     any::Any,
@@ -38,8 +38,6 @@ const ANSWER_BYTES: usize = 256 << 10;
 const TABLE_ELEMENTS: usize = 20_000;
 /// What passes, on the average, before the ticker has noticed a decision.
 const UNNOTICED: Duration = Duration::from_millis(2);
-/// A decision that was noticed may always use this much more.
-const LEAST: Duration = Duration::from_micros(500);
 
 /// What is being decided.
 #[derive(Debug)]
@@ -64,8 +62,8 @@ pub(crate) struct State {
     lines_left: u32,
     memory_bytes: usize,
     deadline: Duration,
-    /// Processor time of this thread when the ticker first noticed the decision.
-    noticed: Option<Duration>,
+    /// Ticks at which the component was seen running.
+    ticks: u32,
     late: bool,
     /// Which bound was hit.
     bound: Option<Cow<'static, str>>,
@@ -98,7 +96,7 @@ impl Instance {
             lines_left: LOG_LINES,
             memory_bytes: policy.options.memory_bytes.unwrap_or(machine.settings.memory_bytes),
             deadline,
-            noticed: None,
+            ticks: 0,
             late: false,
             bound: None,
             wasi: policy.wasi.then(|| Box::new((WasiCtx::builder().build(), ResourceTable::new()))),
@@ -106,7 +104,7 @@ impl Instance {
         let mut store = Store::new(&machine.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(ANSWER_BYTES);
-        store.epoch_deadline_callback(|mut store| store.data_mut().tick());
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
         let mut instance = Self {
             machine: Arc::clone(machine),
             store,
@@ -204,7 +202,7 @@ impl Instance {
         state.questions_left = QUESTIONS;
         state.lines_left = LOG_LINES;
         state.deadline = deadline;
-        state.noticed = None;
+        state.ticks = 0;
         self.store.set_epoch_deadline(1);
         let result = {
             let _deciding = self.machine.ticker.deciding();
@@ -286,13 +284,13 @@ impl State {
         Some(message.get(..end).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
     }
 
-    /// The ticker has ticked while this component runs. Counts processor time of this thread, not the wall's: a busy machine is not the policy's fault.
-    fn tick(&mut self) -> Result<UpdateDeadline> {
-        let used = clock_gettime(ClockId::ThreadCPUTime);
-        let used = Duration::new(u64::try_from(used.tv_sec).unwrap_or(0), u32::try_from(used.tv_nsec).unwrap_or(0));
-        let noticed = *self.noticed.get_or_insert(used);
-        self.late = used.saturating_sub(noticed) >= self.deadline.saturating_sub(UNNOTICED).max(LEAST);
-        Ok(if self.late { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) })
+    /// The ticker has ticked since the component was last seen here. Counted are the ticks at which it was running, not the time that passed: while the
+    /// thread waits for a processor, or the hypervisor gives the processor to another machine (which even the thread's own clock counts as use), the
+    /// component is not seen, and a busy machine makes no policy late.
+    fn tick(&mut self) -> UpdateDeadline {
+        self.ticks = self.ticks.saturating_add(1);
+        self.late = self.ticks > allowed_ticks(self.deadline);
+        if self.late { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
     }
 
     fn over(&mut self, bound: impl Into<Cow<'static, str>>) -> wasmtime::Error {
@@ -325,6 +323,12 @@ impl WasiView for State {
         let (ctx, table) = &mut **self.wasi.get_or_insert_with(|| Box::new((WasiCtx::builder().build(), ResourceTable::new())));
         WasiCtxView { ctx, table }
     }
+}
+
+/// At how many ticks a decision may be seen running. One may be chance.
+fn allowed_ticks(deadline: Duration) -> u32 {
+    let ticks = deadline.saturating_sub(UNNOTICED).as_micros() / TICK.as_micros();
+    u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

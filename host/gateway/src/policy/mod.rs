@@ -43,6 +43,8 @@ pub struct Step {
     pub policy: Arc<str>,
     /// In a few words: `pass`, `route 1 stage`, `refuse 404 Not Found`, `admit site`, or the fault.
     pub outcome: String,
+    /// It left the decision to the next policy of its own will; one that failed did not.
+    pub passed: bool,
     /// Set when it failed.
     pub fault: Option<PolicyFault>,
     /// Time it took.

@@ -113,7 +113,7 @@ impl Runner {
         let directory = self.site.directory();
         let call = Arc::new(call.clone());
         let deadline = self.engine.machine.settings.emergency_deadline;
-        let outcome = |plan: &EmergencyPlan| format!("route {}", counted(plan.trunks.len(), "trunk"));
+        let outcome = |plan: &EmergencyPlan| (false, format!("route {}", counted(plan.trunks.len(), "trunk")));
         self.ask(link, deadline, steps, |instance, deadline| instance.emergency(&call, &directory, deadline), outcome)
     }
 
@@ -128,8 +128,13 @@ impl Runner {
         let mut steps = Vec::new();
         for link in &chain.observation {
             // `ask` has logged and counted a fault, and nothing else follows from it.
-            let _observed =
-                self.ask(link, deadline, &mut steps, |instance, deadline| instance.ended(record, &directory, deadline), |()| String::new());
+            let _observed = self.ask(
+                link,
+                deadline,
+                &mut steps,
+                |instance, deadline| instance.ended(record, &directory, deadline),
+                |()| (true, String::new()),
+            );
         }
     }
 
@@ -153,7 +158,7 @@ impl Runner {
         deadline: Duration,
         steps: &mut Vec<Step>,
         decide: impl FnOnce(&mut Instance, Duration) -> Result<T, PolicyFault>,
-        outcome: impl FnOnce(&T) -> String,
+        outcome: impl FnOnce(&T) -> (bool, String),
     ) -> Result<T, PolicyFault> {
         let began = Instant::now();
         let policy = &link.policy;
@@ -167,12 +172,15 @@ impl Runner {
         let took = began.elapsed();
         let policy_name = Arc::clone(&policy.name);
         match &result {
-            Ok(answer) => steps.push(Step { policy: policy_name, outcome: outcome(answer), fault: None, took }),
+            Ok(answer) => {
+                let (passed, outcome) = outcome(answer);
+                steps.push(Step { policy: policy_name, outcome, passed, fault: None, took });
+            }
             Err(fault) => {
                 *slot = None;
                 let faults = policy.faults.fetch_add(1, Relaxed).saturating_add(1);
                 tracing::warn!(policy = &*policy.name, file = policy.file, %fault, faults, took_us = took.as_micros(), "policy failed");
-                steps.push(Step { policy: policy_name, outcome: fault.to_string(), fault: Some(fault.clone()), took });
+                steps.push(Step { policy: policy_name, outcome: fault.to_string(), passed: false, fault: Some(fault.clone()), took });
             }
         }
         result
@@ -204,20 +212,21 @@ fn out_of_order(policy: &str, fault: &PolicyFault) -> Refusal {
     Refusal::new(503, "Service Unavailable", format!("policy {policy} {fault}"))
 }
 
-fn decision_outcome(decision: &Decision) -> String {
+/// Whether the policy passed, and its answer in a few words.
+fn decision_outcome(decision: &Decision) -> (bool, String) {
     match decision {
-        Decision::Pass(amendments) if *amendments == Amendments::default() => "pass".to_owned(),
-        Decision::Pass(_) => "pass, amended".to_owned(),
-        Decision::Route(plan) => format!("route {}", counted(plan.stages.len(), "stage")),
-        Decision::Refuse(refusal) => format!("refuse {} {}", refusal.status, refusal.phrase),
+        Decision::Pass(amendments) if *amendments == Amendments::default() => (true, "pass".to_owned()),
+        Decision::Pass(_) => (true, "pass, amended".to_owned()),
+        Decision::Route(plan) => (false, format!("route {}", counted(plan.stages.len(), "stage"))),
+        Decision::Refuse(refusal) => (false, format!("refuse {} {}", refusal.status, refusal.phrase)),
     }
 }
 
-fn admission_outcome(admission: &Admission) -> String {
+fn admission_outcome(admission: &Admission) -> (bool, String) {
     match admission {
-        Admission::Pass => "pass".to_owned(),
-        Admission::Admit(seat) => format!("admit {}", seat.pool),
-        Admission::Refuse(refusal) => format!("refuse {} {}", refusal.status, refusal.phrase),
+        Admission::Pass => (true, "pass".to_owned()),
+        Admission::Admit(seat) => (false, format!("admit {}", seat.pool)),
+        Admission::Refuse(refusal) => (false, format!("refuse {} {}", refusal.status, refusal.phrase)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The clock of deadlines: a thread of its own that advances the engine's epoch while a decision is being made.
 //!
-//! It must be an OS thread, because a guest that spins holds up whatever shares its thread. It looks every 2 ms whether anybody is deciding, ticks
+//! It must be an OS thread, because a guest that spins holds up whatever shares its thread. It looks every 4 ms whether anybody is deciding, ticks
 //! every millisecond while somebody is, and sleeps for good after two quiet seconds until the next decision wakes it.
 
 use std::{
@@ -13,9 +13,10 @@ use std::{
 };
 use wasmtime::EngineWeak;
 
-const TICK: Duration = Duration::from_millis(1);
-const LOOK: Duration = Duration::from_millis(2);
-const QUIET_LOOKS: u32 = 1000;
+/// Time between two ticks.
+pub(super) const TICK: Duration = Duration::from_millis(1);
+const LOOK: Duration = Duration::from_millis(4);
+const QUIET_LOOKS: u32 = 500;
 
 #[derive(Debug)]
 pub(super) struct Ticker {

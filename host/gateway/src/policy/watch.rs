@@ -33,18 +33,34 @@ pub(super) fn start(engine: &Arc<Engine>, folder: &Path) -> std::io::Result<()> 
 
 fn run(engine: &Weak<Engine>, folder: &Path) {
     let (tell, told) = sync_channel(1);
-    let watcher = notify::recommended_watcher(move |_event| {
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // That somebody reads the folder, as we do ourselves after every change, is no change. An error is: something may have been missed.
+        if event.is_ok_and(|event| event.kind.is_access()) {
+            return;
+        }
         // A full channel says the same already; a closed one means that the engine is gone.
         let _told = tell.try_send(());
     });
     let mut watcher = watcher.map_err(|error| tracing::info!(%error, "the policy folder is looked at every second")).ok();
     let mut watched = None;
-    let mut seen = state(folder);
+    let mut seen = None;
+    // Something may have changed since the folder was read and before it was watched.
+    let mut happened = true;
     loop {
         if let Some(watcher) = &mut watcher {
             rewatch(watcher, folder, &mut watched);
         }
-        let happened = match told.recv_timeout(LOOK) {
+        {
+            let Some(engine) = engine.upgrade() else { return };
+            let now = state(folder);
+            if happened || now != seen {
+                if let Err(error) = engine.rescan() {
+                    tracing::warn!(error = format!("{error:#}"), "the policies stay as they are");
+                }
+                seen = now;
+            }
+        }
+        happened = match told.recv_timeout(LOOK) {
             Ok(()) => settle(&told),
             Err(RecvTimeoutError::Timeout) => false,
             // No watcher: the channel is closed, and looking is all there is.
@@ -53,14 +69,6 @@ fn run(engine: &Weak<Engine>, folder: &Path) {
                 false
             }
         };
-        let Some(engine) = engine.upgrade() else { return };
-        let now = state(folder);
-        if happened || now != seen {
-            if let Err(error) = engine.rescan() {
-                tracing::warn!(error = format!("{error:#}"), "the policies stay as they are");
-            }
-            seen = now;
-        }
     }
 }
 

@@ -1,13 +1,17 @@
-//! The task that writes: many registrations, one transaction.
+//! The thread that writes: many registrations, one transaction.
+//!
+//! Most of what a commit costs is the same for one row and for a hundred: the flush of the disk, and threads that wake each other. So the thread sleeps
+//! while changes gather, is woken once by the first of them, and hands them to the database in as few statements as they need.
 
-use super::{Row, open, restore};
+use super::{State, open, restore};
 use crate::{
     calls::Keep,
     config::{Limits, OnStoreFailure},
     observe::Counters,
 };
+use anyhow::Context as _;
 use sip::Instant;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 use switch::{
     registrar::{Binding, Change},
@@ -15,12 +19,13 @@ use switch::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinHandle,
-    time::{Instant as Moment, timeout, timeout_at},
+    time::{sleep, timeout},
 };
 
 /// Registrations in one transaction.
 const TOGETHER: usize = 1024;
+/// Rows in one statement. Each number of rows is a statement of its own, which the connection keeps prepared.
+const ROWS: usize = 64;
 /// How long a registration may wait for a place in the queue before it is told that the store is too slow.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often what could not be written is tried again.
@@ -62,23 +67,30 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the store, puts what it has kept back into `site`, and starts the task that writes. Returns the number of bindings restored.
-    /// The task ends, with everything written, when the `Store` is dropped.
+    /// Opens the store, puts what it has kept back into `site`, and starts the thread that writes. Returns the number of bindings restored and a
+    /// receiver that hears of the thread's end, when everything is written: it ends when the `Store` is dropped.
     ///
     /// # Errors
-    /// When the store cannot be opened or read.
+    /// When the store cannot be opened or read, or the system gives no thread.
     pub async fn start(
         file: &Path,
         site: &Site,
         now: Instant,
         options: Options,
         counters: Arc<Counters>,
-    ) -> anyhow::Result<(Arc<Self>, JoinHandle<()>, usize)> {
+    ) -> anyhow::Result<(Arc<Self>, oneshot::Receiver<()>, usize)> {
         let mut connection = open(file).await?;
         let restored = restore(&mut connection, site, now).await?;
         let (jobs, queue) = mpsc::channel(options.queue);
+        let (tell, ended) = oneshot::channel();
         let writer = Writer { connection, options, counters, backlog: Pending::new(), failing: false };
-        Ok((Arc::new(Self { jobs }), tokio::spawn(writer.run(queue)), restored))
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().context("the store's thread cannot start")?;
+        std::thread::Builder::new().name("store".to_owned()).spawn(move || {
+            runtime.block_on(writer.run(queue));
+            // Whoever does not wait for the end need not hear of it.
+            tell.send(()).ok();
+        })?;
+        Ok((Arc::new(Self { jobs }), ended, restored))
     }
 }
 
@@ -124,12 +136,13 @@ impl Writer {
             if received == 0 {
                 break;
             }
-            let until = Moment::now() + self.options.wait;
-            while !jobs.is_empty() && jobs.len() < TOGETHER {
-                let room = TOGETHER - jobs.len();
-                match timeout_at(until, queue.recv_many(&mut jobs, room)).await {
-                    Ok(1..) => {}
-                    Ok(0) | Err(_) => break,
+            if !jobs.is_empty() {
+                // Not while waiting for more: each would wake the thread.
+                sleep(self.options.wait).await;
+                while jobs.len() < TOGETHER
+                    && let Ok(job) = queue.try_recv()
+                {
+                    jobs.push(job);
                 }
             }
             self.commit(&mut jobs).await;
@@ -191,48 +204,48 @@ impl Writer {
 
 /// Writes everything in one transaction.
 async fn write(connection: &mut SqliteConnection, pending: &Pending) -> Result<(), sqlx::Error> {
-    let bound: Vec<Row<'_>> = pending.values().flatten().map(|b| Row::of(b)).collect();
-    let gone: Vec<_> =
-        pending.iter().filter(|(_, b)| b.is_none()).map(|((endpoint, contact), _)| (endpoint.to_string(), contact.to_string())).collect();
-    if gone.is_empty() {
+    let mut bound = Vec::with_capacity(pending.len());
+    let mut gone = Vec::new();
+    for ((endpoint, contact), binding) in pending {
+        match binding {
+            Some(binding) => {
+                let state = serde_json::to_string(&State::of(binding)).map_err(|e| sqlx::Error::Encode(Box::new(e)))?;
+                bound.push((&**endpoint, &**contact, state));
+            }
+            None => gone.push((&**endpoint, &**contact)),
+        }
+    }
+    // One statement is a transaction by itself, and saves the database's thread two turns.
+    if gone.is_empty() && bound.len() <= ROWS {
         return insert(connection, &bound).await;
     }
-    if bound.is_empty() {
-        return delete(connection, &gone).await;
-    }
     let mut transaction = connection.begin().await?;
-    insert(&mut transaction, &bound).await?;
+    for rows in bound.chunks(ROWS) {
+        insert(&mut transaction, rows).await?;
+    }
     delete(&mut transaction, &gone).await?;
     transaction.commit().await
 }
 
-/// Each statement takes all its rows as one JSON text: one step to the database's thread and back, however many they are.
-async fn insert(connection: &mut SqliteConnection, rows: &[Row<'_>]) -> Result<(), sqlx::Error> {
+async fn insert(connection: &mut SqliteConnection, rows: &[(&str, &str, String)]) -> Result<(), sqlx::Error> {
     if rows.is_empty() {
         return Ok(());
     }
-    let json = serde_json::to_string(rows).map_err(|e| sqlx::Error::Encode(Box::new(e)))?;
-    sqlx::query(
-        "INSERT OR REPLACE INTO binding (endpoint, contact, params, q, instance, reg_id, path, transport, local, remote, connection, call_id, cseq, expires, pool, emergency_only, user_agent)
-         SELECT value->>'endpoint', value->>'contact', value->>'params', value->>'q', value->>'instance', value->>'reg_id', value->>'path', value->>'transport', value->>'local',
-                value->>'remote', value->>'connection', value->>'call_id', value->>'cseq', value->>'expires', value->>'pool', value->>'emergency_only', value->>'user_agent'
-         FROM json_each(?)",
-    )
-    .bind(json)
-    .execute(connection)
-    .await
-    .map(|_| ())
+    let mut query = QueryBuilder::<Sqlite>::new("INSERT OR REPLACE INTO binding (endpoint, contact, state) ");
+    query.push_values(rows, |mut row, (endpoint, contact, state)| {
+        row.push_bind(*endpoint).push_bind(*contact).push_bind(state);
+    });
+    query.build().execute(connection).await.map(|_| ())
 }
 
 /// Forgets bindings.
-pub(super) async fn delete(connection: &mut SqliteConnection, keys: &[(String, String)]) -> Result<(), sqlx::Error> {
-    if keys.is_empty() {
-        return Ok(());
+pub(super) async fn delete(connection: &mut SqliteConnection, keys: &[(&str, &str)]) -> Result<(), sqlx::Error> {
+    for keys in keys.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM binding WHERE (endpoint, contact) IN (");
+        query.push_values(keys, |mut key, (endpoint, contact)| {
+            key.push_bind(*endpoint).push_bind(*contact);
+        });
+        query.push(")").build().execute(&mut *connection).await?;
     }
-    let json = serde_json::to_string(keys).map_err(|e| sqlx::Error::Encode(Box::new(e)))?;
-    sqlx::query("DELETE FROM binding WHERE (endpoint, contact) IN (SELECT value->>0, value->>1 FROM json_each(?))")
-        .bind(json)
-        .execute(connection)
-        .await
-        .map(|_| ())
+    Ok(())
 }

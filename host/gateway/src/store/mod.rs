@@ -1,6 +1,6 @@
 //! The store: what was acknowledged to phones, on disk before they hear of it.
 //!
-//! SQLite in the data folder. One task gathers the changes of all registrations that wait at the same time into one transaction (group commit), so
+//! SQLite in the data folder. One thread gathers the changes of all registrations that wait at the same time into one transaction (group commit), so
 //! that ten thousand phones that register in a second cost a few hundred disk flushes.
 
 mod commit;
@@ -10,116 +10,87 @@ mod tests;
 pub use commit::{Options, Store};
 
 use anyhow::Context as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sip::{
     Instant,
     transport::{Flow, Transport},
 };
 use sqlx::{
-    Connection as _, Row as _, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
+    Connection as _, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 use std::{
     borrow::Cow,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 use switch::{registrar::Binding, site::Site};
 
-/// A binding as its row in the table `binding`.
-#[derive(Clone, PartialEq, Debug, Serialize)]
-struct Row<'a> {
-    endpoint: Cow<'a, str>,
-    contact: Cow<'a, str>,
+/// What the column `state` holds of a binding. Names are what lies on disk: a new one needs a default.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct State<'a> {
     params: Cow<'a, str>,
     q: u16,
     instance: Option<Cow<'a, str>>,
     reg_id: Option<u32>,
-    path: String,
+    path: Cow<'a, [String]>,
     transport: Cow<'a, str>,
-    local: String,
-    remote: String,
-    connection: i64,
+    local: SocketAddr,
+    remote: SocketAddr,
+    connection: u64,
     call_id: Cow<'a, str>,
     cseq: u32,
-    expires: i64,
+    /// Microseconds since 1970.
+    expires: u64,
     pool: Option<Cow<'a, str>>,
     emergency_only: bool,
     user_agent: Cow<'a, str>,
 }
 
-impl<'a> Row<'a> {
+impl<'a> State<'a> {
     fn of(binding: &'a Binding) -> Self {
         Self {
-            endpoint: Cow::Borrowed(&binding.endpoint),
-            contact: Cow::Borrowed(&binding.contact),
             params: Cow::Borrowed(&binding.params),
             q: binding.q,
             instance: binding.instance.as_deref().map(Cow::Borrowed),
             reg_id: binding.reg_id,
-            path: serde_json::to_string(&binding.path).unwrap_or_else(|_| "[]".to_owned()),
+            path: Cow::Borrowed(&binding.path),
             transport: Cow::Borrowed(binding.flow.transport.uri_token()),
-            local: binding.flow.local.to_string(),
-            remote: binding.flow.remote.to_string(),
-            connection: binding.flow.connection.cast_signed(),
+            local: binding.flow.local,
+            remote: binding.flow.remote,
+            connection: binding.flow.connection,
             call_id: Cow::Borrowed(&binding.call_id),
             cseq: binding.cseq,
-            expires: binding.expires.unix_micros().cast_signed(),
+            expires: binding.expires.unix_micros(),
             pool: binding.pool.as_deref().map(Cow::Borrowed),
             emergency_only: binding.emergency_only,
             user_agent: Cow::Borrowed(&binding.user_agent),
         }
     }
-}
 
-impl Row<'static> {
-    fn read(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        let text = |column: &str| row.try_get::<String, _>(column).map(Cow::Owned);
-        let optional = |column: &str| row.try_get::<Option<String>, _>(column).map(|t| t.map(Cow::Owned));
-        Ok(Self {
-            endpoint: text("endpoint")?,
-            contact: text("contact")?,
-            params: text("params")?,
-            q: row.try_get("q")?,
-            instance: optional("instance")?,
-            reg_id: row.try_get("reg_id")?,
-            path: row.try_get("path")?,
-            transport: text("transport")?,
-            local: row.try_get("local")?,
-            remote: row.try_get("remote")?,
-            connection: row.try_get("connection")?,
-            call_id: text("call_id")?,
-            cseq: row.try_get("cseq")?,
-            expires: row.try_get("expires")?,
-            pool: optional("pool")?,
-            emergency_only: row.try_get("emergency_only")?,
-            user_agent: text("user_agent")?,
-        })
-    }
-
-    fn binding(&self) -> anyhow::Result<Binding> {
+    fn binding(self, endpoint: &str, contact: &str) -> anyhow::Result<Binding> {
         Ok(Binding {
+            endpoint: endpoint.into(),
+            contact: contact.into(),
+            params: self.params.into(),
+            q: self.q,
+            instance: self.instance.map(Into::into),
+            reg_id: self.reg_id,
+            path: self.path.into_owned(),
             flow: Flow {
                 transport: Transport::from_token(self.transport.as_bytes()).context("unknown transport")?,
-                local: self.local.parse().context("local address")?,
-                remote: self.remote.parse().context("remote address")?,
-                connection: self.connection.cast_unsigned(),
+                local: self.local,
+                remote: self.remote,
+                connection: self.connection,
             },
-            path: serde_json::from_str(&self.path).context("path")?,
-            expires: Instant::from_unix_micros(self.expires.cast_unsigned()),
-            endpoint: Arc::from(self.endpoint.as_ref()),
-            contact: Arc::from(self.contact.as_ref()),
-            params: Arc::from(self.params.as_ref()),
-            q: self.q,
-            instance: self.instance.as_deref().map(Arc::from),
-            reg_id: self.reg_id,
-            call_id: Arc::from(self.call_id.as_ref()),
+            call_id: self.call_id.into(),
             cseq: self.cseq,
-            pool: self.pool.as_deref().map(Arc::from),
+            expires: Instant::from_unix_micros(self.expires),
+            pool: self.pool.map(Into::into),
             emergency_only: self.emergency_only,
-            user_agent: Arc::from(self.user_agent.as_ref()),
+            user_agent: self.user_agent.into(),
         })
     }
 }
@@ -181,25 +152,27 @@ fn set_aside(file: &Path) -> std::io::Result<PathBuf> {
 /// Puts the bindings that the store has kept back into the registrar, each with its seat, and forgets those whose time or endpoint has gone.
 /// Bindings over TCP and TLS come back too: they hold their seat, and calls to them fail at once until the phone has connected again.
 async fn restore(connection: &mut SqliteConnection, site: &Site, now: Instant) -> anyhow::Result<usize> {
-    let rows = sqlx::query("SELECT * FROM binding").fetch_all(&mut *connection).await.context("the bindings cannot be read")?;
+    let rows: Vec<(String, String, String)> = sqlx::query_as("SELECT endpoint, contact, state FROM binding")
+        .fetch_all(&mut *connection)
+        .await
+        .context("the bindings cannot be read")?;
     let (mut restored, mut forgotten) = (0, Vec::new());
-    for row in &rows {
-        let row = Row::read(row).context("a binding cannot be read")?;
-        let key = (row.endpoint.to_string(), row.contact.to_string());
-        match row.binding() {
-            Ok(binding) => {
-                if site.restore(binding, now) {
-                    restored += 1;
-                } else {
-                    forgotten.push(key);
-                }
-            }
+    for (endpoint, contact, state) in rows {
+        let read = serde_json::from_str::<State<'_>>(&state).map_err(anyhow::Error::from);
+        let kept = match read.and_then(|state| state.binding(&endpoint, &contact)) {
+            Ok(binding) => site.restore(binding, now),
             Err(error) => {
-                tracing::warn!(endpoint = %key.0, "a stored binding is unreadable and was forgotten: {error:#}");
-                forgotten.push(key);
+                tracing::warn!(endpoint, "a stored binding is unreadable and was forgotten: {error:#}");
+                false
             }
+        };
+        if kept {
+            restored += 1;
+        } else {
+            forgotten.push((endpoint, contact));
         }
     }
+    let forgotten: Vec<_> = forgotten.iter().map(|(endpoint, contact): &(String, String)| (&**endpoint, &**contact)).collect();
     commit::delete(connection, &forgotten).await.context("bindings that have ended cannot be removed")?;
     Ok(restored)
 }

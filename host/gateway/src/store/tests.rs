@@ -1,6 +1,7 @@
 use super::*;
 use crate::{calls::Keep as _, config::OnStoreFailure, observe::Counters};
 use sip::digest::Ha1;
+use std::sync::Arc;
 use switch::{
     directory::{Directory, Emergency, Endpoint, Pool},
     registrar::Change,
@@ -58,12 +59,12 @@ fn options(on_failure: OnStoreFailure) -> Options {
     Options { wait: Duration::from_millis(5), queue: 64, on_failure, backlog: 100 }
 }
 
-async fn start(folder: &Path, site: &Site) -> (Arc<Store>, tokio::task::JoinHandle<()>, usize) {
+async fn start(folder: &Path, site: &Site) -> (Arc<Store>, tokio::sync::oneshot::Receiver<()>, usize) {
     let counters = Arc::new(Counters::default());
     Store::start(&folder.join("store.sqlite"), site, NOW, options(OnStoreFailure::Refuse), counters).await.unwrap()
 }
 
-async fn stop(store: Arc<Store>, writer: tokio::task::JoinHandle<()>) {
+async fn stop(store: Arc<Store>, writer: tokio::sync::oneshot::Receiver<()>) {
     drop(store);
     writer.await.unwrap();
 }

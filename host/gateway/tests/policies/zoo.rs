@@ -61,7 +61,7 @@ fn a_spinning_policy_is_late_and_stopped_soon() {
     let (_folder, _engine, mut runner) = zoo(&site(), "", &[]);
     assert_eq!(fault(&mut runner, "spin"), PolicyFault::Late(Duration::from_millis(5)));
     let (_, step) = route(&mut runner, "spin");
-    // The deadline counts processor time; the wall's may be longer on a busy machine, never endless.
+    // The deadline counts time in which the component runs; the wall's may be longer on a busy machine, never endless.
     assert!(step.took >= Duration::from_millis(2) && step.took < Duration::from_secs(2), "{:?}", step.took);
 }
 

@@ -4,7 +4,7 @@ use crate::{
     Message,
     header::{CSeq, Via},
     message::Method,
-    random::Random,
+    random::{Random, Token},
 };
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -143,11 +143,9 @@ impl Keys {
     }
 
     /// The To tag of an answer without a transaction: the same for every retransmission (RFC 3261 8.2.7), and known again in the ACK.
-    pub(crate) fn stateless_tag(&self, message: &Message, via: &Via<'_>) -> [u8; 16] {
-        let Key { low, .. } = self.hash(4, &[via.raw, message.call_id(), &cseq_number(message)], b"");
-        let mut text = Vec::with_capacity(16);
-        write_hex(low, &mut text);
-        text.try_into().unwrap_or([b'0'; 16])
+    pub(crate) fn stateless_tag(&self, message: &Message) -> Token {
+        let via = message.via().map(|via| via.raw).unwrap_or_default();
+        Token::from_bits(self.hash(4, &[via, message.call_id(), &cseq_number(message)], b"").low)
     }
 
     /// Hashes `parts` and, in any case, `host`.

@@ -19,7 +19,7 @@ use crate::{
     Instant, Limits, Message,
     build::{Request, Response, Writer},
     message::Method,
-    random::Random,
+    random::{Random, Token},
     transport::Flow,
 };
 use branch::{Branch, Key, Keyed, Keys};
@@ -267,7 +267,9 @@ impl Stack {
     /// Sends a response of the transaction user. 2xx to INVITE moves to Accepted (RFC 6026): further calls with a 2xx send it again, and the
     /// transaction user does so until the ACK comes (RFC 3261 13.3.1.4). Unknown or ended transactions ignore it.
     ///
-    /// To a non-INVITE request, provisional responses and 408 are not sent (RFC 4320): a 408 ends the transaction in silence.
+    /// To a non-INVITE request, provisional responses and 408 are not sent (RFC 4320): a 408 ends the transaction in silence. A challenge (401, 407) ends it
+    /// at once: the request is judged anew when it comes again, and nobody who cannot prove a password makes us remember anything. RFC 3261 8.2.7
+    /// asks for a To tag that such answers share: [`Stack::stateless_tag`].
     pub fn respond(&mut self, id: ServerId, response: Response, now: Instant, out: &mut Outbox) {
         let status = response.status();
         let Some(server) = self.servers.get_mut(id.0) else { return };
@@ -277,8 +279,14 @@ impl Stack {
                 self.by_origin.remove(&origin);
             }
         }
-        let bytes = Bytes::from(server.reply.mark(response.bytes));
+        // A copy of just this size: it is kept for half a minute, and the buffer in which it was written has room to spare.
+        let bytes = Bytes::copy_from_slice(&server.reply.mark(response.bytes));
         match &server.machine {
+            ServerMachine::Other(NonInviteServer::Trying { .. }) if matches!(status, 401 | 407) => {
+                cov_mark::hit!(rfc3261_8_2_7_stateless_challenge);
+                out.push(Effect::Transmit { flow: server.reply.flow, bytes });
+                self.end_server(id);
+            }
             ServerMachine::Invite(_) => {
                 let event = match status {
                     ..200 => InviteServerEvent::Provisional(bytes),
@@ -303,6 +311,12 @@ impl Stack {
             }
         }
         self.forget_unwanted();
+    }
+
+    /// The To tag of an answer that is given without keeping the transaction: the same each time the request comes (RFC 3261 8.2.7).
+    #[must_use]
+    pub fn stateless_tag(&self, request: &Message) -> Token {
+        self.keys.stateless_tag(request)
     }
 
     /// Starts a client transaction: adds Via with a fresh branch and `rport`, sends, arms timers.

@@ -68,7 +68,7 @@ impl Stack {
             (Method::Cancel, known) => return self.cancelled(known, message, flow, out),
             // The ACK of an answer that we gave without a transaction ends here; the ACK of a 2xx goes to its dialog.
             (Method::Ack, None) => {
-                if message.to().and_then(|to| to.tag()) == Some(self.keys.stateless_tag(&message, &via).as_slice()) {
+                if message.to().and_then(|to| to.tag()) == Some(self.keys.stateless_tag(&message).as_bytes()) {
                     cov_mark::hit!(ack_of_stateless_answer);
                     return;
                 }
@@ -140,8 +140,8 @@ impl Stack {
         // CANCEL request itself with a 200 (OK) response … the To tag of the response to the CANCEL and the To tag in the response to
         // the original request SHOULD be the same."
         let answer = machine.answer().and_then(|answer| Message::parse(answer.clone(), &self.limits).ok());
-        let derived = self.keys.stateless_tag(&message, &via);
-        let tag = answer.as_ref().and_then(|answer| answer.to()?.tag()).unwrap_or(&derived);
+        let derived = self.keys.stateless_tag(&message);
+        let tag = answer.as_ref().and_then(|answer| answer.to()?.tag()).unwrap_or(derived.as_bytes());
         let response = Writer::response(&message, 200, "OK", std::str::from_utf8(tag).ok()).finish_response(b"");
         let reply = Reply::new(&via, flow);
         out.push(Effect::Transmit { flow: reply.flow, bytes: Bytes::from(reply.mark(response.bytes)) });
@@ -219,10 +219,10 @@ impl Stack {
 
     /// An answer without a transaction (RFC 3261 8.2.7): every retransmission of the request gets the same again.
     fn answer(&self, message: &Message, via: &Via<'_>, flow: Flow, status: u16, phrase: &'static str, out: &mut Outbox) {
-        let tag = self.keys.stateless_tag(message, via);
-        let mut writer = Writer::response(message, status, phrase, std::str::from_utf8(&tag).ok());
+        let tag = self.keys.stateless_tag(message);
+        let mut writer = Writer::response(message, status, phrase, Some(tag.as_str()));
         if status == 503 {
-            let spread = tag.last().map_or(0, |digit| u32::from(digit & 7));
+            let spread = tag.as_bytes().last().map_or(0, |digit| u32::from(digit & 7));
             writer.number(Name::RetryAfter, RETRY_AFTER_MIN + spread);
         }
         let reply = Reply::new(via, flow);

@@ -111,3 +111,17 @@ fn a_hostile_pattern_takes_no_time() {
     let pattern = NumberPattern(format!("{}2", "%1".repeat(200)));
     assert!(!pattern.matches(&"1".repeat(5000)));
 }
+
+#[test]
+fn a_trunk_never_shows_its_password() {
+    let trunk = Trunk {
+        name: "provider".to_owned(),
+        uri: "sip:192.0.2.10".to_owned(),
+        sources: Vec::new(),
+        username: Some("acct".to_owned()),
+        password: Some("hunter2".to_owned()),
+        numbers: Vec::new(),
+    };
+    let shown = format!("{trunk:?}");
+    assert!(shown.contains("acct") && !shown.contains("hunter2"), "{shown}");
+}

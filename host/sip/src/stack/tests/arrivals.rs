@@ -135,7 +135,44 @@ fn challenged_request_with_the_old_cseq_is_not_merged() {
     bench.receive(request("REGISTER", "z9hG4bKa"));
     bench.respond(401);
     bench.receive(request("REGISTER", "z9hG4bKa").replace("branch=z9hG4bKa", "branch=z9hG4bKb"));
-    assert_eq!(bench.stack.transactions(), (2, 0));
+    assert_eq!(bench.stack.transactions(), (1, 0));
+}
+
+/// Whoever cannot prove a password makes us remember nothing (RFC 3261 8.2.7): a challenged request that comes again is judged anew.
+#[test]
+fn a_challenge_leaves_no_transaction_behind() {
+    cov_mark::check!(rfc3261_8_2_7_stateless_challenge);
+    let mut bench = Bench::new(Transport::Udp);
+    bench.receive(request("REGISTER", "z9hG4bKa"));
+    bench.respond(401);
+    assert_eq!(bench.stack.transactions(), (0, 0));
+    bench.receive(request("REGISTER", "z9hG4bKa"));
+    bench.respond(401);
+    expect![[r#"
+        0.000       ← REGISTER
+                    deliver REGISTER
+        0.000       respond 401
+                    → 401 (REGISTER) to 198.51.100.7:5060
+        0.000       ← REGISTER
+                    deliver REGISTER
+        0.000       respond 401
+                    → 401 (REGISTER) to 198.51.100.7:5060
+    "#]]
+    .assert_eq(&bench.take());
+
+    let message = |text: String| Message::parse(text.into_bytes().into(), &Limits::default()).unwrap();
+    let tag = |branch: &str| bench.stack.stateless_tag(&message(request("REGISTER", branch).to_string()));
+    assert_eq!(tag("z9hG4bKa"), tag("z9hG4bKa"));
+    assert_ne!(tag("z9hG4bKa"), tag("z9hG4bKb"));
+}
+
+/// An INVITE's challenge is kept until its ACK, as every refusal of an INVITE is.
+#[test]
+fn the_challenge_of_an_invite_is_kept() {
+    let mut bench = Bench::new(Transport::Udp);
+    bench.receive(request("INVITE", "z9hG4bKa"));
+    bench.respond(407);
+    assert_eq!(bench.stack.transactions(), (1, 0));
 }
 
 /// Our own INVITE comes back through a proxy: unchanged it has looped, with another Request-URI it is a spiral.
