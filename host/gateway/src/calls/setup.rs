@@ -49,7 +49,7 @@ pub(super) enum No {
     /// Prove who you are; `stale`: the password was right, the nonce too old.
     Challenge { stale: bool },
     /// Refused by the host, or by a policy in this step.
-    Refused(Refusal, Option<Step>),
+    Refused(Refusal, Option<Box<Step>>),
 }
 
 impl From<Refusal> for No {
@@ -113,8 +113,8 @@ fn decide(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
 }
 
 /// The decision that counted: the last one that was no pass. Behind a policy that failed, others may have passed.
-pub(super) fn decisive(steps: Vec<Step>) -> Option<Step> {
-    steps.into_iter().rev().find(|step| !step.passed)
+pub(super) fn decisive(steps: Vec<Step>) -> Option<Box<Step>> {
+    steps.into_iter().rev().find(|step| !step.passed).map(Box::new)
 }
 
 /// A call for help has no way to end in a refusal: the policy may choose trunks, caller id and location; whatever it fails to say, the host says itself.
@@ -163,7 +163,7 @@ pub(super) fn refuse(shard: &mut Shard, replies: &mut Replies, message: &Message
             replies.add(writer.finish_response(b""));
         }
         No::Refused(refusal, step) => {
-            shard.parts.observer.refused(now, message.call_id(), &refusal, step.as_ref());
+            shard.parts.observer.refused(now, message.call_id(), &refusal, step.as_deref());
             let tag = shard.random.token();
             let mut writer = Writer::response(message, refusal.status, &refusal.phrase, Some(tag.as_str()));
             match refusal.status {

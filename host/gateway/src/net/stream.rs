@@ -9,7 +9,7 @@ use sip::{
     transport::Flow,
 };
 use socket2::{SockRef, TcpKeepalive};
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -21,6 +21,8 @@ use tokio::{
 const READ: usize = 8 << 10;
 /// Messages written to a connection in one go.
 const WRITE: usize = 32;
+/// How long a connection that cannot be read any further stays open for the answers to what was read before.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// No waiting to fill packets; dead peers are noticed within two minutes.
 pub(super) fn prepare(stream: &TcpStream) {
@@ -34,22 +36,29 @@ pub(super) fn prepare(stream: &TcpStream) {
 pub(super) async fn run<S: AsyncRead + AsyncWrite>(connections: &Connections, flow: Flow, stream: S, mut outgoing: mpsc::Receiver<Bytes>) {
     let (mut reading, mut writing) = tokio::io::split(stream);
     let (answers, mut answered) = mpsc::channel(8);
-    let ended = tokio::select! {
-        farewell = read(connections, flow, &mut reading, answers) => farewell,
-        () = write(connections, &mut writing, &mut outgoing, &mut answered) => None,
-    };
-    if let Some(farewell) = ended {
-        let last = async {
-            writing.write_all(&farewell).await?;
-            writing.flush().await
-        };
-        timeout(connections.limits.half_message, last).await.ok();
+    {
+        let mut writer = pin!(write(connections, &mut writing, &mut outgoing, &mut answered));
+        tokio::select! {
+            end = read(connections, flow, &mut reading, answers) => if end == End::Unreadable {
+                timeout(LAST_WORDS, writer).await.ok();
+            },
+            () = &mut writer => {}
+        }
     }
     timeout(Duration::from_secs(1), writing.shutdown()).await.ok();
 }
 
-/// Reads until the end. Returns what to tell the peer before closing.
-async fn read(connections: &Connections, flow: Flow, stream: &mut (impl AsyncRead + Unpin), answers: mpsc::Sender<Bytes>) -> Option<Bytes> {
+/// Why nothing more is read.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// The peer closed it, or a limit did.
+    Closed,
+    /// Where the next message begins cannot be known.
+    Unreadable,
+}
+
+/// Reads until the end.
+async fn read(connections: &Connections, flow: Flow, stream: &mut (impl AsyncRead + Unpin), answers: mpsc::Sender<Bytes>) -> End {
     let limits = &connections.limits;
     let mut buffer = BytesMut::new();
     let mut scanned = 0;
@@ -71,7 +80,10 @@ async fn read(connections: &Connections, flow: Flow, stream: &mut (impl AsyncRea
                 Ok(Some(Frame::Pong)) => finish_by = None,
                 Err(error) => {
                     connections.counters.limit("unframed", || format!("{flow:?} was closed: {error}"));
-                    return refusal(error, flow, limits);
+                    if let Some(refusal) = refusal(error, flow, limits) {
+                        answers.try_send(refusal).ok();
+                    }
+                    return End::Unreadable;
                 }
             }
         }
@@ -85,12 +97,12 @@ async fn read(connections: &Connections, flow: Flow, stream: &mut (impl AsyncRea
         buffer.reserve(READ);
         let until = finish_by.unwrap_or_else(|| Instant::now() + limits.idle);
         match timeout_at(until, stream.read_buf(&mut buffer)).await {
-            Ok(Ok(0) | Err(_)) => return None,
+            Ok(Ok(0) | Err(_)) => return End::Closed,
             Ok(Ok(_)) => {}
             Err(_) => {
                 let (name, key) = if finish_by.is_some() { ("half-message", "half_message_seconds") } else { ("idle", "idle_seconds") };
                 connections.counters.limit(name, || format!("{flow:?} was closed: limit `{key}`"));
-                return None;
+                return End::Closed;
             }
         }
     }

@@ -455,3 +455,14 @@ fn the_call_id_is_found_in_any_form() {
     }
     assert_eq!(found("X: y"), None);
 }
+
+#[tokio::test]
+async fn what_came_before_garbage_is_answered_before_the_stream_is_closed() {
+    let mut gateway = Fixture::new(Limits::default());
+    let mut phone = TcpStream::connect(gateway.tcp).await.unwrap();
+    phone.write_all(format!("{}no message\r\n\r\n", options("first", "")).as_bytes()).await.unwrap();
+    let (_, flow) = gateway.message().await;
+    gateway.connections.send(flow, Bytes::from_static(b"the answer"));
+    assert_eq!(closed(&mut phone).await, b"the answer");
+    assert_eq!(gateway.dropped("unframed"), 1);
+}
