@@ -45,7 +45,7 @@ fn call_answered_and_hung_up_by_the_caller() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying
@@ -100,7 +100,7 @@ fn early_media_with_prack() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying
@@ -136,7 +136,7 @@ fn busy() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying
@@ -163,7 +163,7 @@ fn nobody_answers() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying
@@ -196,7 +196,7 @@ fn caller_gives_up() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying
@@ -233,7 +233,7 @@ fn cancel_and_answer_cross() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying
@@ -279,7 +279,7 @@ fn two_phones_ring_and_one_answers() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob2          INVITE 1002 +body
         0.000    gw → bob           INVITE 1002 +body
@@ -411,7 +411,7 @@ fn over_tcp() {
         0.000    gw → bob           407 Proxy Authentication Required
         0.000    bob → gw           ACK
         0.000    bob → gw           INVITE 1001 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route alice
         0.000    gw → bob           100 Trying
         0.000    gw → alice         INVITE 1001 +body
         0.000    alice → gw         100 Trying

@@ -33,7 +33,7 @@ fn acknowledgement_lost() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying
@@ -76,7 +76,7 @@ fn answer_lost() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying
@@ -112,7 +112,7 @@ fn callee_silent() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body  ✗
         0.500    gw → bob           INVITE 1002 +body  ✗
@@ -144,7 +144,7 @@ fn callee_unreachable() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body  ✗
         0.000    gw → alice         480 Temporarily Unavailable
@@ -174,7 +174,7 @@ fn connection_breaks_while_it_rings() {
         0.000    gw → alice         407 Proxy Authentication Required
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE 1002 +credentials +body
-        0.000    gw ⇢ policy        internal: route 1 stage
+        0.000    gw ⇢ policy        internal: route bob
         0.000    gw → alice         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying

@@ -38,7 +38,7 @@ fn refused_trunk_then_the_next() {
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE +442071234567 +credentials +body
         0.000    gw ⇢ policy        internal: pass
-        0.000    gw ⇢ policy        external: route 2 stages
+        0.000    gw ⇢ policy        external: route north/+442071234567 as +442030001001 and next on unreachable, then south/+442071234567 as +442030001001 and next on unreachable
         0.000    gw → alice         100 Trying
         0.000    gw → north         INVITE +442071234567 +body
         0.000    north → gw         100 Trying
@@ -78,7 +78,7 @@ fn silent_trunk_then_the_next() {
         0.000    alice → gw         ACK
         0.000    alice → gw         INVITE +442071234567 +credentials +body
         0.000    gw ⇢ policy        internal: pass
-        0.000    gw ⇢ policy        external: route 2 stages
+        0.000    gw ⇢ policy        external: route north/+442071234567 as +442030001001 and next on unreachable, then south/+442071234567 as +442030001001 and next on unreachable
         0.000    gw → alice         100 Trying
         0.000    gw → north         INVITE +442071234567 +body  ✗
         0.500    gw → north         INVITE +442071234567 +body  ✗
@@ -114,7 +114,7 @@ fn call_from_outside() {
     expect![[r#"
         0.000    north → gw         INVITE +442030001002 +body
         0.000    gw ⇢ policy        internal: pass
-        0.000    gw ⇢ policy        external: route 1 stage
+        0.000    gw ⇢ policy        external: route bob
         0.000    gw → north         100 Trying
         0.000    gw → bob           INVITE 1002 +body
         0.000    bob → gw           100 Trying
@@ -146,7 +146,7 @@ fn call_for_help_by_an_unregistered_phone() {
     expect![[r#"
         0.000    north              is unplugged
         0.000    carol → gw         INVITE 112 +body
-        0.000    gw ⇢ policy        emergency: route 2 trunks
+        0.000    gw ⇢ policy        emergency: route north/112, then south/112
         0.000    gw → carol         100 Trying
         0.000    gw → north         INVITE 112 +body  ✗
         0.500    gw → north         INVITE 112 +body  ✗

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod desk;
+
 use crate::{
     check::{self, Findings},
     config::{Log, LogFormat, Severity},
@@ -24,6 +26,8 @@ Examples:
       Run a site.
   holdfast check --config /etc/holdfast.toml --json
       Try a configuration and every policy before using them; a program reads the result.
+  holdfast policy test 30-internal.wasm
+      Ask a policy the cases that lie beside it, and compare what it says.
   kill -HUP $(pidof holdfast)
       Take a changed configuration over now. Saving the file is enough.";
 
@@ -58,6 +62,9 @@ enum Command {
     },
     /// Play one call between two built-in phones on a gateway of its own, show its ladder, and end.
     Demo,
+    /// Try a policy before it meets a call.
+    #[command(subcommand)]
+    Policy(desk::Command),
 }
 
 #[derive(Args, Debug)]
@@ -103,6 +110,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             print(&findings, cli.json)?;
             return Ok(if findings.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Command::Policy(command) => return desk::run(command, cli.json),
         Command::Demo => {
             serve::start_log(&Log { level: "warn".to_owned(), format: LogFormat::Text }, cli.json)?;
             runtime(2)?.block_on(serve::demonstrate(cli.json))?;

@@ -14,7 +14,7 @@ fn help_names_every_command_and_gives_examples() {
     let output = holdfast(&["--help"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
-    for word in ["serve", "check", "demo", "holdfast serve --config"] {
+    for word in ["serve", "check", "demo", "policy", "holdfast serve --config"] {
         assert!(text.contains(word), "--help does not mention `{word}`:\n{text}");
     }
 }
@@ -73,4 +73,63 @@ fn the_demonstration_for_programs() {
     }
     let result = events.last().unwrap();
     assert_eq!((result["event"].as_str(), result["ok"].as_bool()), (Some("result"), Some(true)));
+}
+
+/// A shipped policy and its cases, as an author has them on the desk.
+fn desk() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    gateway::policy::Engine::install_shipped(folder.path()).unwrap();
+    let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/internal/cases.toml");
+    std::fs::copy(cases, folder.path().join("30-internal.cases.toml")).unwrap();
+    folder
+}
+
+#[test]
+fn a_policy_is_checked_and_asked_its_cases() {
+    let folder = desk();
+    let file = folder.path().join("30-internal.wasm");
+    let file = file.to_str().unwrap();
+    let checked = holdfast(&["policy", "check", file]);
+    let text = String::from_utf8_lossy(&checked.stdout);
+    assert!(
+        checked.status.success() && text.contains("accepted") && text.contains("routing") && text.contains("holdfast:policy/directory@"),
+        "{text}"
+    );
+
+    let asked = holdfast(&["policy", "test", file]);
+    let text = String::from_utf8_lossy(&asked.stdout);
+    assert!(asked.status.success(), "{text}");
+    assert!(text.contains("pass  an extension rings") && text.contains("6 of 6 cases of `internal` passed"), "{text}");
+}
+
+#[test]
+fn a_policy_that_says_something_else_fails_its_test() {
+    let folder = desk();
+    let cases = folder.path().join("30-internal.cases.toml");
+    let text = std::fs::read_to_string(&cases).unwrap().replace("expect = \"route desk-2\"", "expect = \"route desk-1\"");
+    std::fs::write(&cases, text).unwrap();
+    let asked = holdfast(&["policy", "test", folder.path().join("30-internal.wasm").to_str().unwrap(), "--json"]);
+    assert_eq!(asked.status.code(), Some(1));
+    let rows: Vec<serde_json::Value> =
+        String::from_utf8_lossy(&asked.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), 6);
+    assert_eq!(rows[0]["passed"], false);
+    assert_eq!((&rows[0]["expected"], &rows[0]["said"]), (&"route desk-1".into(), &"route desk-2".into()));
+    assert!(rows.iter().any(|row| row["passed"] == true));
+}
+
+#[test]
+fn what_is_no_policy_is_refused_with_reason_and_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("10-odd.wasm");
+    std::fs::write(&file, "no component").unwrap();
+    let checked = holdfast(&["policy", "check", file.to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&checked.stdout);
+    assert!(
+        text.contains("refused") && text.contains("it is not a WebAssembly component") && text.contains("copy the component again"),
+        "{text}"
+    );
+    let asked = holdfast(&["policy", "test", file.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&asked.stderr).contains("10-odd.cases.toml is not there"), "{asked:?}");
 }

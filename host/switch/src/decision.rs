@@ -151,6 +151,9 @@ pub enum PolicyFault {
     /// The answer breaks the contract: empty plan, unknown trunk or endpoint, a status outside 400 to 699…
     #[error("answered nonsense: {0}")]
     Nonsense(String),
+    /// It failed too often lately and is not asked.
+    #[error("is left out because it failed too often")]
+    Resting,
     /// The component is not there.
     #[error("is not loaded")]
     Absent,

@@ -14,8 +14,8 @@ use arc_swap::ArcSwap;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering::Relaxed},
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering::Relaxed, mpsc::SyncSender},
+    time::{Duration, Instant, SystemTime},
 };
 use switch::site::Site;
 
@@ -47,6 +47,8 @@ pub struct Engine {
     entries: Mutex<BTreeMap<String, Entry>>,
     /// What policies keep, by policy name; outlives their versions.
     memories: Mutex<BTreeMap<String, Arc<Memory>>>,
+    /// Wakes whoever attends to policies that fail.
+    alarm: OnceLock<SyncSender<()>>,
 }
 
 /// The policies in force, in order, and who has which hook.
@@ -73,8 +75,13 @@ struct Entry {
     name: String,
     running: Option<Arc<Policy>>,
     refused: Option<Rejection>,
+    /// What ran before, while what runs now is on probation.
+    previous: Option<Arc<Policy>>,
     since: SystemTime,
 }
+
+/// A component whose breaker opens within this time of its swap gives its place back to the one before.
+const PROBATION: Duration = Duration::from_secs(600);
 
 /// How one file of the folder stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -104,7 +111,9 @@ pub struct PolicyStatus {
 pub enum PolicyState {
     /// It is in the chain.
     Running,
-    /// An earlier content of the file is in the chain; what lies there now was refused.
+    /// It is in the chain, and left out of decisions until it recovers: it failed too often.
+    Resting(Rejection),
+    /// An earlier content of the file is in the chain; what lies there now was refused, or taken back because it failed too often.
     Outdated(Rejection),
     /// It is not in the chain.
     Refused(Rejection),
@@ -162,7 +171,7 @@ impl Engine {
         engine.follow(found);
         check.policies = engine.status();
         for status in &check.policies {
-            if let PolicyState::Refused(rejection) | PolicyState::Outdated(rejection) = &status.state {
+            if let PolicyState::Refused(rejection) | PolicyState::Outdated(rejection) | PolicyState::Resting(rejection) = &status.state {
                 check.problems.push(Problem {
                     file: folder.join(&status.file),
                     reason: rejection.reason.clone(),
@@ -171,7 +180,7 @@ impl Engine {
             }
         }
         for stray in folder::list(folder).with_context(|| listing(folder))?.into_keys() {
-            let Some(stem) = stray.strip_suffix(".toml") else { continue };
+            let Some(stem) = stray.strip_suffix(".cases.toml").or_else(|| stray.strip_suffix(".toml")) else { continue };
             if !files.contains(&format!("{stem}.wasm")) {
                 let reason = format!("it belongs to {stem}.wasm, which is not there");
                 check.problems.push(Problem {
@@ -211,7 +220,66 @@ impl Engine {
     /// When the folder is there and cannot be listed; then nothing changes.
     pub fn rescan(&self) -> anyhow::Result<()> {
         self.follow(folder::read(&self.folder).with_context(|| listing(&self.folder))?);
+        self.attend();
         Ok(())
+    }
+
+    /// Attends to policies that failed too often: one that was swapped in a short while ago gives its place back to the one before; any other is tried
+    /// again when it has rested, and decides again when that goes well. Runs beside the calls.
+    pub(super) fn attend(&self) {
+        let mut entries = self.entries();
+        let now = Instant::now();
+        let mut changed = false;
+        for (file, entry) in entries.iter_mut() {
+            let Some(policy) = entry.running.clone().filter(|policy| policy.breaker.is_open()) else { continue };
+            let previous = entry.previous.take().filter(|_| now.saturating_duration_since(policy.loaded) < PROBATION);
+            if let Some(previous) = previous {
+                let reason = format!(
+                    "it was taken back {} s after it was swapped in: {}",
+                    policy.loaded.elapsed().as_secs(),
+                    policy.breaker.reason()
+                );
+                tracing::error!(file, policy = entry.name, reason, hash = hex(&previous.hash), "policy rolled back");
+                entry.refused = Some(Rejection::new(reason, "mend the component: this one is not tried again until the file changes"));
+                entry.running = Some(previous);
+                entry.since = SystemTime::now();
+                changed = true;
+                continue;
+            }
+            let Some(failed_at) = policy.breaker.due(now) else { continue };
+            match load::again(&policy, &failed_at, &self.machine, &self.site) {
+                Ok(()) => {
+                    policy.breaker.close();
+                    tracing::info!(file, policy = entry.name, "policy decides again: it has decided what it failed at");
+                }
+                Err(fault) => {
+                    let rest = policy.breaker.stay_open(fault.to_string(), now);
+                    tracing::warn!(file, policy = entry.name, %fault, rest_s = rest.as_secs(), "policy tried again, and stays left out");
+                }
+            }
+        }
+        if changed {
+            self.put_in_force(&entries);
+        }
+    }
+
+    /// Wakes whoever attends to policies that fail.
+    pub(super) fn alarm(&self) {
+        if let Some(alarm) = self.alarm.get() {
+            // A full channel says the same already.
+            let _told = alarm.try_send(());
+        }
+    }
+
+    /// Who is to be woken when a policy fails too often.
+    pub(super) fn attended_by(&self, alarm: SyncSender<()>) {
+        // Set once, by the one thread that follows the folder.
+        let _first = self.alarm.set(alarm);
+    }
+
+    fn put_in_force(&self, entries: &BTreeMap<String, Entry>) {
+        let policies = entries.values().filter_map(|entry| entry.running.clone()).collect();
+        self.chain.store(Arc::new(Chain::of(policies)));
     }
 
     fn new(folder: &Path, site: Arc<Site>, settings: EngineSettings) -> anyhow::Result<Self> {
@@ -222,6 +290,7 @@ impl Engine {
             chain: ArcSwap::default(),
             entries: Mutex::default(),
             memories: Mutex::default(),
+            alarm: OnceLock::new(),
         })
     }
 
@@ -260,7 +329,8 @@ impl Engine {
                 Ok(policy) => {
                     changed = true;
                     tracing::info!(file, policy = found.name, hash = hex(&policy.hash), version = policy.version, hooks = ?policy.hooks.names(), "policy loaded");
-                    Entry { digest, name: found.name, running: Some(policy), refused: None, since: SystemTime::now() }
+                    let previous = running.filter(|old| !old.breaker.is_open());
+                    Entry { digest, name: found.name, running: Some(policy), refused: None, previous, since: SystemTime::now() }
                 }
                 Err(rejection) => {
                     let kept = running.is_some();
@@ -272,20 +342,20 @@ impl Engine {
                         old_one_stays = kept,
                         "policy refused"
                     );
-                    Entry { digest, name: found.name, running, refused: Some(rejection), since: SystemTime::now() }
+                    Entry { digest, name: found.name, running, refused: Some(rejection), previous: None, since: SystemTime::now() }
                 }
             };
             entries.insert(file, entry);
         }
         if changed {
-            let policies = entries.values().filter_map(|entry| entry.running.clone()).collect();
-            self.chain.store(Arc::new(Chain::of(policies)));
+            self.put_in_force(&entries);
         }
     }
 
     fn load(&self, found: &Found, entries: &BTreeMap<String, Entry>) -> Result<Arc<Policy>, Rejection> {
         let bytes = found.bytes.as_ref().map_err(Clone::clone)?;
         let toml = found.toml.as_ref().map_err(Clone::clone)?;
+        let cases = found.cases.as_ref().map_err(Clone::clone)?;
         let stem = found.file.strip_suffix(".wasm").unwrap_or(&found.file);
         let options =
             Options::read(toml).map_err(|reason| Rejection::new(format!("{stem}.toml: {reason}"), format!("mend {stem}.toml")))?;
@@ -299,7 +369,7 @@ impl Engine {
             let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(memories.entry(found.name.clone()).or_default())
         };
-        load::load(Source { file: &found.file, name: &found.name, bytes, options, memory, compiled }, &self.machine, &self.site)
+        load::load(Source { file: &found.file, name: &found.name, bytes, options, memory, cases, compiled }, &self.machine, &self.site)
     }
 }
 
@@ -331,6 +401,10 @@ impl Entry {
             hooks: running.map(|policy| policy.hooks.names()).unwrap_or_default(),
             faults: running.map_or(0, |policy| policy.faults.load(Relaxed)),
             state: match (&self.refused, running) {
+                (_, Some(policy)) if policy.breaker.is_open() => PolicyState::Resting(Rejection::new(
+                    policy.breaker.reason(),
+                    "mend the component; it is tried again by itself from time to time",
+                )),
                 (None, _) => PolicyState::Running,
                 (Some(rejection), Some(_)) => PolicyState::Outdated(rejection.clone()),
                 (Some(rejection), None) => PolicyState::Refused(rejection.clone()),
@@ -343,14 +417,14 @@ impl Entry {
 /// A shipped component as if it lay in the folder.
 fn carried(file: &str, bytes: &[u8]) -> Found {
     let name = file.trim_end_matches(".wasm").split_once('-').map_or(file, |(_, name)| name);
-    Found { file: file.to_owned(), name: name.to_owned(), bytes: Ok(bytes.to_vec()), toml: Ok(String::new()) }
+    Found { file: file.to_owned(), name: name.to_owned(), bytes: Ok(bytes.to_vec()), toml: Ok(String::new()), cases: Ok(String::new()) }
 }
 
 fn listing(folder: &Path) -> String {
     format!("the policy folder {} cannot be listed", folder.display())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
         let _infallible = write!(text, "{byte:02x}");

@@ -1,10 +1,9 @@
-//! What lies in the policy folder: `NN-name.wasm`, each with an optional `NN-name.toml`. Symbolic links are followed.
+//! What lies in the policy folder: `NN-name.wasm`, each with an optional `NN-name.toml` and `NN-name.cases.toml`. Symbolic links are followed.
 
 use super::load::{FILE_MAX, Rejection, hash};
 use std::{collections::BTreeMap, fs, io, path::Path, time::SystemTime};
 
 /// One component and what is said about it.
-#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Found {
     /// `NN-name.wasm`.
     pub(super) file: String,
@@ -13,14 +12,17 @@ pub(super) struct Found {
     pub(super) bytes: Result<Vec<u8>, Rejection>,
     /// The text of `NN-name.toml`; empty when there is none.
     pub(super) toml: Result<String, Rejection>,
+    /// The text of `NN-name.cases.toml`; empty when there is none.
+    pub(super) cases: Result<String, Rejection>,
 }
 
 impl Found {
     /// What the content hashes to: equal = nothing to do.
     pub(super) fn digest(&self) -> [u8; 32] {
-        let toml = self.toml.as_ref().map_or_else(|rejection| format!("\0{rejection}").into_bytes(), |text| text.clone().into_bytes());
-        let bytes = self.bytes.as_ref().map_or_else(|rejection| hash(rejection.to_string().as_bytes()), |bytes| hash(bytes));
-        hash(&[bytes.as_slice(), &toml].concat())
+        fn digest<T: AsRef<[u8]>>(part: &Result<T, Rejection>) -> [u8; 32] {
+            part.as_ref().map_or_else(|rejection| hash(format!("\0{rejection}").as_bytes()), |part| hash(part.as_ref()))
+        }
+        hash(&[digest(&self.bytes), digest(&self.toml), digest(&self.cases)].concat())
     }
 }
 
@@ -35,15 +37,23 @@ pub(super) fn read(folder: &Path) -> io::Result<Vec<Found>> {
             names.push((file.clone(), stem.to_owned()));
         }
     }
-    Ok(names
-        .into_iter()
-        .map(|(file, stem)| Found {
-            name: policy_name(&stem).to_owned(),
-            bytes: bytes(&folder.join(&file)),
-            toml: text(&folder.join(format!("{stem}.toml"))),
-            file,
-        })
-        .collect())
+    Ok(names.into_iter().map(|(file, stem)| found(folder, file, &stem)).collect())
+}
+
+/// One component, wherever it lies; `None` when the path names no file.
+pub(super) fn one(path: &Path) -> Option<Found> {
+    let (folder, file) = (path.parent()?, path.file_name()?.to_str()?);
+    Some(found(folder, file.to_owned(), file.strip_suffix(".wasm").unwrap_or(file)))
+}
+
+fn found(folder: &Path, file: String, stem: &str) -> Found {
+    Found {
+        name: policy_name(stem).to_owned(),
+        bytes: bytes(&folder.join(&file)),
+        toml: text(&folder.join(format!("{stem}.toml"))),
+        cases: text(&folder.join(format!("{stem}.cases.toml"))),
+        file,
+    }
 }
 
 /// File names with what changes when their content does. Hidden files, which is where most tools write before they rename, are left out.

@@ -40,7 +40,7 @@ const TABLE_ELEMENTS: usize = 20_000;
 const UNNOTICED: Duration = Duration::from_millis(2);
 
 /// What is being decided.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Subject {
     None,
     Call(Arc<Call>),

@@ -2,7 +2,9 @@
 //! accepted by itself, and tried on made-up calls. Runs beside the calls, never on their path.
 
 use super::{
-    instance::{Instance, State},
+    breaker::Breaker,
+    cases::{self, Cases},
+    instance::{Instance, State, Subject},
     machine::Machine,
     memory::Memory,
     options::Options,
@@ -13,8 +15,9 @@ use sha2::{Digest, Sha256};
 use std::{
     fmt,
     sync::{Arc, atomic::AtomicU64},
+    time::Instant,
 };
-use switch::{decision::PolicyFault, site::Site};
+use switch::{decision::PolicyFault, facts::CallKind, site::Site};
 use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
 
 /// The largest file that is looked at.
@@ -38,12 +41,15 @@ pub(crate) struct Policy {
     pub(super) memory: Arc<Memory>,
     /// Faults since it was loaded.
     pub(super) faults: AtomicU64,
+    pub(super) breaker: Breaker,
+    /// When it was loaded.
+    pub(super) loaded: Instant,
     pub(super) compiled: Component,
     pub(super) component: InstancePre<State>,
 }
 
 /// Where the hooks of a component are.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Hooks {
     pub(super) registration: Option<exports::registration::GuestIndices>,
     pub(super) routing: Option<exports::routing::GuestIndices>,
@@ -80,6 +86,8 @@ pub(super) struct Source<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) options: Options,
     pub(super) memory: Arc<Memory>,
+    /// The text of `NN-name.cases.toml`; empty when there is none.
+    pub(super) cases: &'a str,
     /// The same bytes, compiled before.
     pub(super) compiled: Option<Component>,
 }
@@ -102,7 +110,7 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
         ));
     }
     let metadata = Metadata::read(source.bytes);
-    let policy = Arc::new(Policy {
+    let policy = Policy {
         file: source.file.to_owned(),
         name: source.name.into(),
         version: metadata.version,
@@ -111,13 +119,74 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
         options: source.options,
         hooks,
         wasi,
-        memory: source.memory,
+        memory: Arc::default(),
         faults: AtomicU64::new(0),
+        breaker: Breaker::default(),
+        loaded: Instant::now(),
         compiled,
         component,
-    });
+    };
+    // Made-up calls leave nothing behind in what the policy keeps of real ones: it gets that only now.
+    let policy = Arc::new(policy);
     attempt(&policy, machine, site)?;
-    Ok(policy)
+    own_cases(&policy, source.cases, machine)?;
+    Ok(Arc::new(policy.with_memory(source.memory)))
+}
+
+impl Policy {
+    /// The same policy, nothing counted yet, with what it keeps elsewhere.
+    fn with_memory(&self, memory: Arc<Memory>) -> Self {
+        Self {
+            file: self.file.clone(),
+            name: Arc::clone(&self.name),
+            version: self.version.clone(),
+            description: self.description.clone(),
+            hash: self.hash,
+            options: self.options.clone(),
+            hooks: self.hooks.clone(),
+            wasi: self.wasi,
+            memory,
+            faults: AtomicU64::new(0),
+            breaker: Breaker::default(),
+            loaded: Instant::now(),
+            compiled: self.compiled.clone(),
+            component: self.component.clone(),
+        }
+    }
+}
+
+/// Whether a policy that was left out decides again: the made-up calls, and those that it failed at, within its own deadline. Nothing of it is kept.
+pub(super) fn again(policy: &Policy, failed_at: &[Subject], machine: &Arc<Machine>, site: &Arc<Site>) -> Result<(), PolicyFault> {
+    let policy = Arc::new(policy.with_memory(Arc::default()));
+    let mut instance = Instance::new(&policy, site, machine, trial::DEADLINE)?;
+    trial::run(&policy, &mut instance, site).map_err(|(_, fault)| fault)?;
+    let directory = site.directory();
+    let settings = machine.settings;
+    for subject in failed_at {
+        match subject {
+            Subject::None => {}
+            Subject::Registration(registration) => {
+                instance.admit(registration, &directory, policy.options.deadline.unwrap_or(settings.deadline))?;
+            }
+            Subject::Call(call) if call.kind == CallKind::Normal => {
+                instance.route(call, &directory, policy.options.deadline.unwrap_or(settings.deadline))?;
+            }
+            Subject::Call(call) => {
+                instance.emergency(call, &directory, policy.options.deadline.unwrap_or(settings.emergency_deadline))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Lets the policy decide its own cases.
+fn own_cases(policy: &Arc<Policy>, text: &str, machine: &Arc<Machine>) -> Result<(), Rejection> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    let file = format!("{}.cases.toml", policy.file.strip_suffix(".wasm").unwrap_or(&policy.file));
+    let cases = Cases::read(text).map_err(|reason| Rejection::new(format!("{file}: {reason}"), format!("mend {file}")))?;
+    cases::verdict(&cases.run(policy, machine), &file)
 }
 
 pub(super) fn hash(bytes: &[u8]) -> [u8; 32] {

@@ -1,19 +1,23 @@
 //! Policies: WebAssembly components, checked when they arrive, swapped while calls run, bounded while they decide.
 //!
-//! The folder is the chain: `10-emergency.wasm`, `20-licence.wasm`… in the order of their names, each with an optional `NN-name.toml`. [`Engine`]
+//! The folder is the chain: `10-emergency.wasm`, `20-licence.wasm`… in the order of their names, each with an optional `NN-name.toml` and `NN-name.cases.toml`. [`Engine`]
 //! follows the folder and keeps the chain in force; each shard has a [`Runner`], which owns one instance of each policy and follows the chain at its
 //! next decision. A fault is never a "no": it is logged, counted, and handled as the operator said ([`OnFault`]).
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `engine`, `watch`, `folder` | the chain in force, and how it follows the folder |
-//! | `load`, `options`, `trial` | whether a file may join the chain |
-//! | `runner` | the decisions of one shard |
+//! | `load`, `options`, `trial`, `cases` | whether a file may join the chain |
+//! | `runner`, `said` | the decisions of one shard, and their words |
+//! | `breaker` | when a policy that fails is left out, and when it comes back |
 //! | `instance`, `machine`, `ticker` | one component within its bounds |
+//! | `tool` | a component tried by its author, without a gateway |
 //! | `v1` | the contract's types, the host's interfaces, the check of every answer |
 //!
 //! Nothing outside this folder names the WebAssembly engine.
 
+mod breaker;
+mod cases;
 mod engine;
 mod folder;
 mod instance;
@@ -22,16 +26,20 @@ mod machine;
 mod memory;
 mod options;
 mod runner;
+mod said;
 mod shipped;
 mod ticker;
+mod tool;
 mod trial;
 mod v1;
 mod watch;
 
+pub use cases::CaseResult;
 pub use engine::{Check, Engine, EngineSettings, PolicyState, PolicyStatus, Problem};
 pub use load::Rejection;
 pub use options::OnFault;
 pub use runner::Runner;
+pub use tool::{Tried, cases_beside, try_file};
 
 use std::{sync::Arc, time::Duration};
 use switch::decision::PolicyFault;
@@ -41,7 +49,7 @@ use switch::decision::PolicyFault;
 pub struct Step {
     /// The policy's name: the file name without number and ending, e.g. `licence`.
     pub policy: Arc<str>,
-    /// In a few words: `pass`, `route 1 stage`, `refuse 404 Not Found`, `admit site`, or the fault.
+    /// In words: `pass`, `route desk-2`, `refuse 404 Not Found`, `admit site`, or the fault.
     pub outcome: String,
     /// It left the decision to the next policy of its own will; one that failed did not.
     pub passed: bool,

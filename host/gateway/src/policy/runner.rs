@@ -3,9 +3,10 @@
 use super::{
     Step,
     engine::{Chain, Engine, Link},
-    instance::Instance,
+    instance::{Instance, Subject},
     load::Policy,
     options::OnFault,
+    said,
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -20,6 +21,9 @@ use switch::{
 
 /// Attributes that one call can carry; what earlier policies noted stays.
 const ATTRIBUTES_MAX: usize = 64;
+
+/// Octets of an answer's words in log and ladder.
+const OUTCOME_MAX: usize = 256;
 
 /// Time to start an instance, at least: script engines take most of a millisecond.
 const START: Duration = Duration::from_millis(5);
@@ -49,6 +53,7 @@ impl Runner {
         for link in &chain.registration {
             match self.ask(
                 link,
+                Subject::Registration(Arc::clone(registration)),
                 deadline,
                 steps,
                 |instance, deadline| instance.admit(registration, &directory, deadline),
@@ -77,7 +82,15 @@ impl Runner {
         let mut decision = None;
         let deadline = self.engine.machine.settings.deadline;
         for link in &chain.routing {
-            match self.ask(link, deadline, steps, |instance, deadline| instance.route(&shared, &directory, deadline), decision_outcome) {
+            let about = Subject::Call(Arc::clone(&shared));
+            match self.ask(
+                link,
+                about,
+                deadline,
+                steps,
+                |instance, deadline| instance.route(&shared, &directory, deadline),
+                decision_outcome,
+            ) {
                 Ok(Decision::Pass(amendments)) if amendments == Amendments::default() => {}
                 Ok(Decision::Pass(amendments)) => {
                     amend(Arc::make_mut(&mut shared), amendments);
@@ -113,8 +126,15 @@ impl Runner {
         let directory = self.site.directory();
         let call = Arc::new(call.clone());
         let deadline = self.engine.machine.settings.emergency_deadline;
-        let outcome = |plan: &EmergencyPlan| (false, format!("route {}", counted(plan.trunks.len(), "trunk")));
-        self.ask(link, deadline, steps, |instance, deadline| instance.emergency(&call, &directory, deadline), outcome)
+        let outcome = |plan: &EmergencyPlan| (false, said::emergency(plan));
+        self.ask(
+            link,
+            Subject::Call(Arc::clone(&call)),
+            deadline,
+            steps,
+            |instance, deadline| instance.emergency(&call, &directory, deadline),
+            outcome,
+        )
     }
 
     /// Tells observing policies that a call has ended. Faults are counted and otherwise ignored.
@@ -130,6 +150,7 @@ impl Runner {
             // `ask` has logged and counted a fault, and nothing else follows from it.
             let _observed = self.ask(
                 link,
+                Subject::None,
                 deadline,
                 &mut steps,
                 |instance, deadline| instance.ended(record, &directory, deadline),
@@ -155,6 +176,7 @@ impl Runner {
     fn ask<T>(
         &mut self,
         link: &Link,
+        about: Subject,
         deadline: Duration,
         steps: &mut Vec<Step>,
         decide: impl FnOnce(&mut Instance, Duration) -> Result<T, PolicyFault>,
@@ -162,6 +184,17 @@ impl Runner {
     ) -> Result<T, PolicyFault> {
         let began = Instant::now();
         let policy = &link.policy;
+        if policy.breaker.is_open() {
+            let fault = PolicyFault::Resting;
+            steps.push(Step {
+                policy: Arc::clone(&policy.name),
+                outcome: fault.to_string(),
+                passed: false,
+                fault: Some(fault.clone()),
+                took: began.elapsed(),
+            });
+            return Err(fault);
+        }
         let deadline = policy.options.deadline.unwrap_or(deadline);
         let Some(slot) = self.instances.get_mut(link.index) else { return Err(PolicyFault::Absent) };
         let instance = match slot {
@@ -173,7 +206,8 @@ impl Runner {
         let policy_name = Arc::clone(&policy.name);
         match &result {
             Ok(answer) => {
-                let (passed, outcome) = outcome(answer);
+                let (passed, mut outcome) = outcome(answer);
+                outcome.truncate(outcome.floor_char_boundary(OUTCOME_MAX));
                 steps.push(Step { policy: policy_name, outcome, passed, fault: None, took });
             }
             Err(fault) => {
@@ -181,6 +215,15 @@ impl Runner {
                 let faults = policy.faults.fetch_add(1, Relaxed).saturating_add(1);
                 tracing::warn!(policy = &*policy.name, file = policy.file, %fault, faults, took_us = took.as_micros(), "policy failed");
                 steps.push(Step { policy: policy_name, outcome: fault.to_string(), passed: false, fault: Some(fault.clone()), took });
+                if policy.breaker.failed(fault.to_string(), about, Instant::now()) {
+                    tracing::error!(
+                        policy = &*policy.name,
+                        file = policy.file,
+                        reason = policy.breaker.reason(),
+                        "policy left out until it is mended or recovers"
+                    );
+                    self.engine.alarm();
+                }
             }
         }
         result
@@ -212,24 +255,11 @@ fn out_of_order(policy: &str, fault: &PolicyFault) -> Refusal {
     Refusal::new(503, "Service Unavailable", format!("policy {policy} {fault}"))
 }
 
-/// Whether the policy passed, and its answer in a few words.
+/// Whether the policy passed, and its answer in words.
 fn decision_outcome(decision: &Decision) -> (bool, String) {
-    match decision {
-        Decision::Pass(amendments) if *amendments == Amendments::default() => (true, "pass".to_owned()),
-        Decision::Pass(_) => (true, "pass, amended".to_owned()),
-        Decision::Route(plan) => (false, format!("route {}", counted(plan.stages.len(), "stage"))),
-        Decision::Refuse(refusal) => (false, format!("refuse {} {}", refusal.status, refusal.phrase)),
-    }
+    (matches!(decision, Decision::Pass(_)), said::decision(decision))
 }
 
 fn admission_outcome(admission: &Admission) -> (bool, String) {
-    match admission {
-        Admission::Pass => (true, "pass".to_owned()),
-        Admission::Admit(seat) => (false, format!("admit {}", seat.pool)),
-        Admission::Refuse(refusal) => (false, format!("refuse {} {}", refusal.status, refusal.phrase)),
-    }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    (matches!(admission, Admission::Pass), said::admission(admission))
 }

@@ -33,6 +33,9 @@ pub(super) fn start(engine: &Arc<Engine>, folder: &Path) -> std::io::Result<()> 
 
 fn run(engine: &Weak<Engine>, folder: &Path) {
     let (tell, told) = sync_channel(1);
+    if let Some(engine) = engine.upgrade() {
+        engine.attended_by(tell.clone());
+    }
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // That somebody reads the folder, as we do ourselves after every change, is no change. An error is: something may have been missed.
         if event.is_ok_and(|event| event.kind.is_access()) {
@@ -58,16 +61,14 @@ fn run(engine: &Weak<Engine>, folder: &Path) {
                     tracing::warn!(error = format!("{error:#}"), "the policies stay as they are");
                 }
                 seen = now;
+            } else {
+                engine.attend();
             }
         }
         happened = match told.recv_timeout(LOOK) {
             Ok(()) => settle(&told),
-            Err(RecvTimeoutError::Timeout) => false,
-            // No watcher: the channel is closed, and looking is all there is.
-            Err(RecvTimeoutError::Disconnected) => {
-                thread::sleep(LOOK);
-                false
-            }
+            // Closed, the engine is gone, which the next turn finds out.
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => false,
         };
     }
 }

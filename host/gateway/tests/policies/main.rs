@@ -1,7 +1,9 @@
 //! Policies through the real host: the shipped four, a zoo of bad ones, and files that come, change and go.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code")]
 
+mod breaker;
 mod case;
+mod cases;
 mod refused;
 mod shipped;
 mod swap;

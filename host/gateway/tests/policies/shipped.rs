@@ -89,7 +89,7 @@ fn extension_to_extension_rings_all_its_phones() {
     let (_folder, _engine, mut runner) = shipped(&site);
     let mut steps = Vec::new();
     assert_eq!(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut steps), rings("desk-2"));
-    assert_eq!(told(&steps), ["internal → route 1 stage"]);
+    assert_eq!(told(&steps), ["internal → route desk-2"]);
 }
 
 #[test]

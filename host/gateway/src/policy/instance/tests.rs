@@ -8,8 +8,15 @@ fn instance() -> Instance {
     let site = Arc::new(Site::new(directory, Limits::default()));
     let machine = Arc::new(Machine::new(EngineSettings { watch: false, ..EngineSettings::default() }).unwrap());
     let (file, bytes) = shipped::COMPONENTS[2];
-    let source =
-        load::Source { file, name: "internal", bytes, options: Options::default(), memory: Arc::new(Memory::default()), compiled: None };
+    let source = load::Source {
+        file,
+        name: "internal",
+        bytes,
+        options: Options::default(),
+        memory: Arc::new(Memory::default()),
+        cases: "",
+        compiled: None,
+    };
     let policy = load::load(source, &machine, &site).unwrap();
     Instance::new(&policy, &site, &machine, Duration::from_millis(5)).unwrap()
 }

@@ -1,0 +1,130 @@
+//! `holdfast policy`: an author's desk.
+
+use super::{ERROR, GOOD, HELP};
+use crate::policy::{Problem, Tried, cases_beside, try_file};
+use anyhow::Context as _;
+use clap::Subcommand;
+use serde_json::json;
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+const TEST_EXAMPLES: &str = "\
+Examples:
+  holdfast policy test 30-internal.wasm
+      The cases of 30-internal.cases.toml, with the settings of 30-internal.toml if there is one.
+  holdfast policy test target/night.wasm --cases night.cases.toml --json
+      One JSON object a case, for a program.
+Exit code 0: the gateway would take the policy, and it said what every case expects.";
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Check a component as the gateway does before it joins the chain: imports, hooks, settings, made-up calls. Settings that name trunks or endpoints are
+    /// looked up in the site of the `.cases.toml` beside it.
+    Check {
+        /// The component.
+        file: PathBuf,
+    },
+    /// Ask a component its cases and compare what it says.
+    #[command(after_help = TEST_EXAMPLES)]
+    Test {
+        /// The component.
+        file: PathBuf,
+        /// The cases; the `.cases.toml` beside the component when not given.
+        #[arg(long, value_name = "FILE")]
+        cases: Option<PathBuf>,
+    },
+}
+
+pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<ExitCode> {
+    let passed = match command {
+        Command::Check { file } => match try_file(file, cases_beside(file).as_deref())? {
+            Ok(tried) => {
+                show_check(file, &tried, json)?;
+                true
+            }
+            Err(problem) => refuse(&problem, json)?,
+        },
+        Command::Test { file, cases } => {
+            let cases = cases.clone().or_else(|| cases_beside(file)).with_context(|| {
+                format!("{} is not there: write cases into it, or name a file with --cases", file.with_extension("cases.toml").display())
+            })?;
+            match try_file(file, Some(&cases))? {
+                Ok(tried) => show_cases(&tried, json)?,
+                Err(problem) => refuse(&problem, json)?,
+            }
+        }
+    };
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn refuse(problem: &Problem, json: bool) -> anyhow::Result<bool> {
+    let mut out = anstream::stdout();
+    let Problem { file, reason, remedy } = problem;
+    if json {
+        writeln!(out, "{}", json!({"accepted": false, "file": file, "reason": reason, "remedy": remedy}))?;
+    } else {
+        writeln!(out, "{ERROR}refused{ERROR:#}  {}\n         {reason}\n         {HELP}{remedy}{HELP:#}", file.display())?;
+    }
+    Ok(false)
+}
+
+fn show_check(file: &Path, tried: &Tried, json: bool) -> anyhow::Result<()> {
+    let mut out = anstream::stdout();
+    let Tried { name, version, description, hash, bytes, hooks, imports, loaded_in, cases: _ } = tried;
+    if json {
+        let shown = json!({
+            "accepted": true, "file": file, "name": name, "version": version, "description": description, "hash": hash, "bytes": bytes,
+            "hooks": hooks, "imports": imports, "loaded_ms": loaded_in.as_secs_f64() * 1e3,
+        });
+        return Ok(writeln!(out, "{shown}")?);
+    }
+    writeln!(out, "{GOOD}accepted{GOOD:#}  {}", file.display())?;
+    let rows = [
+        ("name", name.clone()),
+        ("version", version.clone().unwrap_or_else(|| "-".to_owned())),
+        ("description", description.clone().unwrap_or_else(|| "-".to_owned())),
+        ("hooks", hooks.join(", ")),
+        ("imports", imports.join(", ")),
+        ("size", format!("{:.1} kB", *bytes as f64 / 1e3)),
+        ("loaded in", format!("{:.1} ms", loaded_in.as_secs_f64() * 1e3)),
+        ("sha-256", hash.clone()),
+    ];
+    for (key, value) in rows {
+        writeln!(out, "  {key:12} {value}")?;
+    }
+    Ok(())
+}
+
+/// The cases as a table; `true` when all passed.
+fn show_cases(tried: &Tried, json: bool) -> anyhow::Result<bool> {
+    let mut out = anstream::stdout();
+    let failed = tried.cases.iter().filter(|case| !case.passed()).count();
+    let width = tried.cases.iter().map(|case| case.name.chars().count()).max().unwrap_or(0);
+    for case in &tried.cases {
+        let micros = case.took.as_secs_f64() * 1e6;
+        if json {
+            let row = json!({"case": case.name, "passed": case.passed(), "expected": case.expected, "said": case.said, "took_us": micros});
+            writeln!(out, "{row}")?;
+            continue;
+        }
+        let (style, word) = if case.passed() { (GOOD, "pass") } else { (ERROR, "FAIL") };
+        writeln!(out, "  {style}{word}{style:#}  {:width$}  {:>8.1} µs  {}", case.name, micros, case.said)?;
+        if !case.passed() {
+            writeln!(out, "        {:width$}  {:>8}     {HELP}expected {}{HELP:#}", "", "", case.expected)?;
+        }
+    }
+    if !json {
+        let (style, word) = if failed == 0 { (GOOD, "ok") } else { (ERROR, "not as expected") };
+        writeln!(
+            out,
+            "\n{style}{word}{style:#}  {} of {} cases of `{}` passed",
+            tried.cases.len() - failed,
+            tried.cases.len(),
+            tried.name
+        )?;
+    }
+    Ok(failed == 0)
+}

@@ -1,0 +1,119 @@
+//! Policies and the cases that they bring.
+
+use crate::case::{call, engine, phone, site};
+use expect_test::{Expect, expect};
+use gateway::policy::{CaseResult, Engine, PolicyState, try_file};
+use std::{fs, path::Path};
+use switch::decision::Decision;
+
+const SITE: &str = "[[endpoint]]\nid = \"desk-1\"\nextension = \"1001\"\n[[endpoint]]\nid = \"desk-2\"\nextension = \"1002\"\n[[trunk]]\nname = \"provider\"\n";
+
+fn case(expect: &str) -> String {
+    format!("{SITE}[[case]]\nname = \"rings\"\nfrom = \"desk-1\"\nto = \"1002\"\nregistered = [\"desk-1\"]\nexpect = \"{expect}\"\n")
+}
+
+/// A folder with the shipped `internal` and its case file.
+fn internal(cases: &str) -> tempfile::TempDir {
+    let (shipped, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    Engine::install_shipped(shipped.path()).unwrap();
+    fs::copy(shipped.path().join("30-internal.wasm"), folder.path().join("30-internal.wasm")).unwrap();
+    fs::write(folder.path().join("30-internal.cases.toml"), cases).unwrap();
+    folder
+}
+
+#[test]
+fn the_shipped_policies_pass_their_own_cases() {
+    let folder = tempfile::tempdir().unwrap();
+    Engine::install_shipped(folder.path()).unwrap();
+    for (file, name, count) in
+        [("10-emergency", "emergency", 5), ("20-licence", "licence", 3), ("30-internal", "internal", 6), ("40-external", "external", 10)]
+    {
+        let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../plugins/{name}/cases.toml"));
+        let tried = try_file(&folder.path().join(format!("{file}.wasm")), Some(&cases)).unwrap().unwrap();
+        let failed: Vec<&CaseResult> = tried.cases.iter().filter(|case| !case.passed()).collect();
+        assert!(failed.is_empty(), "{name}: {failed:#?}");
+        assert_eq!(tried.cases.len(), count, "{name}");
+    }
+}
+
+#[test]
+fn a_component_whose_cases_fail_does_not_join_the_chain() {
+    let (site, folder) = (site(), internal(&case("route desk-1")));
+    let engine = engine(folder.path(), &site);
+    let PolicyState::Refused(rejection) = &engine.status()[0].state else { panic!("{:?}", engine.status()) };
+    expect!["1 of its 1 cases failed; `rings`: expected `route desk-1`, it said `route desk-2`; mend the component or 30-internal.cases.toml; `holdfast policy test` shows every case"].assert_eq(&rejection.to_string());
+}
+
+#[test]
+fn cases_that_turn_wrong_keep_the_old_component_and_right_ones_let_the_new_one_in() {
+    let (site, folder) = (site(), internal(&case("route desk-2")));
+    let engine = engine(folder.path(), &site);
+    assert_eq!(engine.status()[0].state, PolicyState::Running, "{:?}", engine.status());
+    let mut runner = engine.runner(site.clone());
+
+    fs::write(folder.path().join("30-internal.cases.toml"), case("pass")).unwrap();
+    engine.rescan().unwrap();
+    assert!(matches!(engine.status()[0].state, PolicyState::Outdated(_)), "{:?}", engine.status());
+    let decision = runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new());
+    assert!(matches!(decision, Decision::Route(_)), "what ran goes on: {decision:?}");
+
+    fs::write(folder.path().join("30-internal.cases.toml"), case("route desk-2")).unwrap();
+    engine.rescan().unwrap();
+    assert_eq!(engine.status()[0].state, PolicyState::Running);
+}
+
+/// What is wrong with a case file.
+fn says(cases: &str, expected: Expect) {
+    let folder = internal(cases);
+    let problem =
+        try_file(&folder.path().join("30-internal.wasm"), Some(&folder.path().join("30-internal.cases.toml"))).unwrap().unwrap_err();
+    assert_eq!(problem.file, folder.path().join("30-internal.cases.toml"));
+    expected.assert_eq(&problem.reason);
+}
+
+#[test]
+fn a_case_file_with_a_mistake_is_told_where_it_is() {
+    says(
+        "[[case]]\nnmae = \"x\"\n",
+        expect![[r#"
+        TOML parse error at line 2, column 1
+          |
+        2 | nmae = "x"
+          | ^^^^
+        unknown field `nmae`, expected one of `name`, `hook`, `from`, `to`, `caller_number`, `caller_name`, `location`, `at`, `registered`, `emergency_only`, `headers`, `expect`"#]],
+    );
+    says(
+        "[[case]]\nname = \"x\"\nfrom = \"desk-9\"\nexpect = \"pass\"\n",
+        expect!["case `x`: there is no [[endpoint]] with id `desk-9` in this file"],
+    );
+    says(
+        "[[case]]\nname = \"x\"\nfrom = \"trunk nobody\"\nexpect = \"pass\"\n",
+        expect!["case `x`: there is no [[trunk]] `nobody` in this file"],
+    );
+    says(
+        "[[case]]\nname = \"x\"\nregistered = [\"desk-9\"]\nexpect = \"pass\"\n",
+        expect!["case `x`: there is no [[endpoint]] with id `desk-9` in this file"],
+    );
+    says(
+        "[[case]]\nname = \"x\"\nhook = \"registration\"\nexpect = \"pass\"\n",
+        expect!["case `x`: `from` must say which endpoint registers"],
+    );
+    says(
+        "[[case]]\nname = \"x\"\nat = 12:00:00\nexpect = \"pass\"\n",
+        expect!["case `x`: `at` must be a date with a time, like 2026-01-05T12:00:00Z"],
+    );
+    says(&format!("{SITE}{}", "[[case]]\nname = \"x\"\nexpect = \"pass\"\n".repeat(1001)), expect!["it has 1001 cases, more than 1000"]);
+}
+
+#[test]
+fn a_fault_is_what_the_policy_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("10-zoo.wasm");
+    fs::copy(env!("HOLDFAST_ZOO"), &file).unwrap();
+    fs::write(folder.path().join("10-zoo.toml"), "grants = ['directory', 'settings', 'log', 'clock', 'memory']\n").unwrap();
+    let cases = folder.path().join("some.toml");
+    fs::write(&cases, "[[trunk]]\nname = \"provider\"\n[[case]]\nname = \"t\"\nto = \"trap\"\nexpect = \"pass\"\n[[case]]\nname = \"p\"\nto = \"pass\"\nexpect = \"pass\"\n").unwrap();
+    let tried = try_file(&file, Some(&cases)).unwrap().unwrap();
+    let said: Vec<(&str, bool)> = tried.cases.iter().map(|case| (case.said.as_str(), case.passed())).collect();
+    assert_eq!(said, [("trapped: wasm trap: wasm `unreachable` instruction executed", false), ("pass", true)]);
+}
