@@ -27,13 +27,9 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-/// Questions that one decision may ask the host.
-const QUESTIONS: u32 = 10_000;
 /// Log lines that one decision may write, and octets of each.
 const LOG_LINES: u32 = 16;
 const LOG_LINE_MAX: usize = 1024;
-/// Octets that one answer, or one question, may make the host copy.
-const ANSWER_BYTES: usize = 256 << 10;
 /// Elements of a component's tables.
 const TABLE_ELEMENTS: usize = 20_000;
 /// What passes, on the average, before the ticker has noticed a decision.
@@ -92,7 +88,7 @@ impl Instance {
             site: Arc::clone(site),
             subject: Subject::None,
             now: Instant::default(),
-            questions_left: QUESTIONS,
+            questions_left: policy.options.questions,
             lines_left: LOG_LINES,
             memory_bytes: policy.options.memory_bytes.unwrap_or(machine.settings.memory_bytes),
             deadline,
@@ -103,7 +99,7 @@ impl Instance {
         };
         let mut store = Store::new(&machine.engine, state);
         store.limiter(|state| state);
-        store.set_hostcall_fuel(ANSWER_BYTES);
+        store.set_hostcall_fuel(policy.options.answer_bytes);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
         let mut instance = Self {
             machine: Arc::clone(machine),
@@ -199,7 +195,7 @@ impl Instance {
     /// Runs something of the component within its bounds. After any fault the instance must be dropped: it answers nothing any more.
     fn enter<T>(&mut self, deadline: Duration, run: impl FnOnce(&mut Store<State>) -> Result<T>) -> Result<T, PolicyFault> {
         let state = self.store.data_mut();
-        state.questions_left = QUESTIONS;
+        state.questions_left = state.policy.options.questions;
         state.lines_left = LOG_LINES;
         state.deadline = deadline;
         state.ticks = 0;
@@ -231,7 +227,7 @@ impl Instance {
             Some(trap) => PolicyFault::Trap(trap.to_string()),
             // The engine's own error for this has no type that can be named.
             None if text.contains("fuel allocated for hostcalls") => {
-                PolicyFault::Bound(format!("an answer of more than {ANSWER_BYTES} octets"))
+                PolicyFault::Bound(format!("an answer of more than {} octets", state.policy.options.answer_bytes))
             }
             None => PolicyFault::Trap(text.chars().take(200).collect()),
         }
@@ -273,13 +269,16 @@ impl State {
                 self.questions_left = left;
                 Ok(())
             }
-            None => Err(self.over(format!("more than {QUESTIONS} questions to the host"))),
+            None => Err(self.over(format!("more than {} questions to the host", self.policy.options.questions))),
         }
     }
 
-    /// What is kept of a log line; `None` when this decision has written enough.
+    /// What is kept of a log line; `None` when this decision, or the policy in this second, has written enough.
     pub(super) fn log_line(&mut self, message: &str) -> Option<String> {
         self.lines_left = self.lines_left.checked_sub(1)?;
+        if !self.policy.lines.one_more(&self.policy.name, self.policy.options.log_lines, self.now) {
+            return None;
+        }
         let end = message.floor_char_boundary(LOG_LINE_MAX);
         Some(message.get(..end).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
     }

@@ -7,14 +7,17 @@ use super::{
     instance::{Instance, State, Subject},
     machine::Machine,
     memory::Memory,
-    options::Options,
-    trial, v1,
+    options::{Isolation, Options},
+    shipped, trial, v1,
     v1::exports,
 };
 use sha2::{Digest, Sha256};
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Instant,
 };
 use switch::{decision::PolicyFault, facts::CallKind, site::Site};
@@ -42,10 +45,48 @@ pub(crate) struct Policy {
     /// Faults since it was loaded.
     pub(super) faults: AtomicU64,
     pub(super) breaker: Breaker,
+    /// Log lines written.
+    pub(super) lines: Lines,
+    /// An instance serves more than one decision.
+    pub(super) reused: bool,
     /// When it was loaded.
     pub(super) loaded: Instant,
     pub(super) compiled: Component,
     pub(super) component: InstancePre<State>,
+}
+
+/// The log lines of one policy in the second that runs.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// The second (upper half, cut) and how many lines it has (lower half).
+    written: AtomicU64,
+}
+
+impl Lines {
+    /// Whether one more may be written; counts it. The first that may not is told in the log.
+    pub(super) fn one_more(&self, policy: &str, most: u32, now: sip::Instant) -> bool {
+        let second = now.unix_seconds() & 0xffff_ffff;
+        let most = u64::from(most);
+        let before = self.written.fetch_update(Relaxed, Relaxed, |written| {
+            let lines = lines_of(written, second);
+            (lines <= most).then_some((second << 32) | (lines + 1))
+        });
+        match before.map(|written| lines_of(written, second)) {
+            Ok(lines) if lines < most => true,
+            Ok(_) => {
+                tracing::warn!(
+                    policy,
+                    "a policy writes more than {most} log lines in one second; the rest is left out: limit `log_lines` of its file"
+                );
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+const fn lines_of(written: u64, second: u64) -> u64 {
+    if written >> 32 == second { written & 0xffff_ffff } else { 0 }
 }
 
 /// Where the hooks of a component are.
@@ -110,6 +151,7 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
         ));
     }
     let metadata = Metadata::read(source.bytes);
+    let reused = source.options.isolation.map_or_else(|| shipped::is_one(source.bytes), |isolation| isolation == Isolation::Reused);
     let policy = Policy {
         file: source.file.to_owned(),
         name: source.name.into(),
@@ -122,6 +164,8 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
         memory: Arc::default(),
         faults: AtomicU64::new(0),
         breaker: Breaker::default(),
+        lines: Lines::default(),
+        reused,
         loaded: Instant::now(),
         compiled,
         component,
@@ -148,6 +192,8 @@ impl Policy {
             memory,
             faults: AtomicU64::new(0),
             breaker: Breaker::default(),
+            lines: Lines::default(),
+            reused: self.reused,
             loaded: Instant::now(),
             compiled: self.compiled.clone(),
             component: self.component.clone(),
@@ -349,5 +395,21 @@ impl Metadata {
             }
         }
         metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_lines_are_counted_by_the_second() {
+        let lines = Lines::default();
+        let at = |millis: u64| sip::Instant::from_unix_micros(1_700_000_000_000_000 + millis * 1000);
+        let written = (0..10).filter(|n| lines.one_more("p", 3, at(n * 10))).count();
+        assert_eq!(written, 3);
+        assert!(!lines.one_more("p", 3, at(999)));
+        assert!(lines.one_more("p", 3, at(1000)));
+        assert!(!Lines::default().one_more("p", 0, at(0)));
     }
 }

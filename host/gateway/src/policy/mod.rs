@@ -37,7 +37,7 @@ mod watch;
 pub use cases::CaseResult;
 pub use engine::{Check, Engine, EngineSettings, PolicyState, PolicyStatus, Problem};
 pub use load::Rejection;
-pub use options::OnFault;
+pub use options::{Isolation, OnFault};
 pub use runner::Runner;
 pub use tool::{Tried, cases_beside, try_file};
 

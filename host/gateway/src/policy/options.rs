@@ -3,8 +3,12 @@
 //! ```toml
 //! on_fault = "next"           # or "refuse"; see OnFault
 //! grants = ["directory"]      # exactly these interfaces; without the key all but `memory`
+//! isolation = "fresh"         # or "reused"; see Isolation
 //! deadline_ms = 5             # 1 to 1000
 //! memory_mib = 16             # 1 to 256
+//! questions = 10000           # to the host, in one decision; 1 to 1000000
+//! answer_kib = 256            # what one answer or question may be long; 1 to 16384
+//! log_lines = 50              # in one second, of all calls; 0 to 10000
 //! [settings]                  # for the policy itself
 //! ```
 
@@ -20,6 +24,16 @@ pub enum OnFault {
     Next,
     /// The registration or call is refused with 503 at once. For policies that forbid things.
     Refuse,
+}
+
+/// What one decision can leave behind for the next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Isolation {
+    /// Nothing: each decision has an instance of its own. Costs 10 to 30 µs for compiled languages, up to a millisecond for scripts. The default for every
+    /// component but those that come with Holdfast: who wrote it, and how careful they were, the host cannot know.
+    Fresh,
+    /// Whatever the component keeps in its own memory: an instance serves one shard until it fails. Costs about 1 µs.
+    Reused,
 }
 
 /// One setting's value, as the contract knows it.
@@ -41,6 +55,14 @@ pub(crate) struct Options {
     pub(crate) deadline: Option<Duration>,
     /// Bytes of linear memory; the engine's default when `None`.
     pub(crate) memory_bytes: Option<usize>,
+    /// See [`Isolation`]; decided by who wrote the component when `None`.
+    pub(crate) isolation: Option<Isolation>,
+    /// Questions that one decision may ask the host.
+    pub(crate) questions: u32,
+    /// Octets that one answer, or one question, may make the host copy.
+    pub(crate) answer_bytes: usize,
+    /// Log lines in one second.
+    pub(crate) log_lines: u32,
     /// In the order of their keys, tables flattened.
     pub(crate) settings: Vec<(String, Value)>,
 }
@@ -52,12 +74,17 @@ impl Default for Options {
             grants: v1::GRANTED_BY_DEFAULT.map(str::to_owned).to_vec(),
             deadline: None,
             memory_bytes: None,
+            isolation: None,
+            questions: 10_000,
+            answer_bytes: 256 << 10,
+            log_lines: 50,
             settings: Vec::new(),
         }
     }
 }
 
-const KEYS: [&str; 5] = ["on_fault", "grants", "deadline_ms", "memory_mib", "settings"];
+const KEYS: [&str; 9] =
+    ["on_fault", "grants", "isolation", "deadline_ms", "memory_mib", "questions", "answer_kib", "log_lines", "settings"];
 
 impl Options {
     /// Reads the file.
@@ -73,10 +100,14 @@ impl Options {
                 ("on_fault", Toml::String(word)) if word == "refuse" => options.on_fault = OnFault::Refuse,
                 ("on_fault", _) => return Err("`on_fault` should be \"next\" or \"refuse\"".to_owned()),
                 ("grants", value) => options.grants = grants(value)?,
-                ("deadline_ms", value) => options.deadline = Some(Duration::from_millis(within("deadline_ms", &value, 1000)?)),
-                ("memory_mib", value) => {
-                    options.memory_bytes = usize::try_from(within("memory_mib", &value, 256)? << 20).ok();
-                }
+                ("isolation", Toml::String(word)) if word == "fresh" => options.isolation = Some(Isolation::Fresh),
+                ("isolation", Toml::String(word)) if word == "reused" => options.isolation = Some(Isolation::Reused),
+                ("isolation", _) => return Err("`isolation` should be \"fresh\" or \"reused\"".to_owned()),
+                ("deadline_ms", value) => options.deadline = Some(Duration::from_millis(within("deadline_ms", &value, 1, 1000)?.into())),
+                ("memory_mib", value) => options.memory_bytes = Some((within("memory_mib", &value, 1, 256)? as usize) << 20),
+                ("questions", value) => options.questions = within("questions", &value, 1, 1_000_000)?,
+                ("answer_kib", value) => options.answer_bytes = (within("answer_kib", &value, 1, 16_384)? as usize) << 10,
+                ("log_lines", value) => options.log_lines = within("log_lines", &value, 0, 10_000)?,
                 ("settings", Toml::Table(table)) => flatten("", table, &mut options.settings),
                 ("settings", _) => return Err("`settings` should be a table: [settings]".to_owned()),
                 (unknown, _) => return Err(format!("`{unknown}` is not a key of this file{}", nearest(unknown, &KEYS))),
@@ -98,9 +129,9 @@ fn grants(value: Toml) -> Result<Vec<String>, String> {
     values.into_iter().map(name).collect()
 }
 
-fn within(key: &str, value: &Toml, max: u64) -> Result<u64, String> {
-    let number = value.as_integer().and_then(|number| u64::try_from(number).ok()).filter(|number| (1..=max).contains(number));
-    number.ok_or_else(|| format!("`{key}` should be an integer from 1 to {max}"))
+fn within(key: &str, value: &Toml, min: u32, max: u32) -> Result<u32, String> {
+    let number = value.as_integer().and_then(|number| u32::try_from(number).ok()).filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("`{key}` should be an integer from {min} to {max}"))
 }
 
 /// Joins the keys of inner tables with dots and counts arrays of tables from 0.

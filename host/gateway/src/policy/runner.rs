@@ -203,6 +203,9 @@ impl Runner {
         };
         let result = instance.and_then(|instance| decide(instance, deadline));
         let took = began.elapsed();
+        if !policy.reused {
+            *slot = None;
+        }
         let policy_name = Arc::clone(&policy.name);
         match &result {
             Ok(answer) => {

@@ -11,6 +11,11 @@ pub(super) const COMPONENTS: [(&str, &[u8]); 4] = [
     ("40-external.wasm", include_bytes!(concat!(env!("OUT_DIR"), "/external.wasm"))),
 ];
 
+/// Whether a component is one of them, unchanged.
+pub(super) fn is_one(bytes: &[u8]) -> bool {
+    COMPONENTS.iter().any(|(_, shipped)| *shipped == bytes)
+}
+
 /// Fills a folder that has no component yet. A folder that has one is the operator's: what was taken out stays out.
 pub(super) fn install(folder: &Path) -> anyhow::Result<Vec<&'static str>> {
     fs::create_dir_all(folder).with_context(|| format!("the policy folder {} could not be made", folder.display()))?;

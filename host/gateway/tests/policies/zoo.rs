@@ -91,6 +91,32 @@ fn a_memory_limit_of_the_operator_holds() {
 }
 
 #[test]
+fn the_operators_bounds_hold() {
+    let (_folder, _engine, mut runner) = zoo(&site(), "questions = 20\nanswer_kib = 1\ndeadline_ms = 500\n", &[]);
+    assert_eq!(fault(&mut runner, "ask"), PolicyFault::Bound("more than 20 questions to the host".to_owned()));
+    assert_eq!(fault(&mut runner, "huge"), PolicyFault::Bound("an answer of more than 1024 octets".to_owned()));
+}
+
+/// The phrase with which the zoo counts its decisions.
+fn counted(runner: &mut Runner) -> String {
+    match route(runner, "count").0 {
+        Decision::Refuse(refusal) => refusal.phrase,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_leaks_from_one_call_to_the_next_unless_the_operator_allows_it() {
+    let (_folder, _engine, mut fresh) = zoo(&site(), "", &[]);
+    assert_eq!([counted(&mut fresh), counted(&mut fresh)], ["Number 1", "Number 1"]);
+    let (_folder, _engine, mut reused) = zoo(&site(), "isolation = 'reused'\n", &[]);
+    assert_eq!([counted(&mut reused), counted(&mut reused)], ["Number 1", "Number 2"]);
+    // A fault ends it also there.
+    assert!(route(&mut reused, "trap").1.fault.is_some());
+    assert_eq!(counted(&mut reused), "Number 1");
+}
+
+#[test]
 fn a_chattering_policy_is_cut_short_not_stopped() {
     let (_folder, _engine, mut runner) = zoo(&site(), "", &[]);
     assert_eq!(route(&mut runner, "chatter").0, Decision::Pass(Amendments::default()));

@@ -2,9 +2,15 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "misbehaves on purpose")]
 
 use holdfast_policy::*;
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 struct Zoo;
+
+/// What a careless author keeps from one decision to the next.
+static DECISIONS: AtomicU32 = AtomicU32::new(1);
 
 impl RegistrationPolicy for Zoo {
     fn admit(facts: RegistrationFacts, registration: &Registration) -> Admission {
@@ -62,6 +68,7 @@ impl RoutingPolicy for Zoo {
                 attributes: vec![Attribute { name: "zoo.seen".to_owned(), value: call.header("f").unwrap_or_default() }],
                 ..Amendments::none()
             }),
+            "count" => Decision::refuse(403, &format!("Number {}", DECISIONS.fetch_add(1, Relaxed)), ""),
             "ring" => Decision::ring("desk-1"),
             "refuse" => {
                 Decision::refuse(403, "Not today", format!("from {} over {} as {}", call.source(), call.transport(), call.request_uri()))

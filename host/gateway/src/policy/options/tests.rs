@@ -4,6 +4,7 @@ use super::*;
 fn every_key_is_read() {
     let options = Options::read(
         "on_fault = 'refuse'\ngrants = ['log', 'memory']\ndeadline_ms = 20\nmemory_mib = 32\n\
+         isolation = 'reused'\nquestions = 7\nanswer_kib = 8\nlog_lines = 0\n\
          [settings]\nword = 'a'\ncount = 3\nflag = true\nlist = ['x', 'y']\nhalf = 0.5\n\
          [settings.inner]\nkey = 'b'\n[[settings.rule]]\nnumber = '1%'\n[[settings.rule]]\nnumber = '2%'\n",
     )
@@ -12,6 +13,8 @@ fn every_key_is_read() {
     assert_eq!(options.grants, ["log", "memory"]);
     assert_eq!(options.deadline, Some(Duration::from_millis(20)));
     assert_eq!(options.memory_bytes, Some(32 << 20));
+    assert_eq!(options.isolation, Some(Isolation::Reused));
+    assert_eq!((options.questions, options.answer_bytes, options.log_lines), (7, 8 << 10, 0));
     let mut settings: Vec<_> = options.settings.iter().map(|(key, value)| format!("{key} {value:?}")).collect();
     settings.sort();
     assert_eq!(
@@ -43,6 +46,10 @@ fn each_mistake_is_told_with_its_remedy() {
     assert_eq!(told("grants = ['memry']"), "`memry` in `grants` is not an interface that can be granted; the nearest is `memory`");
     assert_eq!(told("deadline_ms = 0"), "`deadline_ms` should be an integer from 1 to 1000");
     assert_eq!(told("memory_mib = 1024"), "`memory_mib` should be an integer from 1 to 256");
+    assert_eq!(told("isolation = 'none'"), "`isolation` should be \"fresh\" or \"reused\"");
+    assert_eq!(told("questions = 0"), "`questions` should be an integer from 1 to 1000000");
+    assert_eq!(told("answer_kib = -1"), "`answer_kib` should be an integer from 1 to 16384");
+    assert_eq!(told("log_lines = 10001"), "`log_lines` should be an integer from 0 to 10000");
     assert_eq!(told("settings = 1"), "`settings` should be a table: [settings]");
     assert!(told("on_fault = ").contains("line 1"), "{}", told("on_fault = "));
 }
