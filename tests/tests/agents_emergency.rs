@@ -24,7 +24,7 @@ fn zoo() -> Vec<u8> {
     fs::read(newest).unwrap()
 }
 
-/// A data folder whose four policies are all the same: they trap whenever they are asked.
+/// A data folder whose four policies are all the same: they pass the host's made-up calls, and trap whenever they are asked about a real one.
 fn broken_policies() -> Folder {
     let folder = Folder::new();
     let policies = folder.path().join("data/policies");
@@ -32,7 +32,8 @@ fn broken_policies() -> Folder {
     let bytes = zoo();
     for name in ["10-emergency", "20-licence", "30-internal", "40-external"] {
         fs::write(policies.join(format!("{name}.wasm")), &bytes).unwrap();
-        fs::write(policies.join(format!("{name}.toml")), "on_fault = \"refuse\"\n\n[settings]\nact = \"trap\"\n").unwrap();
+        let toml = "on_fault = \"refuse\"\ngrants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\"]\n\n[settings]\nact = \"trap\"\nspare_trial = true\n";
+        fs::write(policies.join(format!("{name}.toml")), toml).unwrap();
     }
     folder
 }
@@ -45,7 +46,8 @@ fn answering_trunk(subject: &Subject, folder: &Path, port: u16) -> (Process, Pat
     (Process::start("sipp-trunk", trunk, folder), seen)
 }
 
-fn calls_for_help(folder: Folder) {
+/// Connects four calls for help, each from a phone that nobody knows, and hands the gateway back.
+fn calls_for_help(folder: Folder) -> Subject {
     let trunk_port = free_ports(1);
     let mut site = Site::with_phones([1001]);
     site.more = format!(
@@ -70,11 +72,15 @@ fn calls_for_help(folder: Folder) {
     for called in ["INVITE sip:112@", "INVITE sip:911@", "INVITE urn:service:sos"] {
         assert!(messages.contains(called), "the trunk never saw {called}");
     }
+    subject
 }
 
 #[test]
 fn a_call_for_help_gets_out_when_every_policy_traps_and_no_seat_is_left() {
-    calls_for_help(broken_policies());
+    let subject = calls_for_help(broken_policies());
+    let log = subject.process.output();
+    assert_eq!(log.matches("policy loaded").count(), 4, "all four joined the chain:\n{log}");
+    assert_eq!(log.matches("policy failed").count(), 4, "each call for help asked the policy, and it trapped:\n{log}");
 }
 
 #[test]

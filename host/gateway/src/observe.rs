@@ -11,7 +11,11 @@ use std::{
     },
     time::Duration,
 };
-use switch::{decision::Refusal, facts::CallKind, record::CallRecord};
+use switch::{
+    decision::{PolicyFault, Refusal},
+    facts::CallKind,
+    record::CallRecord,
+};
 
 /// A limit that bites is logged at most this often, with how often it did.
 const QUIET: Duration = Duration::from_secs(1);
@@ -130,10 +134,11 @@ impl Observer for Logbook {
 
     fn decided(&self, _at: Instant, call_id: &[u8], steps: &[Step]) {
         for step in steps {
-            if let Some(fault) = &step.fault {
+            // One that is left out has been told when it was.
+            if let Some(fault) = step.fault.as_ref().filter(|fault| **fault != PolicyFault::Resting) {
                 one(&self.0.policy_faults);
                 self.0.limit("policy-fault", || {
-                    format!("policy {} failed and was passed over or refused by its on_fault rule: {fault}", step.policy)
+                    format!("policy {} failed, and its on_fault rule or the host's own emergency plan was followed: {fault}", step.policy)
                 });
             }
             tracing::debug!(

@@ -58,11 +58,14 @@ pub fn authenticate(request: &Message, flow: Flow, directory: &Directory, authen
     }
 }
 
+/// Octets of a called number or service: as many as a policy may answer with.
+const CALLED_MAX: usize = 128;
+
 /// Reads an INVITE into a [`Call`] with [`Caller::Unknown`]; the kind is classified here. The location is that of the source network, number and name
 /// are those that From claims, until [`identify`] knows better.
 ///
 /// # Errors
-/// 400 for an unreadable Request-URI, 416 for a scheme that cannot be called, 484 for an empty user. 420 is the caller's (Require).
+/// 400 for an unreadable Request-URI, 414 for a user of more than 128 octets, 416 for a scheme that cannot be called, 484 for an empty user. 420 is the caller's (Require).
 pub fn read_call(request: &Message, flow: Flow, directory: &Directory, now: Instant) -> Result<Call, Refusal> {
     let shown = || String::from_utf8_lossy(request.request_uri());
     let uri = request.uri().ok_or_else(|| Refusal::new(400, "Bad Request-URI", format!("unreadable Request-URI `{}`", shown())))?;
@@ -79,9 +82,15 @@ pub fn read_call(request: &Message, flow: Flow, directory: &Directory, now: Inst
             CallKind::Normal => {
                 return Err(Refusal::new(416, "Unsupported URI Scheme", format!("Request-URI `{}` cannot be called", shown())));
             }
+            // What stands behind a service that nobody has is no reason to lose the call for help: it goes out as the service itself (RFC 5031 4.1).
+            kind if request.request_uri().len() > CALLED_MAX => (kind, "urn:service:sos".to_owned()),
             kind => (kind, shown().into_owned()),
         },
     };
+    // 21.4.15: "the Request-URI is longer than the server is willing to interpret".
+    if called.len() > CALLED_MAX {
+        return Err(Refusal::new(414, "Request-URI Too Long", format!("a called number of {} octets, {CALLED_MAX} allowed", called.len())));
+    }
     // 21.4.22: "The server received a request with a Request-URI that was incomplete."
     if called.is_empty() {
         return Err(Refusal::new(484, "Address Incomplete", format!("Request-URI `{}` names no number", shown())));

@@ -1,7 +1,7 @@
 //! `holdfast policy`: an author's desk.
 
 use super::{ERROR, GOOD, HELP};
-use crate::policy::{Problem, Tried, cases_beside, try_file};
+use crate::policy::{CaseResult, Problem, Tried, cases_beside, try_file};
 use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::json;
@@ -21,7 +21,7 @@ Exit code 0: the gateway would take the policy, and it said what every case expe
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
-    /// Check a component as the gateway does before it joins the chain: imports, hooks, settings, made-up calls. Settings that name trunks or endpoints are
+    /// Check a component as the gateway does before it joins the chain: imports, hooks, settings, made-up calls, and the cases beside it. Settings that name trunks or endpoints are
     /// looked up in the site of the `.cases.toml` beside it.
     Check {
         /// The component.
@@ -41,10 +41,11 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<ExitCode> {
     let passed = match command {
         Command::Check { file } => match try_file(file, cases_beside(file).as_deref())? {
-            Ok(tried) => {
+            Ok(tried) if tried.cases.iter().all(CaseResult::passed) => {
                 show_check(file, &tried, json)?;
                 true
             }
+            Ok(tried) => show_cases(&tried, json)?,
             Err(problem) => refuse(&problem, json)?,
         },
         Command::Test { file, cases } => {

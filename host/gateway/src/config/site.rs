@@ -180,7 +180,9 @@ fn hashes_for_every_challenge(document: &Document<'_>, endpoints: &[Listed<Endpo
                     *line,
                     join(path, "ha1"),
                     format!("has no {name} hash, and challenges offer {name}: this phone could not register"),
-                    format!("add the {name} hash of `username:realm:password`, or take \"{setting}\" out of `digest` of [sip]"),
+                    format!(
+                        "add the {name} hash of `username:realm:password`, or let `digest` of [sip] offer others than \"{setting}\" only"
+                    ),
                 );
             }
         }

@@ -1,5 +1,8 @@
-//! The breaker of one policy: after several faults within a short time it is left out, so that calls do not pay for a component that is broken. It comes back
-//! when it has decided again, beside the calls, what it failed at. Emergency calls lose nothing by it: the host has a plan of its own.
+//! The breaker of one hook of one policy: after several faults within a short time, at the calls of more than one caller, the hook is left out, so that calls do
+//! not pay for a component that is broken. It comes back when it has decided again beside the calls. Emergency calls lose nothing by it: the host has a
+//! plan of its own.
+//!
+//! What one caller dials must not take a policy from all others: one caller's faults alone never open it.
 
 use super::instance::Subject;
 use std::{
@@ -15,12 +18,12 @@ use std::{
 const FAULTS: usize = 5;
 /// …within this time open it.
 const WINDOW: Duration = Duration::from_secs(10);
-/// How long it stays open before the policy is tried again; doubles with each try that fails…
+/// How long it stays open before the hook is tried again; doubles with each try that fails, and with each time that it opens again soon after…
 const REST: Duration = Duration::from_secs(2);
 /// …up to this.
 const REST_MAX: Duration = Duration::from_secs(60);
-/// What was being decided at the latest faults: kept to be tried again.
-const KEPT: usize = 8;
+/// After so long without opening, the rest is short again.
+const SOUND: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
@@ -30,16 +33,17 @@ pub(super) struct Breaker {
 
 #[derive(Debug, Default)]
 struct State {
-    faults: VecDeque<Instant>,
+    /// The latest faults and what was being decided: at most [`FAULTS`].
+    faults: VecDeque<(Instant, Subject)>,
     last: String,
-    failed_at: VecDeque<Subject>,
     /// When to try again, while open.
     again: Option<Instant>,
-    rest: Duration,
+    /// The latest rest, and when it began.
+    rest: Option<(Duration, Instant)>,
 }
 
 impl Breaker {
-    /// Whether the policy is left out.
+    /// Whether the hook is left out.
     pub(super) fn is_open(&self) -> bool {
         self.open.load(Ordering::Acquire)
     }
@@ -48,42 +52,48 @@ impl Breaker {
     pub(super) fn failed(&self, fault: String, at: Subject, now: Instant) -> bool {
         let mut state = self.state();
         state.last = fault;
-        if state.failed_at.len() == KEPT {
-            state.failed_at.pop_front();
-        }
-        state.failed_at.push_back(at);
-        state.faults.push_back(now);
-        while state.faults.front().is_some_and(|first| now.saturating_duration_since(*first) > WINDOW) {
+        if state.faults.len() == FAULTS {
             state.faults.pop_front();
         }
-        if state.faults.len() < FAULTS || self.is_open() {
+        state.faults.push_back((now, at));
+        let recent = state.faults.front().is_some_and(|(first, _)| now.saturating_duration_since(*first) <= WINDOW);
+        let several = state.faults.front().is_some_and(|(_, first)| state.faults.iter().any(|(_, other)| !first.same_caller(other)));
+        if state.faults.len() < FAULTS || !recent || !several || self.is_open() {
             return false;
         }
-        state.rest = REST;
-        state.again = Some(now + REST);
+        let soon = |(rest, began): (Duration, Instant)| (now.saturating_duration_since(began) < SOUND).then(|| (rest * 2).min(REST_MAX));
+        let rest = state.rest.and_then(soon).unwrap_or(REST);
+        state.rest = Some((rest, now));
+        state.again = Some(now + rest);
         self.open.store(true, Ordering::Release);
         true
     }
 
-    /// What a try must decide without a fault: there is one to be made when the breaker is open and has rested.
+    /// What it failed at, when it is open and has rested: the hook is to be tried with that.
     pub(super) fn due(&self, now: Instant) -> Option<Vec<Subject>> {
         let state = self.state();
-        state.again.filter(|again| *again <= now).map(|_| state.failed_at.iter().cloned().collect())
+        state.again.filter(|again| *again <= now).map(|_| state.faults.iter().map(|(_, subject)| subject.clone()).collect())
     }
 
-    /// The try went well: the policy decides again.
+    /// The try went well: the hook decides again.
     pub(super) fn close(&self) {
-        *self.state() = State::default();
+        let mut state = self.state();
+        state.faults.clear();
+        state.again = None;
         self.open.store(false, Ordering::Release);
     }
 
-    /// The try failed: the policy rests for longer. Returns for how long.
-    pub(super) fn stay_open(&self, fault: String, now: Instant) -> Duration {
+    /// The try failed: the hook rests for longer. What it failed at again, by place, is not tried a third time: a call that no component of its kind can decide
+    /// must not keep it out for ever. Returns for how long it rests.
+    pub(super) fn stay_open(&self, fault: String, failed_again: &[usize], now: Instant) -> Duration {
         let mut state = self.state();
         state.last = fault;
-        state.rest = (state.rest * 2).min(REST_MAX);
-        state.again = Some(now + state.rest);
-        state.rest
+        let mut place = 0..;
+        state.faults.retain(|_| place.next().is_none_or(|place| !failed_again.contains(&place)));
+        let rest = state.rest.map_or(REST, |(rest, _)| (rest * 2).min(REST_MAX));
+        state.rest = Some((rest, now));
+        state.again = Some(now + rest);
+        rest
     }
 
     /// Why it is open.

@@ -149,7 +149,7 @@ impl Engine {
     /// When the engine or its threads cannot be started, or the folder is there and cannot be listed.
     pub fn start(folder: &Path, site: Arc<Site>, settings: EngineSettings) -> anyhow::Result<Arc<Self>> {
         let engine = Arc::new(Self::new(folder, site, settings)?);
-        engine.rescan()?;
+        engine.follow(folder::read(folder).with_context(|| listing(folder))?, true);
         if settings.watch {
             watch::start(&engine, folder).context("the policy folder cannot be followed")?;
         }
@@ -168,7 +168,7 @@ impl Engine {
             found = shipped::COMPONENTS.iter().map(|(file, bytes)| carried(file, bytes)).collect();
         }
         let files: Vec<String> = found.iter().map(|found| found.file.clone()).collect();
-        engine.follow(found);
+        engine.follow(found, false);
         check.policies = engine.status();
         for status in &check.policies {
             if let PolicyState::Refused(rejection) | PolicyState::Outdated(rejection) | PolicyState::Resting(rejection) = &status.state {
@@ -219,7 +219,7 @@ impl Engine {
     /// # Errors
     /// When the folder is there and cannot be listed; then nothing changes.
     pub fn rescan(&self) -> anyhow::Result<()> {
-        self.follow(folder::read(&self.folder).with_context(|| listing(&self.folder))?);
+        self.follow(folder::read(&self.folder).with_context(|| listing(&self.folder))?, false);
         self.attend();
         Ok(())
     }
@@ -227,40 +227,52 @@ impl Engine {
     /// Attends to policies that failed too often: one that was swapped in a short while ago gives its place back to the one before; any other is tried
     /// again when it has rested, and decides again when that goes well. Runs beside the calls.
     pub(super) fn attend(&self) {
+        for (file, policy) in self.take_back() {
+            for (hook, breaker) in policy.breakers.all() {
+                let now = Instant::now();
+                let Some(failed_at) = breaker.due(now) else { continue };
+                match load::again(&policy, &failed_at, &self.machine, &self.site) {
+                    Ok(()) => {
+                        breaker.close();
+                        tracing::info!(file, policy = &*policy.name, hook, "policy decides again: it has decided what it failed at");
+                    }
+                    Err((fault, failed_again)) => {
+                        let rest = breaker.stay_open(fault.to_string(), &failed_again, now);
+                        tracing::warn!(file, policy = &*policy.name, hook, %fault, rest_s = rest.as_secs(), "policy tried again, and stays left out");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts the components back that ran before one that fails; returns the policies that stay and are left out.
+    fn take_back(&self) -> Vec<(String, Arc<Policy>)> {
         let mut entries = self.entries();
-        let now = Instant::now();
-        let mut changed = false;
+        let (mut left_out, mut changed) = (Vec::new(), false);
         for (file, entry) in entries.iter_mut() {
-            let Some(policy) = entry.running.clone().filter(|policy| policy.breaker.is_open()) else { continue };
-            let previous = entry.previous.take().filter(|_| now.saturating_duration_since(policy.loaded) < PROBATION);
-            if let Some(previous) = previous {
-                let reason = format!(
-                    "it was taken back {} s after it was swapped in: {}",
-                    policy.loaded.elapsed().as_secs(),
-                    policy.breaker.reason()
-                );
-                tracing::error!(file, policy = entry.name, reason, hash = hex(&previous.hash), "policy rolled back");
-                entry.refused = Some(Rejection::new(reason, "mend the component: this one is not tried again until the file changes"));
-                entry.running = Some(previous);
-                entry.since = SystemTime::now();
-                changed = true;
+            let Some(policy) = entry.running.clone() else { continue };
+            if policy.loaded.elapsed() >= PROBATION {
+                entry.previous = None;
+            }
+            let Some((_, breaker)) = policy.breakers.open() else { continue };
+            let Some(previous) = entry.previous.take() else {
+                left_out.push((file.clone(), policy));
                 continue;
-            }
-            let Some(failed_at) = policy.breaker.due(now) else { continue };
-            match load::again(&policy, &failed_at, &self.machine, &self.site) {
-                Ok(()) => {
-                    policy.breaker.close();
-                    tracing::info!(file, policy = entry.name, "policy decides again: it has decided what it failed at");
-                }
-                Err(fault) => {
-                    let rest = policy.breaker.stay_open(fault.to_string(), now);
-                    tracing::warn!(file, policy = entry.name, %fault, rest_s = rest.as_secs(), "policy tried again, and stays left out");
-                }
-            }
+            };
+            let reason = format!("it was taken back {} s after it was swapped in: {}", policy.loaded.elapsed().as_secs(), breaker.reason());
+            tracing::error!(file, policy = entry.name, reason, hash = hex(&previous.hash), "policy rolled back");
+            entry.refused = Some(Rejection::new(
+                reason,
+                "mend the component: this one is not tried again until the file changes or the gateway starts anew",
+            ));
+            entry.running = Some(previous);
+            entry.since = SystemTime::now();
+            changed = true;
         }
         if changed {
             self.put_in_force(&entries);
         }
+        left_out
     }
 
     /// Wakes whoever attends to policies that fail.
@@ -303,7 +315,7 @@ impl Engine {
     }
 
     /// Makes the chain what was found, policy by policy. Whoever compiles holds the lock: nobody on the call path takes it.
-    fn follow(&self, found: Vec<Found>) {
+    fn follow(&self, found: Vec<Found>, at_start: bool) {
         let mut entries = self.entries();
         let mut changed = false;
         let gone: Vec<String> = entries.keys().filter(|file| found.iter().all(|found| found.file != **file)).cloned().collect();
@@ -319,17 +331,18 @@ impl Engine {
                 continue;
             }
             let twin = entries.iter().find(|(file, entry)| entry.name == found.name && **file != found.file).map(|(file, _)| file.clone());
-            let running = entries.get(&found.file).and_then(|entry| entry.running.clone());
+            let (running, previous) =
+                entries.get(&found.file).map_or((None, None), |entry| (entry.running.clone(), entry.previous.clone()));
             let loaded = match twin {
                 Some(twin) => Err(Rejection::new(format!("{twin} has the same name"), "rename one of them")),
-                None => self.load(&found, &entries),
+                None => self.load(&found, &entries, at_start),
             };
             let file = found.file.clone();
             let entry = match loaded {
                 Ok(policy) => {
                     changed = true;
                     tracing::info!(file, policy = found.name, hash = hex(&policy.hash), version = policy.version, hooks = ?policy.hooks.names(), "policy loaded");
-                    let previous = running.filter(|old| !old.breaker.is_open());
+                    let previous = running.and_then(|old| before(&policy, old, previous));
                     Entry { digest, name: found.name, running: Some(policy), refused: None, previous, since: SystemTime::now() }
                 }
                 Err(rejection) => {
@@ -342,7 +355,7 @@ impl Engine {
                         old_one_stays = kept,
                         "policy refused"
                     );
-                    Entry { digest, name: found.name, running, refused: Some(rejection), previous: None, since: SystemTime::now() }
+                    Entry { digest, name: found.name, running, refused: Some(rejection), previous, since: SystemTime::now() }
                 }
             };
             entries.insert(file, entry);
@@ -352,7 +365,7 @@ impl Engine {
         }
     }
 
-    fn load(&self, found: &Found, entries: &BTreeMap<String, Entry>) -> Result<Arc<Policy>, Rejection> {
+    fn load(&self, found: &Found, entries: &BTreeMap<String, Entry>, at_start: bool) -> Result<Arc<Policy>, Rejection> {
         let bytes = found.bytes.as_ref().map_err(Clone::clone)?;
         let toml = found.toml.as_ref().map_err(Clone::clone)?;
         let cases = found.cases.as_ref().map_err(Clone::clone)?;
@@ -369,7 +382,11 @@ impl Engine {
             let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(memories.entry(found.name.clone()).or_default())
         };
-        load::load(Source { file: &found.file, name: &found.name, bytes, options, memory, cases, compiled }, &self.machine, &self.site)
+        load::load(
+            Source { file: &found.file, name: &found.name, bytes, options, memory, cases, at_start, compiled },
+            &self.machine,
+            &self.site,
+        )
     }
 }
 
@@ -401,8 +418,8 @@ impl Entry {
             hooks: running.map(|policy| policy.hooks.names()).unwrap_or_default(),
             faults: running.map_or(0, |policy| policy.faults.load(Relaxed)),
             state: match (&self.refused, running) {
-                (_, Some(policy)) if policy.breaker.is_open() => PolicyState::Resting(Rejection::new(
-                    policy.breaker.reason(),
+                (_, Some(policy)) if let Some((hook, breaker)) = policy.breakers.open() => PolicyState::Resting(Rejection::new(
+                    format!("its hook {hook} is left out: {}", breaker.reason()),
                     "mend the component; it is tried again by itself from time to time",
                 )),
                 (None, _) => PolicyState::Running,
@@ -412,6 +429,14 @@ impl Entry {
             since: self.since,
         }
     }
+}
+
+/// What runs again when `new` fails: the latest component that was sound. `previous` is that of `old` while `old` has yet to prove itself. The same component with
+/// the same settings is no way back.
+fn before(new: &Policy, old: Arc<Policy>, previous: Option<Arc<Policy>>) -> Option<Arc<Policy>> {
+    let proved = old.loaded.elapsed() >= PROBATION || previous.is_none();
+    let sound = if proved && old.breakers.open().is_none() { Some(old) } else { previous };
+    sound.filter(|sound| sound.hash != new.hash || sound.options != new.options)
 }
 
 /// A shipped component as if it lay in the folder.

@@ -17,7 +17,7 @@ use std::{
 use switch::{
     decision::{Admission, Decision, EmergencyPlan, PolicyFault},
     directory::Directory,
-    facts::{Call, Registration},
+    facts::{Call, Caller, Registration},
     record::CallRecord,
     site::Site,
 };
@@ -41,6 +41,20 @@ pub(crate) enum Subject {
     None,
     Call(Arc<Call>),
     Registration(Arc<Registration>),
+}
+
+impl Subject {
+    /// Whether both come from one caller: the same phone, trunk, or address of somebody unknown.
+    pub(super) fn same_caller(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Call(one), Self::Call(two)) => match (&one.caller, &two.caller) {
+                (Caller::Unknown, Caller::Unknown) => one.flow.remote.ip() == two.flow.remote.ip(),
+                (one, two) => one == two,
+            },
+            (Self::Registration(one), Self::Registration(two)) => one.endpoint.id == two.endpoint.id,
+            _ => matches!((self, other), (Self::None, Self::None)),
+        }
+    }
 }
 
 /// What a component sees of the host, and its bounds.
@@ -273,8 +287,11 @@ impl State {
         }
     }
 
-    /// What is kept of a log line; `None` when this decision, or the policy in this second, has written enough.
+    /// What is kept of a log line; `None` when this decision, or the policy in this second, has written enough, and of made-up calls.
     pub(super) fn log_line(&mut self, message: &str) -> Option<String> {
+        if self.policy.trying {
+            return None;
+        }
         self.lines_left = self.lines_left.checked_sub(1)?;
         if !self.policy.lines.one_more(&self.policy.name, self.policy.options.log_lines, self.now) {
             return None;

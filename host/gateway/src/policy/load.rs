@@ -44,7 +44,9 @@ pub(crate) struct Policy {
     pub(super) memory: Arc<Memory>,
     /// Faults since it was loaded.
     pub(super) faults: AtomicU64,
-    pub(super) breaker: Breaker,
+    pub(super) breakers: Breakers,
+    /// It is only being tried: nothing of it is written to the log.
+    pub(super) trying: bool,
     /// Log lines written.
     pub(super) lines: Lines,
     /// An instance serves more than one decision.
@@ -129,6 +131,8 @@ pub(super) struct Source<'a> {
     pub(super) memory: Arc<Memory>,
     /// The text of `NN-name.cases.toml`; empty when there is none.
     pub(super) cases: &'a str,
+    /// It lay in the folder when the gateway started: cases that fail are an alarm then, and no reason to leave the site without the policy.
+    pub(super) at_start: bool,
     /// The same bytes, compiled before.
     pub(super) compiled: Option<Component>,
 }
@@ -163,23 +167,54 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
         wasi,
         memory: Arc::default(),
         faults: AtomicU64::new(0),
-        breaker: Breaker::default(),
+        breakers: Breakers::default(),
+        trying: true,
         lines: Lines::default(),
         reused,
         loaded: Instant::now(),
         compiled,
         component,
     };
-    // Made-up calls leave nothing behind in what the policy keeps of real ones: it gets that only now.
     let policy = Arc::new(policy);
-    attempt(&policy, machine, site)?;
-    own_cases(&policy, source.cases, machine)?;
-    Ok(Arc::new(policy.with_memory(source.memory)))
+    beside_the_calls(|| attempt(&policy, machine, site))?;
+    if let Err(rejection) = beside_the_calls(|| own_cases(&policy, source.cases, machine)) {
+        if !source.at_start {
+            return Err(rejection);
+        }
+        tracing::error!(
+            file = policy.file,
+            reason = rejection.reason,
+            remedy = rejection.remedy,
+            "policy runs although its cases fail, because no other is there"
+        );
+    }
+    // Made-up calls leave nothing behind in what the policy keeps of real ones: it gets that only now.
+    Ok(Arc::new(Policy { trying: false, ..policy.with_memory(source.memory) }))
+}
+
+/// Breakers by hook. Observation has none: its faults change nothing.
+#[derive(Debug, Default)]
+pub(super) struct Breakers {
+    pub(super) registration: Breaker,
+    pub(super) routing: Breaker,
+    pub(super) emergency: Breaker,
+}
+
+impl Breakers {
+    /// All of them, with the names of their hooks.
+    pub(super) const fn all(&self) -> [(&'static str, &Breaker); 3] {
+        [("registration", &self.registration), ("routing", &self.routing), ("emergency", &self.emergency)]
+    }
+
+    /// The first that is open.
+    pub(super) fn open(&self) -> Option<(&'static str, &Breaker)> {
+        self.all().into_iter().find(|(_, breaker)| breaker.is_open())
+    }
 }
 
 impl Policy {
-    /// The same policy, nothing counted yet, with what it keeps elsewhere.
-    fn with_memory(&self, memory: Arc<Memory>) -> Self {
+    /// The same policy, to be tried: nothing counted yet, with what it keeps elsewhere.
+    pub(super) fn with_memory(&self, memory: Arc<Memory>) -> Self {
         Self {
             file: self.file.clone(),
             name: Arc::clone(&self.name),
@@ -191,7 +226,8 @@ impl Policy {
             wasi: self.wasi,
             memory,
             faults: AtomicU64::new(0),
-            breaker: Breaker::default(),
+            breakers: Breakers::default(),
+            trying: true,
             lines: Lines::default(),
             reused: self.reused,
             loaded: Instant::now(),
@@ -201,28 +237,59 @@ impl Policy {
     }
 }
 
-/// Whether a policy that was left out decides again: the made-up calls, and those that it failed at, within its own deadline. Nothing of it is kept.
-pub(super) fn again(policy: &Policy, failed_at: &[Subject], machine: &Arc<Machine>, site: &Arc<Site>) -> Result<(), PolicyFault> {
+/// Whether a policy that was left out decides again: the made-up calls, then those that it failed at, each within its own deadline. Nothing of it is kept.
+///
+/// # Errors
+/// The latest fault, and the places of those of `failed_at` that it failed at again.
+pub(super) fn again(
+    policy: &Policy,
+    failed_at: &[Subject],
+    machine: &Arc<Machine>,
+    site: &Arc<Site>,
+) -> Result<(), (PolicyFault, Vec<usize>)> {
     let policy = Arc::new(policy.with_memory(Arc::default()));
-    let mut instance = Instance::new(&policy, site, machine, trial::DEADLINE)?;
-    trial::run(&policy, &mut instance, site).map_err(|(_, fault)| fault)?;
     let directory = site.directory();
     let settings = machine.settings;
-    for subject in failed_at {
+    let made_up = || {
+        let mut instance = Instance::new(&policy, site, machine, trial::DEADLINE)?;
+        trial::run(&policy, &mut instance, site).map_err(|(_, fault)| fault)
+    };
+    let decide = |subject: &Subject| {
+        let deadline = policy.options.deadline.unwrap_or(settings.deadline);
+        let mut instance = Instance::new(&policy, site, machine, trial::DEADLINE)?;
         match subject {
-            Subject::None => {}
-            Subject::Registration(registration) => {
-                instance.admit(registration, &directory, policy.options.deadline.unwrap_or(settings.deadline))?;
-            }
-            Subject::Call(call) if call.kind == CallKind::Normal => {
-                instance.route(call, &directory, policy.options.deadline.unwrap_or(settings.deadline))?;
-            }
+            Subject::None => Ok(()),
+            Subject::Registration(registration) => instance.admit(registration, &directory, deadline).map(|_| ()),
+            Subject::Call(call) if call.kind == CallKind::Normal => instance.route(call, &directory, deadline).map(|_| ()),
             Subject::Call(call) => {
-                instance.emergency(call, &directory, policy.options.deadline.unwrap_or(settings.emergency_deadline))?;
+                let deadline = policy.options.deadline.unwrap_or(settings.emergency_deadline);
+                instance.emergency(call, &directory, deadline).map(|_| ())
             }
         }
+    };
+    beside_the_calls(|| {
+        made_up().map_err(|fault| (fault, Vec::new()))?;
+        let mut outcome = Ok(());
+        for (place, subject) in failed_at.iter().enumerate() {
+            if let Err(fault) = decide(subject) {
+                let mut places = outcome.err().map_or_else(Vec::new, |(_, places)| places);
+                places.push(place);
+                outcome = Err((fault, places));
+            }
+        }
+        outcome
+    })
+}
+
+/// Runs a try as a shard would: inside a runtime, where what would block for a component that imports WASI fails instead.
+pub(super) fn beside_the_calls<T>(run: impl FnOnce() -> T) -> T {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        return run();
     }
-    Ok(())
+    match tokio::runtime::Builder::new_current_thread().build() {
+        Ok(runtime) => runtime.block_on(async { run() }),
+        Err(_) => run(),
+    }
 }
 
 /// Lets the policy decide its own cases.

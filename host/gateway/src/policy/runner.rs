@@ -2,9 +2,10 @@
 
 use super::{
     Step,
+    breaker::Breaker,
     engine::{Chain, Engine, Link},
     instance::{Instance, Subject},
-    load::Policy,
+    load::{Breakers, Policy},
     options::OnFault,
     said,
 };
@@ -37,6 +38,16 @@ pub struct Runner {
     instances: Vec<Option<Instance>>,
 }
 
+/// One question to one policy.
+struct Question<'a> {
+    link: &'a Link,
+    /// Where the policy's file says nothing.
+    deadline: Duration,
+    about: Subject,
+    /// Which breaker counts a fault.
+    breaker: fn(&Breakers) -> Option<&Breaker>,
+}
+
 impl Runner {
     pub(super) fn new(engine: Arc<Engine>, site: Arc<Site>) -> Self {
         let chain = Arc::clone(&engine.chain());
@@ -51,10 +62,9 @@ impl Runner {
         let directory = self.site.directory();
         let deadline = self.engine.machine.settings.deadline;
         for link in &chain.registration {
+            let about = Subject::Registration(Arc::clone(registration));
             match self.ask(
-                link,
-                Subject::Registration(Arc::clone(registration)),
-                deadline,
+                Question { link, deadline, about, breaker: |breakers| Some(&breakers.registration) },
                 steps,
                 |instance, deadline| instance.admit(registration, &directory, deadline),
                 admission_outcome,
@@ -84,9 +94,7 @@ impl Runner {
         for link in &chain.routing {
             let about = Subject::Call(Arc::clone(&shared));
             match self.ask(
-                link,
-                about,
-                deadline,
+                Question { link, deadline, about, breaker: |breakers| Some(&breakers.routing) },
                 steps,
                 |instance, deadline| instance.route(&shared, &directory, deadline),
                 decision_outcome,
@@ -127,10 +135,9 @@ impl Runner {
         let call = Arc::new(call.clone());
         let deadline = self.engine.machine.settings.emergency_deadline;
         let outcome = |plan: &EmergencyPlan| (false, said::emergency(plan));
+        let about = Subject::Call(Arc::clone(&call));
         self.ask(
-            link,
-            Subject::Call(Arc::clone(&call)),
-            deadline,
+            Question { link, deadline, about, breaker: |breakers| Some(&breakers.emergency) },
             steps,
             |instance, deadline| instance.emergency(&call, &directory, deadline),
             outcome,
@@ -149,9 +156,7 @@ impl Runner {
         for link in &chain.observation {
             // `ask` has logged and counted a fault, and nothing else follows from it.
             let _observed = self.ask(
-                link,
-                Subject::None,
-                deadline,
+                Question { link, deadline, about: Subject::None, breaker: |_| None },
                 &mut steps,
                 |instance, deadline| instance.ended(record, &directory, deadline),
                 |()| (true, String::new()),
@@ -175,16 +180,15 @@ impl Runner {
     /// One decision of one policy, written down as a step. Whatever goes wrong costs its instance; the next decision starts a new one.
     fn ask<T>(
         &mut self,
-        link: &Link,
-        about: Subject,
-        deadline: Duration,
+        Question { link, deadline, about, breaker }: Question<'_>,
         steps: &mut Vec<Step>,
         decide: impl FnOnce(&mut Instance, Duration) -> Result<T, PolicyFault>,
         outcome: impl FnOnce(&T) -> (bool, String),
     ) -> Result<T, PolicyFault> {
         let began = Instant::now();
         let policy = &link.policy;
-        if policy.breaker.is_open() {
+        let breaker = breaker(&policy.breakers);
+        if breaker.is_some_and(Breaker::is_open) {
             let fault = PolicyFault::Resting;
             steps.push(Step {
                 policy: Arc::clone(&policy.name),
@@ -218,13 +222,12 @@ impl Runner {
                 let faults = policy.faults.fetch_add(1, Relaxed).saturating_add(1);
                 tracing::warn!(policy = &*policy.name, file = policy.file, %fault, faults, took_us = took.as_micros(), "policy failed");
                 steps.push(Step { policy: policy_name, outcome: fault.to_string(), passed: false, fault: Some(fault.clone()), took });
-                if policy.breaker.failed(fault.to_string(), about, Instant::now()) {
-                    tracing::error!(
-                        policy = &*policy.name,
-                        file = policy.file,
-                        reason = policy.breaker.reason(),
-                        "policy left out until it is mended or recovers"
-                    );
+                // What was answered in time but against the contract costs nothing, and often has its cause in what a caller dialled.
+                if let Some(breaker) = breaker.filter(|_| !matches!(fault, PolicyFault::Nonsense(_)))
+                    && breaker.failed(fault.to_string(), about, Instant::now())
+                {
+                    let reason = breaker.reason();
+                    tracing::error!(policy = &*policy.name, file = policy.file, reason, "policy left out until it is mended or recovers");
                     self.engine.alarm();
                 }
             }

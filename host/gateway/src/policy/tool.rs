@@ -63,8 +63,16 @@ pub fn try_file(file: &Path, cases: Option<&Path>) -> anyhow::Result<Result<Trie
             Rejection::new(format!("{}: {reason}", toml.display()), format!("mend {}", toml.display()))
         })?;
         let begin = Instant::now();
-        let source =
-            Source { file: &found.file, name: &found.name, bytes: &bytes, options, memory: Arc::default(), cases: "", compiled: None };
+        let source = Source {
+            file: &found.file,
+            name: &found.name,
+            bytes: &bytes,
+            options,
+            memory: Arc::default(),
+            cases: "",
+            at_start: false,
+            compiled: None,
+        };
         let policy = load::load(source, &machine, &Arc::new(Site::new(read.directory(), Limits::default())))?;
         let loaded_in = begin.elapsed();
         Ok(Tried {
@@ -76,7 +84,7 @@ pub fn try_file(file: &Path, cases: Option<&Path>) -> anyhow::Result<Result<Trie
             hooks: policy.hooks.names(),
             imports: policy.compiled.component_type().imports(&machine.engine).map(|(name, _)| name.to_owned()).collect(),
             loaded_in,
-            cases: read.run(&policy, &machine),
+            cases: load::beside_the_calls(|| read.run(&policy, &machine)),
         })
     };
     Ok(loaded().map_err(|rejection| problem(file, rejection)))

@@ -147,11 +147,15 @@ impl Writer {
             }
             self.commit(&mut jobs).await;
         }
+        if !self.backlog.is_empty() {
+            self.commit(&mut jobs).await;
+        }
         // Leaving without the write-ahead log's file behind is a courtesy; the next start reads it as well.
         self.connection.close().await.ok();
     }
 
     async fn commit(&mut self, jobs: &mut Vec<Job>) {
+        let owed = self.backlog.clone();
         let mut pending = std::mem::take(&mut self.backlog);
         for change in jobs.iter().flat_map(|job| &job.changes) {
             match change {
@@ -170,7 +174,7 @@ impl Writer {
             }
             Err(error) => {
                 self.failing = true;
-                self.fail(pending, &error)
+                self.fail(pending, owed, &error)
             }
         };
         for job in jobs.drain(..) {
@@ -179,7 +183,8 @@ impl Writer {
         }
     }
 
-    fn fail(&mut self, pending: Pending, error: &sqlx::Error) -> Result<(), String> {
+    /// What becomes of changes that could not be written. What was owed before is acknowledged, and stays owed.
+    fn fail(&mut self, pending: Pending, owed: Pending, error: &sqlx::Error) -> Result<(), String> {
         match self.options.on_failure {
             OnStoreFailure::Refuse => {
                 self.counters.limit("store-failed", || format!("the store cannot be written, registrations are refused (store.on_failure): {error}; free space on the disk or repair it"));
@@ -196,6 +201,7 @@ impl Writer {
                 self.counters.limit("store-backlog", || {
                     format!("more than {} changes are owed to the disk: limit `bindings`", self.options.backlog)
                 });
+                self.backlog = owed;
                 Err("too much is owed to the disk".to_owned())
             }
         }

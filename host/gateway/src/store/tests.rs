@@ -216,3 +216,39 @@ async fn with_refuse_a_failing_disk_is_said_to_the_phone() {
     store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap();
     stop(store, writer).await;
 }
+
+/// As the first version of the table was written.
+#[tokio::test]
+async fn bindings_of_the_first_version_come_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.sqlite");
+    let mut old = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&file).create_if_missing(true)).await.unwrap();
+    let first = sqlx::migrate!("src/store/migrations");
+    let first = sqlx::migrate::Migrator { migrations: first.migrations.iter().take(1).cloned().collect::<Vec<_>>().into(), ..first };
+    first.run(&mut old).await.unwrap();
+    let binding = binding("a", "sip:a@10.0.0.1:5060;transport=tls", 60);
+    let path = serde_json::to_string(&binding.path).unwrap();
+    sqlx::query(
+        "INSERT INTO binding VALUES (?, ?, ?, 700, ?, 1, ?, 'tls', '[2001:db8::1]:5061', '[2001:db8::2]:40000', 7, ?, ?, ?, 'site', 0, ?)",
+    )
+    .bind(&*binding.endpoint)
+    .bind(&*binding.contact)
+    .bind(&*binding.params)
+    .bind(binding.instance.as_deref())
+    .bind(path)
+    .bind(&*binding.call_id)
+    .bind(binding.cseq)
+    .bind(binding.expires.unix_micros().cast_signed())
+    .bind(&*binding.user_agent)
+    .execute(&mut old)
+    .await
+    .unwrap();
+    old.close().await.unwrap();
+
+    let site = site(&["a"], 5);
+    let (store, writer, restored) = start(folder.path(), &site).await;
+    assert_eq!(restored, 1);
+    let flow = Flow { connection: 7, ..binding.flow };
+    assert_eq!(*site.registrar.bindings("a", NOW)[0], Binding { flow, ..binding });
+    stop(store, writer).await;
+}

@@ -1,6 +1,6 @@
 //! Policies that fail again and again.
 
-use crate::case::{call, engine, phone, site};
+use crate::case::{call, engine, help, phone, site};
 use gateway::policy::{Engine, EngineSettings, PolicyState, Runner};
 use std::{
     fs,
@@ -10,7 +10,6 @@ use std::{
 };
 use switch::{
     decision::{Decision, PolicyFault},
-    directory::Trunk,
     facts::Caller,
     site::Site,
 };
@@ -22,6 +21,12 @@ fn route(runner: &mut Runner, caller: Caller, called: &str) -> (Decision, Option
     let mut steps = Vec::new();
     let decision = runner.route(&mut call(caller, called), &mut steps);
     (decision, steps.remove(0).fault)
+}
+
+/// Five calls, in turn from a phone and from a trunk.
+fn five(runner: &mut Runner, site: &Site, called: &str) -> Vec<Option<PolicyFault>> {
+    let caller = |n: usize| if n.is_multiple_of(2) { phone(site, "desk-1") } else { Caller::Trunk("provider".to_owned()) };
+    (0..5).map(|n| route(runner, caller(n), called).1).collect()
 }
 
 fn followed_zoo(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
@@ -45,37 +50,69 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 fn a_policy_that_fails_five_times_is_left_out_and_stays_out_while_it_would_fail_again() {
     let site = site();
     let (_folder, engine, mut runner) = followed_zoo(&site);
-    for _ in 0..5 {
-        assert!(matches!(route(&mut runner, Caller::Unknown, "trap").1, Some(PolicyFault::Trap(_))));
-    }
+    assert!(five(&mut runner, &site, "trap").iter().all(|fault| matches!(fault, Some(PolicyFault::Trap(_)))));
     // Not even asked what it could decide; its on_fault rule holds as for any other fault.
     let (decision, fault) = route(&mut runner, Caller::Unknown, "ring");
     assert_eq!(fault, Some(PolicyFault::Resting));
     assert!(matches!(decision, Decision::Refuse(refusal) if refusal.status == 503));
     let PolicyState::Resting(rejection) = engine.status()[0].state.clone() else { panic!("{:?}", engine.status()) };
-    assert!(rejection.reason.starts_with("it failed 5 times within 10 s; the last time it trapped"), "{}", rejection.reason);
+    assert!(
+        rejection.reason.starts_with("its hook routing is left out: it failed 5 times within 10 s; the last time it trapped"),
+        "{}",
+        rejection.reason
+    );
     // It is tried again beside the calls after two seconds, and traps again at the same calls.
-    thread::sleep(Duration::from_secs(4));
+    thread::sleep(Duration::from_secs(3));
     assert_eq!(route(&mut runner, Caller::Unknown, "ring").1, Some(PolicyFault::Resting));
     assert_eq!(engine.status()[0].faults, 5, "a try is no decision");
 }
 
 #[test]
-fn a_policy_comes_back_when_it_decides_what_it_failed_at() {
+fn a_policy_comes_back_when_what_failed_is_over() {
     let site = site();
     let (_folder, engine, mut runner) = followed_zoo(&site);
-    for _ in 0..5 {
-        // A trunk that is not there: nonsense.
-        assert!(matches!(route(&mut runner, Caller::Unknown, "unknown-trunk").1, Some(PolicyFault::Nonsense(_))));
-    }
+    five(&mut runner, &site, "trap");
     assert_eq!(route(&mut runner, Caller::Unknown, "ring").1, Some(PolicyFault::Resting));
-    // The operator adds the trunk.
-    let mut directory = (*site.directory()).clone();
-    directory.trunks.push(Arc::new(Trunk { name: "nowhere".to_owned(), ..(*directory.trunks[0]).clone() }));
-    site.replace_directory(directory);
+    // The first try finds that it cannot decide these calls still; the second, four seconds later, leaves them out.
     until("the policy decides again", || route(&mut runner, Caller::Unknown, "ring").1.is_none());
     assert_eq!(engine.status()[0].state, PolicyState::Running);
-    assert!(matches!(route(&mut runner, Caller::Unknown, "unknown-trunk").0, Decision::Route(_)));
+}
+
+#[test]
+fn one_caller_takes_a_policy_from_nobody() {
+    let site = site();
+    let (_folder, engine, mut runner) = followed_zoo(&site);
+    for _ in 0..20 {
+        assert!(matches!(route(&mut runner, phone(&site, "desk-1"), "trap").1, Some(PolicyFault::Trap(_))));
+    }
+    assert_eq!(route(&mut runner, Caller::Unknown, "ring").1, None);
+    assert_eq!(engine.status()[0].state, PolicyState::Running);
+}
+
+#[test]
+fn an_answer_against_the_contract_takes_a_policy_from_nobody() {
+    let site = site();
+    let (_folder, _engine, mut runner) = followed_zoo(&site);
+    for _ in 0..4 {
+        assert!(five(&mut runner, &site, "unknown-trunk").iter().all(|fault| matches!(fault, Some(PolicyFault::Nonsense(_)))));
+    }
+    assert_eq!(route(&mut runner, Caller::Unknown, "ring").1, None);
+}
+
+#[test]
+fn faults_of_one_hook_leave_the_others_alone_and_a_resting_emergency_hook_is_told() {
+    let site = site();
+    let (_folder, engine, mut runner) = followed_zoo(&site);
+    five(&mut runner, &site, "trap");
+    let mut steps = Vec::new();
+    assert!(runner.emergency(&help(Caller::Unknown, "112"), &mut steps).is_ok(), "routing rests, help does not: {steps:?}");
+    let callers = [phone(&site, "desk-1"), Caller::Trunk("provider".to_owned())];
+    for n in 0..5 {
+        assert!(matches!(runner.emergency(&help(callers[n % 2].clone(), "trap"), &mut steps), Err(PolicyFault::Trap(_))));
+    }
+    // The host's own plan is used for any fault.
+    assert_eq!(runner.emergency(&help(Caller::Unknown, "112"), &mut steps), Err(PolicyFault::Resting));
+    assert!(matches!(&engine.status()[0].state, PolicyState::Resting(rejection) if rejection.reason.contains("its hook routing")));
 }
 
 #[test]
@@ -94,9 +131,7 @@ fn a_component_that_fails_after_its_swap_gives_its_place_back() {
     fs::copy(ZOO, &file).unwrap();
     engine.rescan().unwrap();
     assert_eq!(engine.status()[0].state, PolicyState::Running, "its trial shows nothing: {:?}", engine.status());
-    for _ in 0..5 {
-        assert!(route(&mut runner, Caller::Unknown, "trap").1.is_some());
-    }
+    assert!(five(&mut runner, &site, "trap").iter().all(Option::is_some));
     engine.rescan().unwrap();
     let status = engine.status()[0].clone();
     assert_eq!(status.hash, good, "the one before runs again");
@@ -126,10 +161,34 @@ fn a_swap_that_fails_is_taken_back_without_anybody_asking() {
     fs::rename(folder.path().join(".new"), folder.path().join("10-zoo.wasm")).unwrap();
     until("the second runs", || engine.status()[0].hash != first);
     let begin = Instant::now();
-    for _ in 0..5 {
-        route(&mut runner, Caller::Unknown, "trap");
-    }
+    five(&mut runner, &site, "trap");
     until("the first runs again", || engine.status()[0].hash == first);
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert_eq!(route(&mut runner, Caller::Unknown, "pass").1, None);
+}
+
+#[test]
+fn what_ran_before_stays_the_way_back_until_the_new_one_has_proved_itself() {
+    let site = site();
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = tempfile::tempdir().unwrap();
+    Engine::install_shipped(shipped.path()).unwrap();
+    let file = folder.path().join("30-policy.wasm");
+    fs::copy(shipped.path().join("30-internal.wasm"), &file).unwrap();
+    fs::write(folder.path().join("30-policy.toml"), GRANTS).unwrap();
+    let engine = engine(folder.path(), &site);
+    let good = engine.status()[0].hash.clone();
+    let mut runner = engine.runner(Arc::clone(&site));
+
+    // A bad component, then other settings for it, then one that is refused: the way back is still the first.
+    fs::copy(ZOO, &file).unwrap();
+    engine.rescan().unwrap();
+    fs::write(folder.path().join("30-policy.toml"), format!("{GRANTS}memory_mib = 32\n")).unwrap();
+    engine.rescan().unwrap();
+    fs::write(&file, "no component").unwrap();
+    engine.rescan().unwrap();
+    assert!(matches!(engine.status()[0].state, PolicyState::Outdated(_)));
+    assert!(five(&mut runner, &site, "trap").iter().all(Option::is_some));
+    engine.rescan().unwrap();
+    assert_eq!(engine.status()[0].hash, good);
 }

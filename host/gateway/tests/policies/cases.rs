@@ -38,10 +38,23 @@ fn the_shipped_policies_pass_their_own_cases() {
 
 #[test]
 fn a_component_whose_cases_fail_does_not_join_the_chain() {
-    let (site, folder) = (site(), internal(&case("route desk-1")));
+    let (site, folder, later) = (site(), tempfile::tempdir().unwrap(), internal(&case("route desk-1")));
     let engine = engine(folder.path(), &site);
+    for file in ["30-internal.cases.toml", "30-internal.wasm"] {
+        fs::copy(later.path().join(file), folder.path().join(file)).unwrap();
+    }
+    engine.rescan().unwrap();
     let PolicyState::Refused(rejection) = &engine.status()[0].state else { panic!("{:?}", engine.status()) };
     expect!["1 of its 1 cases failed; `rings`: expected `route desk-1`, it said `route desk-2`; mend the component or 30-internal.cases.toml; `holdfast policy test` shows every case"].assert_eq(&rejection.to_string());
+}
+
+/// A restart must not take a policy from a site because somebody has spoilt its cases in the meantime.
+#[test]
+fn what_lies_there_at_the_start_runs_although_its_cases_fail() {
+    let (site, folder) = (site(), internal(&case("route desk-1")));
+    assert_eq!(engine(folder.path(), &site).status()[0].state, PolicyState::Running);
+    // Whoever checks before is told.
+    assert_eq!(Engine::check(folder.path(), site).unwrap().problems.len(), 1);
 }
 
 #[test]

@@ -15,6 +15,7 @@ fn instance() -> Instance {
         options: Options::default(),
         memory: Arc::new(Memory::default()),
         cases: "",
+        at_start: false,
         compiled: None,
     };
     let policy = load::load(source, &machine, &site).unwrap();
