@@ -38,6 +38,17 @@ fn followed_zoo(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
     (folder, engine, runner)
 }
 
+/// A folder that nobody follows, with the shipped `internal` as `30-policy.wasm` and what the zoo would be granted.
+fn sound(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
+    let (folder, shipped) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    Engine::install_shipped(shipped.path()).unwrap();
+    fs::copy(shipped.path().join("30-internal.wasm"), folder.path().join("30-policy.wasm")).unwrap();
+    fs::write(folder.path().join("30-policy.toml"), GRANTS).unwrap();
+    let engine = engine(folder.path(), site);
+    let runner = engine.runner(Arc::clone(site));
+    (folder, engine, runner)
+}
+
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !holds() {
@@ -118,15 +129,8 @@ fn faults_of_one_hook_leave_the_others_alone_and_a_resting_emergency_hook_is_tol
 #[test]
 fn a_component_that_fails_after_its_swap_gives_its_place_back() {
     let site = site();
-    let folder = tempfile::tempdir().unwrap();
-    let shipped = tempfile::tempdir().unwrap();
-    Engine::install_shipped(shipped.path()).unwrap();
-    let file = folder.path().join("30-policy.wasm");
-    fs::copy(shipped.path().join("30-internal.wasm"), &file).unwrap();
-    fs::write(folder.path().join("30-policy.toml"), GRANTS).unwrap();
-    let engine = engine(folder.path(), &site);
-    let good = engine.status()[0].hash.clone();
-    let mut runner = engine.runner(Arc::clone(&site));
+    let (folder, engine, mut runner) = sound(&site);
+    let (file, good) = (folder.path().join("30-policy.wasm"), engine.status()[0].hash.clone());
 
     fs::copy(ZOO, &file).unwrap();
     engine.rescan().unwrap();
@@ -170,15 +174,8 @@ fn a_swap_that_fails_is_taken_back_without_anybody_asking() {
 #[test]
 fn what_ran_before_stays_the_way_back_until_the_new_one_has_proved_itself() {
     let site = site();
-    let folder = tempfile::tempdir().unwrap();
-    let shipped = tempfile::tempdir().unwrap();
-    Engine::install_shipped(shipped.path()).unwrap();
-    let file = folder.path().join("30-policy.wasm");
-    fs::copy(shipped.path().join("30-internal.wasm"), &file).unwrap();
-    fs::write(folder.path().join("30-policy.toml"), GRANTS).unwrap();
-    let engine = engine(folder.path(), &site);
-    let good = engine.status()[0].hash.clone();
-    let mut runner = engine.runner(Arc::clone(&site));
+    let (folder, engine, mut runner) = sound(&site);
+    let (file, good) = (folder.path().join("30-policy.wasm"), engine.status()[0].hash.clone());
 
     // A bad component, then other settings for it, then one that is refused: the way back is still the first.
     fs::copy(ZOO, &file).unwrap();

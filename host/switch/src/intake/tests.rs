@@ -171,6 +171,16 @@ fn a_call_is_read_from_its_request_uri() {
 }
 
 #[test]
+fn a_called_number_has_a_length_and_help_comes_whatever_is_called() {
+    let refusal = read(&format!("sip:{}@sip.example", "1".repeat(129))).unwrap_err();
+    assert_eq!((refusal.status, refusal.phrase.as_str()), (414, "Request-URI Too Long"));
+    assert_eq!(read(&format!("sip:{}@sip.example", "1".repeat(128))).unwrap().called.len(), 128);
+    let help = read(&format!("urn:service:sos.{}", "x".repeat(200))).unwrap();
+    assert_eq!((help.kind, help.called.as_str()), (CallKind::Emergency, "urn:service:sos"));
+    assert_eq!(read("urn:service:sos.fire").unwrap().called, "urn:service:sos.fire");
+}
+
+#[test]
 fn until_proved_a_caller_is_what_from_claims() {
     let call = read("sip:1002@x").unwrap();
     assert_eq!(call.caller, Caller::Unknown);
