@@ -14,7 +14,7 @@ pub enum Effect {
         /// Octets of one message.
         bytes: Bytes,
     },
-    /// A new request to be answered with [`Stack::respond`] (INVITEs have been answered with 100 already).
+    /// A new request to be answered with [`Stack::respond`](super::Stack::respond) (INVITEs have been answered with 100 already).
     Request {
         /// Its transaction.
         id: ServerId,
@@ -90,6 +90,6 @@ pub const DROPPED: &[(&str, &str)] = &[
 pub enum Failure {
     /// Timer B or F (or C for INVITE that only ever got provisional responses).
     Timeout,
-    /// The transport said so: refused, reset, unreachable. Also a request beyond [`Limits::client_transactions`].
+    /// The transport said so: refused, reset, unreachable. Also a request beyond [`Limits::client_transactions`](crate::Limits::client_transactions).
     Unreachable,
 }
