@@ -220,16 +220,14 @@ impl Engine {
     /// When the folder is there and cannot be listed; then nothing changes.
     pub fn rescan(&self) -> anyhow::Result<()> {
         self.follow(folder::read(&self.folder).with_context(|| listing(&self.folder))?, false);
-        self.attend();
         Ok(())
     }
 
     /// Attends to policies that failed too often: one that was swapped in a short while ago gives its place back to the one before; any other is tried
-    /// again when it has rested, and decides again when that goes well. Runs beside the calls.
-    pub(super) fn attend(&self) {
-        for (file, policy) in self.take_back() {
+    /// again when it has rested, and decides again when that goes well. Runs beside the calls; where the folder is followed, at every look.
+    pub fn attend(&self, now: Instant) {
+        for (file, policy) in self.take_back(now) {
             for (hook, breaker) in policy.breakers.all() {
-                let now = Instant::now();
                 let Some(failed_at) = breaker.due(now) else { continue };
                 match load::again(&policy, &failed_at, &self.machine, &self.site) {
                     Ok(()) => {
@@ -246,12 +244,13 @@ impl Engine {
     }
 
     /// Puts the components back that ran before one that fails; returns the policies that stay and are left out.
-    fn take_back(&self) -> Vec<(String, Arc<Policy>)> {
+    fn take_back(&self, now: Instant) -> Vec<(String, Arc<Policy>)> {
         let mut entries = self.entries();
         let (mut left_out, mut changed) = (Vec::new(), false);
         for (file, entry) in entries.iter_mut() {
             let Some(policy) = entry.running.clone() else { continue };
-            if policy.loaded.elapsed() >= PROBATION {
+            let runs = now.saturating_duration_since(policy.loaded);
+            if runs >= PROBATION {
                 entry.previous = None;
             }
             let Some((_, breaker)) = policy.breakers.open() else { continue };
@@ -259,7 +258,7 @@ impl Engine {
                 left_out.push((file.clone(), policy));
                 continue;
             };
-            let reason = format!("it was taken back {} s after it was swapped in: {}", policy.loaded.elapsed().as_secs(), breaker.reason());
+            let reason = format!("it was taken back {} s after it was swapped in: {}", runs.as_secs(), breaker.reason());
             tracing::error!(file, policy = entry.name, reason, hash = hex(&previous.hash), "policy rolled back");
             entry.refused = Some(Rejection::new(
                 reason,

@@ -61,9 +61,8 @@ fn run(engine: &Weak<Engine>, folder: &Path) {
                     tracing::warn!(error = format!("{error:#}"), "the policies stay as they are");
                 }
                 seen = now;
-            } else {
-                engine.attend();
             }
+            engine.attend(Instant::now());
         }
         happened = match told.recv_timeout(LOOK) {
             Ok(()) => settle(&told),

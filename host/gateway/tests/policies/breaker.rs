@@ -29,11 +29,12 @@ fn five(runner: &mut Runner, site: &Site, called: &str) -> Vec<Option<PolicyFaul
     (0..5).map(|n| route(runner, caller(n), called).1).collect()
 }
 
-fn followed_zoo(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
+/// A folder that nobody follows, with the zoo in it.
+fn zoo(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(ZOO, folder.path().join("10-zoo.wasm")).unwrap();
     fs::write(folder.path().join("10-zoo.toml"), GRANTS).unwrap();
-    let engine = Engine::start(folder.path(), Arc::clone(site), EngineSettings::default()).unwrap();
+    let engine = engine(folder.path(), site);
     let runner = engine.runner(Arc::clone(site));
     (folder, engine, runner)
 }
@@ -58,9 +59,9 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[test]
-fn a_policy_that_fails_five_times_is_left_out_and_stays_out_while_it_would_fail_again() {
+fn a_policy_that_fails_five_times_is_left_out_until_it_has_decided_what_it_failed_at() {
     let site = site();
-    let (_folder, engine, mut runner) = followed_zoo(&site);
+    let (_folder, engine, mut runner) = zoo(&site);
     assert!(five(&mut runner, &site, "trap").iter().all(|fault| matches!(fault, Some(PolicyFault::Trap(_)))));
     // Not even asked what it could decide; its on_fault rule holds as for any other fault.
     let (decision, fault) = route(&mut runner, Caller::Unknown, "ring");
@@ -72,27 +73,20 @@ fn a_policy_that_fails_five_times_is_left_out_and_stays_out_while_it_would_fail_
         "{}",
         rejection.reason
     );
-    // It is tried again beside the calls after two seconds, and traps again at the same calls.
-    thread::sleep(Duration::from_secs(3));
-    assert_eq!(route(&mut runner, Caller::Unknown, "ring").1, Some(PolicyFault::Resting));
+    // Two seconds later it is tried again beside the calls, and traps again at the same ones; four later they are left out, and it decides again.
+    let opened = Instant::now();
+    for (after, fault) in [(1, Some(PolicyFault::Resting)), (3, Some(PolicyFault::Resting)), (6, Some(PolicyFault::Resting)), (8, None)] {
+        engine.attend(opened + Duration::from_secs(after));
+        assert_eq!(route(&mut runner, Caller::Unknown, "ring").1, fault, "after {after} s");
+    }
     assert_eq!(engine.status()[0].faults, 5, "a try is no decision");
-}
-
-#[test]
-fn a_policy_comes_back_when_what_failed_is_over() {
-    let site = site();
-    let (_folder, engine, mut runner) = followed_zoo(&site);
-    five(&mut runner, &site, "trap");
-    assert_eq!(route(&mut runner, Caller::Unknown, "ring").1, Some(PolicyFault::Resting));
-    // The first try finds that it cannot decide these calls still; the second, four seconds later, leaves them out.
-    until("the policy decides again", || route(&mut runner, Caller::Unknown, "ring").1.is_none());
     assert_eq!(engine.status()[0].state, PolicyState::Running);
 }
 
 #[test]
 fn one_caller_takes_a_policy_from_nobody() {
     let site = site();
-    let (_folder, engine, mut runner) = followed_zoo(&site);
+    let (_folder, engine, mut runner) = zoo(&site);
     for _ in 0..20 {
         assert!(matches!(route(&mut runner, phone(&site, "desk-1"), "trap").1, Some(PolicyFault::Trap(_))));
     }
@@ -103,7 +97,7 @@ fn one_caller_takes_a_policy_from_nobody() {
 #[test]
 fn an_answer_against_the_contract_takes_a_policy_from_nobody() {
     let site = site();
-    let (_folder, _engine, mut runner) = followed_zoo(&site);
+    let (_folder, _engine, mut runner) = zoo(&site);
     for _ in 0..4 {
         assert!(five(&mut runner, &site, "unknown-trunk").iter().all(|fault| matches!(fault, Some(PolicyFault::Nonsense(_)))));
     }
@@ -113,7 +107,7 @@ fn an_answer_against_the_contract_takes_a_policy_from_nobody() {
 #[test]
 fn faults_of_one_hook_leave_the_others_alone_and_a_resting_emergency_hook_is_told() {
     let site = site();
-    let (_folder, engine, mut runner) = followed_zoo(&site);
+    let (_folder, engine, mut runner) = zoo(&site);
     five(&mut runner, &site, "trap");
     let mut steps = Vec::new();
     assert!(runner.emergency(&help(Caller::Unknown, "112"), &mut steps).is_ok(), "routing rests, help does not: {steps:?}");
@@ -136,7 +130,7 @@ fn a_component_that_fails_after_its_swap_gives_its_place_back() {
     engine.rescan().unwrap();
     assert_eq!(engine.status()[0].state, PolicyState::Running, "its trial shows nothing: {:?}", engine.status());
     assert!(five(&mut runner, &site, "trap").iter().all(Option::is_some));
-    engine.rescan().unwrap();
+    engine.attend(Instant::now());
     let status = engine.status()[0].clone();
     assert_eq!(status.hash, good, "the one before runs again");
     let PolicyState::Outdated(rejection) = status.state else { panic!("{status:?}") };
@@ -157,7 +151,9 @@ fn a_component_that_fails_after_its_swap_gives_its_place_back() {
 #[test]
 fn a_swap_that_fails_is_taken_back_without_anybody_asking() {
     let site = site();
-    let (folder, engine, mut runner) = followed_zoo(&site);
+    let (folder, _engine, _runner) = zoo(&site);
+    let engine = Engine::start(folder.path(), Arc::clone(&site), EngineSettings::default()).unwrap();
+    let mut runner = engine.runner(Arc::clone(&site));
     let first = engine.status()[0].hash.clone();
     let mut second = fs::read(ZOO).unwrap();
     second.extend([0, 6, 4, b's', b'w', b'a', b'p', 2]);
@@ -186,6 +182,6 @@ fn what_ran_before_stays_the_way_back_until_the_new_one_has_proved_itself() {
     engine.rescan().unwrap();
     assert!(matches!(engine.status()[0].state, PolicyState::Outdated(_)));
     assert!(five(&mut runner, &site, "trap").iter().all(Option::is_some));
-    engine.rescan().unwrap();
+    engine.attend(Instant::now());
     assert_eq!(engine.status()[0].hash, good);
 }
