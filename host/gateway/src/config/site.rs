@@ -171,9 +171,9 @@ fn hashes_for_every_challenge(document: &Document<'_>, endpoints: &[Listed<Endpo
             continue;
         }
         for algorithm in digest {
-            let (there, name, setting) = match algorithm {
-                Algorithm::Md5 => (ha1.md5.is_some(), "MD5", "md5"),
-                Algorithm::Sha256 => (ha1.sha256.is_some(), "SHA-256", "sha-256"),
+            let (there, name) = match algorithm {
+                Algorithm::Md5 => (ha1.md5.is_some(), "MD5"),
+                Algorithm::Sha256 => (ha1.sha256.is_some(), "SHA-256"),
             };
             if !there {
                 document.error(
@@ -181,7 +181,7 @@ fn hashes_for_every_challenge(document: &Document<'_>, endpoints: &[Listed<Endpo
                     join(path, "ha1"),
                     format!("has no {name} hash, and challenges offer {name}: this phone could not register"),
                     format!(
-                        "add the {name} hash of `username:realm:password`, or let `digest` of [sip] offer others than \"{setting}\" only"
+                        "add the {name} hash of `username:realm:password`, or name in `digest` of [sip] only algorithms that every `ha1` has"
                     ),
                 );
             }

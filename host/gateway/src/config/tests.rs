@@ -237,7 +237,7 @@ fn a_hash_must_fit_every_challenge() {
     says(
         &format!("{md5}[sip]\ndigest = [\"sha-256\", \"md5\"]\n"),
         expect![[
-            r#"holdfast.toml:1: endpoint[1].ha1: has no SHA-256 hash, and challenges offer SHA-256: this phone could not register; add the SHA-256 hash of `username:realm:password`, or let `digest` of [sip] offer others than "sha-256" only"#
+            r#"holdfast.toml:1: endpoint[1].ha1: has no SHA-256 hash, and challenges offer SHA-256: this phone could not register; add the SHA-256 hash of `username:realm:password`, or name in `digest` of [sip] only algorithms that every `ha1` has"#
         ]],
     );
 }
