@@ -1,110 +1,15 @@
 //! What one decision costs: each shipped policy alone, the whole chain as calls see it, and the same logic in native Rust as the floor.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark")]
 
-use bytes::Bytes;
+use benches::{NOW, call, flow, register, site};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gateway::policy::{Engine, EngineSettings, Runner};
-use sip::{
-    Instant, Message,
-    digest::Ha1,
-    transport::{Flow, Transport},
-};
-use std::{fs, hint::black_box, sync::Arc};
+use std::{fs, hint::black_box, sync::Arc, time::Duration};
 use switch::{
-    Limits,
     decision::{Admission, Decision, NextOn, Plan, Stage, Target},
-    directory::{Directory, Emergency, Endpoint, Location, NumberPattern, Pool, Trunk},
     facts::{Call, CallKind, Caller, Registration},
-    licence::Seat,
     site::Site,
 };
-
-const NOW: Instant = Instant::from_unix_micros(1_700_000_000_000_000);
-
-/// A site of 500 phones, the first two registered.
-fn site() -> Arc<Site> {
-    let endpoint = |n: usize| Endpoint {
-        id: format!("desk-{n}"),
-        extension: (1000 + n).to_string(),
-        username: (1000 + n).to_string(),
-        ha1: Ha1::default(),
-        name: format!("Desk number {n}"),
-        enabled: true,
-        licence: Some("site".to_owned()),
-        location: Some("hq".to_owned()),
-        mac: None,
-        numbers: vec![format!("+44203000{}", 1000 + n)],
-    };
-    let trunk = |name: &str| Trunk {
-        name: name.to_owned(),
-        uri: "sip:192.0.2.10:5060".to_owned(),
-        sources: Vec::new(),
-        username: None,
-        password: None,
-        numbers: vec![NumberPattern("+44203000%".to_owned())],
-    };
-    let emergency = Emergency {
-        numbers: vec!["112".to_owned()],
-        test_numbers: Vec::new(),
-        trunks: vec!["provider".to_owned(), "backup".to_owned()],
-        networks: Vec::new(),
-        outside_prefixes: Vec::new(),
-    };
-    let hq = Location { name: "hq".to_owned(), networks: Vec::new(), elin: Some("+442030001111".to_owned()), address: None };
-    let directory = Directory::new(
-        "sip.example".to_owned(),
-        (0..500).map(endpoint).collect(),
-        vec![Pool { pool: "site".to_owned(), seats: 500 }],
-        vec![trunk("provider"), trunk("backup")],
-        emergency,
-        vec![hq],
-    );
-    let site = Arc::new(Site::new(directory, Limits::default()));
-    for id in ["desk-0", "desk-1"] {
-        let request = register(id);
-        let wish = site.registrar.read(&request).unwrap();
-        site.register(id, &wish, &request, flow(), Seat::none(), false, NOW).unwrap();
-    }
-    site
-}
-
-fn flow() -> Flow {
-    Flow { transport: Transport::Udp, local: "127.0.0.1:5060".parse().unwrap(), remote: "10.1.0.7:5060".parse().unwrap(), connection: 0 }
-}
-
-fn message(text: &str) -> Message {
-    Message::parse(Bytes::copy_from_slice(text.as_bytes()), &sip::Limits::default()).unwrap()
-}
-
-fn register(id: &str) -> Message {
-    message(&format!(
-        "REGISTER sip:sip.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.7;branch=z9hG4bK2\r\nMax-Forwards: 70\r\nFrom: <sip:{id}@sip.example>;tag=1\r\n\
-         To: <sip:{id}@sip.example>\r\nCall-ID: reg-{id}\r\nCSeq: 1 REGISTER\r\nContact: <sip:{id}@10.1.0.7>\r\nExpires: 300\r\nContent-Length: 0\r\n\r\n"
-    ))
-}
-
-fn call(site: &Site, caller: Option<&str>, called: &str) -> Call {
-    let caller = match caller {
-        Some(id) => Caller::Endpoint(Arc::clone(site.directory().endpoint(id).unwrap())),
-        None => Caller::Trunk("provider".to_owned()),
-    };
-    Call {
-        message: message(&format!(
-            "INVITE sip:{called}@sip.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.7;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
-             From: \"Desk\" <sip:1001@sip.example>;tag=1\r\nTo: <sip:{called}@sip.example>\r\nCall-ID: the-call\r\nCSeq: 1 INVITE\r\n\
-             Contact: <sip:1001@10.1.0.7>\r\nContent-Length: 0\r\n\r\n"
-        )),
-        at: NOW,
-        flow: flow(),
-        caller,
-        kind: CallKind::Normal,
-        called: called.to_owned(),
-        caller_number: "1001".to_owned(),
-        caller_name: "Desk".to_owned(),
-        location: Some("hq".to_owned()),
-        attributes: Vec::new(),
-    }
-}
 
 fn registration(site: &Site) -> Arc<Registration> {
     Arc::new(Registration {
@@ -154,6 +59,42 @@ fn routing(c: &mut Criterion, name: &str, runner: &mut Runner, call: &Call) {
     });
 }
 
+/// `internal` with an instance of its own for each decision: what a call waits for, and what the processor pays.
+fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
+    let folder = tempfile::tempdir().unwrap();
+    Engine::install_shipped(folder.path()).unwrap();
+    for other in ["10-emergency", "20-licence", "40-external"] {
+        fs::remove_file(folder.path().join(other).with_extension("wasm")).unwrap();
+    }
+    fs::write(folder.path().join("30-internal.toml"), "isolation = 'fresh'").unwrap();
+    let settings = EngineSettings { watch: false, ..EngineSettings::default() };
+    let mut runner = Engine::start(folder.path(), Arc::clone(site), settings).unwrap().runner(Arc::clone(site));
+    let (mut call, mut steps) = (call.clone(), Vec::with_capacity(8));
+    let mut decide = |runner: &mut Runner| {
+        steps.clear();
+        assert!(matches!(runner.route(black_box(&mut call), &mut steps), Decision::Route(_)));
+    };
+    c.bench_function("internal, fresh: on the call path, prepared ahead", |b| {
+        b.iter_custom(|times| {
+            let mut on_the_path = Duration::ZERO;
+            for _ in 0..times {
+                runner.prepare();
+                let begin = std::time::Instant::now();
+                decide(&mut runner);
+                on_the_path += begin.elapsed();
+            }
+            on_the_path
+        });
+    });
+    c.bench_function("internal, fresh: whole cost, prepared ahead", |b| {
+        b.iter(|| {
+            runner.prepare();
+            decide(&mut runner);
+        });
+    });
+    c.bench_function("internal, fresh: started on the spot", |b| b.iter(|| decide(&mut runner)));
+}
+
 fn decisions(c: &mut Criterion) {
     let site = site();
     let inside = call(&site, Some("desk-0"), "1001");
@@ -167,6 +108,8 @@ fn decisions(c: &mut Criterion) {
     routing(c, "internal: extension to extension", &mut runner(&site, &["internal"]), &inside);
     routing(c, "external: out to two trunks", &mut runner(&site, &["external"]), &outside);
     routing(c, "external: in from a trunk", &mut runner(&site, &["external"]), &inbound);
+
+    fresh(c, &site, &inside);
 
     let mut alone = runner(&site, &["licence"]);
     let attempt = registration(&site);
@@ -205,7 +148,7 @@ fn decisions(c: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().sample_size(30).measurement_time(std::time::Duration::from_secs(3)).warm_up_time(std::time::Duration::from_secs(1));
+    config = Criterion::default().sample_size(30).measurement_time(Duration::from_secs(3)).warm_up_time(Duration::from_secs(1));
     targets = decisions
 }
 criterion_main!(benches);

@@ -12,8 +12,8 @@ use wit_component::ComponentEncoder;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const POLICIES: [&str; 4] = ["emergency", "licence", "internal", "external"];
-/// Policies for the tests of the host: one that misbehaves, one that imports WASI.
-const TEST_GUESTS: [&str; 2] = ["zoo", "wasi"];
+/// Policies for the tests of the host: one that misbehaves, one that imports WASI, one that asks while it starts.
+const TEST_GUESTS: [&str; 3] = ["zoo", "wasi", "early"];
 
 fn main() {
     if let Err(sentence) = build() {
@@ -50,6 +50,7 @@ fn build() -> Result<(), String> {
     }
     println!("cargo::rustc-env=HOLDFAST_ZOO={}", out.join("zoo.wasm").display());
     println!("cargo::rustc-env=HOLDFAST_WASI={}", out.join("wasi.wasm").display());
+    println!("cargo::rustc-env=HOLDFAST_EARLY={}", out.join("early.wasm").display());
     Ok(())
 }
 

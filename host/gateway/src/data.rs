@@ -57,6 +57,12 @@ impl DataFolder {
         self.root.join("tls")
     }
 
+    /// Where compiled policies are kept. What lies in it is executed.
+    #[must_use]
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+
     /// The store.
     #[must_use]
     pub fn store(&self) -> PathBuf {

@@ -159,6 +159,7 @@ impl Driver {
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        self.shard.prepare();
         loop {
             self.arm();
             let woken = self.wait(&mut stop).await;
@@ -175,6 +176,7 @@ impl Driver {
             if woken.stop {
                 return;
             }
+            self.shard.prepare();
         }
     }
 

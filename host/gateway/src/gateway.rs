@@ -77,7 +77,8 @@ impl Gateway {
         for file in Engine::install_shipped(&policies)? {
             tracing::info!(file, "policy installed");
         }
-        let engine = Engine::start(&policies, Arc::clone(&site), EngineSettings::default())?;
+        let engine =
+            Engine::start(&policies, Arc::clone(&site), EngineSettings { cache: Some(data.cache()), ..EngineSettings::default() })?;
 
         let names = Names::new(&config.domain, listening.iter().map(|l| l.address.ip()));
         let certificate = tls::Shown::load(&config.tls, data, &names)?;

@@ -86,6 +86,11 @@ impl Shard {
         self.work(effects, now, out);
     }
 
+    /// Gets the policies ready for what comes next. To be called once all that there is to send is on its way.
+    pub fn prepare(&mut self) {
+        self.parts.runner.prepare();
+    }
+
     /// Resolves when a registration that waited for the store can be answered: then call [`Shard::expire`]. Never resolves while none waits.
     pub async fn ready(&mut self) {
         match self.waiting.next().await {

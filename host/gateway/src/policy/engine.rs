@@ -7,6 +7,7 @@ use super::{
     machine::Machine,
     memory::Memory,
     options::Options,
+    shadow::{self, Shadow, ShadowStatus},
     shipped, watch,
 };
 use anyhow::Context as _;
@@ -20,7 +21,7 @@ use std::{
 use switch::site::Site;
 
 /// What is the same for every policy that its file says nothing about.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EngineSettings {
     /// Time for one decision while the component runs; what the thread waits for a processor is not counted.
     pub deadline: Duration,
@@ -30,18 +31,27 @@ pub struct EngineSettings {
     pub memory_bytes: usize,
     /// Whether the folder is followed. Without, [`Engine::rescan`] does it by hand.
     pub watch: bool,
+    /// Folder in which compiled code is kept, so that a restart compiles nothing; made when it is not there. What lies in it is executed: it is used only
+    /// where nobody but the gateway's own user may enter it. `None` compiles at every start.
+    pub cache: Option<PathBuf>,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { deadline: Duration::from_millis(5), emergency_deadline: Duration::from_millis(2), memory_bytes: 16 << 20, watch: true }
+        Self {
+            deadline: Duration::from_millis(5),
+            emergency_deadline: Duration::from_millis(2),
+            memory_bytes: 16 << 20,
+            watch: true,
+            cache: None,
+        }
     }
 }
 
 /// All loaded policies of a process. Cheap to share.
 pub struct Engine {
     folder: PathBuf,
-    site: Arc<Site>,
+    pub(super) site: Arc<Site>,
     pub(super) machine: Arc<Machine>,
     chain: ArcSwap<Chain>,
     entries: Mutex<BTreeMap<String, Entry>>,
@@ -67,17 +77,21 @@ pub(super) struct Link {
     /// Where in [`Chain::policies`].
     pub(super) index: usize,
     pub(super) policy: Arc<Policy>,
+    /// Who is to decide the same beside it.
+    pub(super) shadow: Option<Arc<Shadow>>,
 }
 
 /// What is known of one file.
-struct Entry {
+pub(super) struct Entry {
     digest: [u8; 32],
-    name: String,
-    running: Option<Arc<Policy>>,
-    refused: Option<Rejection>,
+    pub(super) name: String,
+    pub(super) running: Option<Arc<Policy>>,
+    pub(super) refused: Option<Rejection>,
     /// What ran before, while what runs now is on probation.
-    previous: Option<Arc<Policy>>,
-    since: SystemTime,
+    pub(super) previous: Option<Arc<Policy>>,
+    /// What lies there now, while it decides beside what runs.
+    pub(super) shadow: Option<Arc<Shadow>>,
+    pub(super) since: SystemTime,
 }
 
 /// A component whose breaker opens within this time of its swap gives its place back to the one before.
@@ -111,6 +125,8 @@ pub struct PolicyStatus {
 pub enum PolicyState {
     /// It is in the chain.
     Running,
+    /// An earlier content of the file, or the same with other settings, is in the chain; what lies there now decides beside it, without effect.
+    Shadowing(Box<ShadowStatus>),
     /// It is in the chain, and left out of decisions until it recovers: it failed too often.
     Resting(Rejection),
     /// An earlier content of the file is in the chain; what lies there now was refused, or taken back because it failed too often.
@@ -150,7 +166,7 @@ impl Engine {
     pub fn start(folder: &Path, site: Arc<Site>, settings: EngineSettings) -> anyhow::Result<Arc<Self>> {
         let engine = Arc::new(Self::new(folder, site, settings)?);
         engine.follow(folder::read(folder).with_context(|| listing(folder))?, true);
-        if settings.watch {
+        if engine.machine.settings.watch {
             watch::start(&engine, folder).context("the policy folder cannot be followed")?;
         }
         Ok(engine)
@@ -224,8 +240,10 @@ impl Engine {
     }
 
     /// Attends to policies that failed too often: one that was swapped in a short while ago gives its place back to the one before; any other is tried
-    /// again when it has rested, and decides again when that goes well. Runs beside the calls; where the folder is followed, at every look.
+    /// again when it has rested, and decides again when that goes well. Lets what is tried beside the calls decide what they were decided, and swaps it in or
+    /// refuses it once that is clear. Runs beside the calls; where the folder is followed, at every look.
     pub fn attend(&self, now: Instant) {
+        self.attend_to_shadows(now);
         for (file, policy) in self.take_back(now) {
             for (hook, breaker) in policy.breakers.all() {
                 let Some(failed_at) = breaker.due(now) else { continue };
@@ -288,8 +306,8 @@ impl Engine {
         let _first = self.alarm.set(alarm);
     }
 
-    fn put_in_force(&self, entries: &BTreeMap<String, Entry>) {
-        let policies = entries.values().filter_map(|entry| entry.running.clone()).collect();
+    pub(super) fn put_in_force(&self, entries: &BTreeMap<String, Entry>) {
+        let policies = entries.values().filter_map(|entry| Some((entry.running.clone()?, entry.shadow.clone()))).collect();
         self.chain.store(Arc::new(Chain::of(policies)));
     }
 
@@ -309,7 +327,7 @@ impl Engine {
         self.chain.load()
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
+    pub(super) fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -330,22 +348,36 @@ impl Engine {
                 continue;
             }
             let twin = entries.iter().find(|(file, entry)| entry.name == found.name && **file != found.file).map(|(file, _)| file.clone());
-            let (running, previous) =
-                entries.get(&found.file).map_or((None, None), |entry| (entry.running.clone(), entry.previous.clone()));
+            let now = SystemTime::now();
+            let (running, previous, since) =
+                entries.get(&found.file).map_or((None, None, now), |entry| (entry.running.clone(), entry.previous.clone(), entry.since));
             let loaded = match twin {
                 Some(twin) => Err(Rejection::new(format!("{twin} has the same name"), "rename one of them")),
                 None => self.load(&found, &entries, at_start),
             };
             let file = found.file.clone();
             let entry = match loaded {
+                Ok(policy) if let Some(shadow) = shadow::begin(&policy, running.as_ref()) => {
+                    changed = true;
+                    tracing::info!(
+                        file,
+                        policy = found.name,
+                        hash = hex(&policy.hash),
+                        version = policy.version,
+                        "policy decides beside the one that runs"
+                    );
+                    Entry { digest, name: found.name, running, refused: None, previous, shadow: Some(shadow), since }
+                }
                 Ok(policy) => {
                     changed = true;
                     tracing::info!(file, policy = found.name, hash = hex(&policy.hash), version = policy.version, hooks = ?policy.hooks.names(), "policy loaded");
                     let previous = running.and_then(|old| before(&policy, old, previous));
-                    Entry { digest, name: found.name, running: Some(policy), refused: None, previous, since: SystemTime::now() }
+                    Entry { digest, name: found.name, running: Some(policy), refused: None, previous, shadow: None, since: now }
                 }
                 Err(rejection) => {
                     let kept = running.is_some();
+                    // What decided beside it is not what lies there now.
+                    changed |= entries.get(&file).is_some_and(|entry| entry.shadow.is_some());
                     tracing::warn!(
                         file,
                         policy = found.name,
@@ -354,7 +386,7 @@ impl Engine {
                         old_one_stays = kept,
                         "policy refused"
                     );
-                    Entry { digest, name: found.name, running, refused: Some(rejection), previous, since: SystemTime::now() }
+                    Entry { digest, name: found.name, running, refused: Some(rejection), previous, shadow: None, since: now }
                 }
             };
             entries.insert(file, entry);
@@ -390,17 +422,17 @@ impl Engine {
 }
 
 impl Chain {
-    fn of(policies: Vec<Arc<Policy>>) -> Self {
+    fn of(policies: Vec<(Arc<Policy>, Option<Arc<Shadow>>)>) -> Self {
         let with = |has: fn(&Policy) -> bool| {
-            let links = policies.iter().enumerate().filter(|(_, policy)| has(policy));
-            links.map(|(index, policy)| Link { index, policy: Arc::clone(policy) }).collect::<Vec<_>>()
+            let links = policies.iter().enumerate().filter(|(_, (policy, _))| has(policy));
+            links.map(|(index, (policy, shadow))| Link { index, policy: Arc::clone(policy), shadow: shadow.clone() }).collect::<Vec<_>>()
         };
         Self {
             registration: with(|policy| policy.hooks.registration.is_some()),
             routing: with(|policy| policy.hooks.routing.is_some()),
             emergency: with(|policy| policy.hooks.emergency.is_some()).into_iter().next(),
             observation: with(|policy| policy.hooks.observation.is_some()),
-            policies,
+            policies: policies.into_iter().map(|(policy, _)| policy).collect(),
         }
     }
 }
@@ -421,6 +453,7 @@ impl Entry {
                     format!("its hook {hook} is left out: {}", breaker.reason()),
                     "mend the component; it is tried again by itself from time to time",
                 )),
+                _ if let Some(shadow) = &self.shadow => PolicyState::Shadowing(Box::new(shadow.status())),
                 (None, _) => PolicyState::Running,
                 (Some(rejection), Some(_)) => PolicyState::Outdated(rejection.clone()),
                 (Some(rejection), None) => PolicyState::Refused(rejection.clone()),
@@ -432,7 +465,7 @@ impl Entry {
 
 /// What runs again when `new` fails: the latest component that was sound. `previous` is that of `old` while `old` has yet to prove itself. The same component with
 /// the same settings is no way back.
-fn before(new: &Policy, old: Arc<Policy>, previous: Option<Arc<Policy>>) -> Option<Arc<Policy>> {
+pub(super) fn before(new: &Policy, old: Arc<Policy>, previous: Option<Arc<Policy>>) -> Option<Arc<Policy>> {
     let proved = old.loaded.elapsed() >= PROBATION || previous.is_none();
     let sound = if proved && old.breakers.open().is_none() { Some(old) } else { previous };
     sound.filter(|sound| sound.hash != new.hash || sound.options != new.options)

@@ -85,6 +85,7 @@ pub(crate) struct State {
 pub(super) struct Instance {
     machine: Arc<Machine>,
     store: Store<State>,
+    curious: bool,
     registration: Option<exports::registration::Guest>,
     routing: Option<exports::routing::Guest>,
     emergency: Option<exports::emergency::Guest>,
@@ -118,6 +119,7 @@ impl Instance {
         let mut instance = Self {
             machine: Arc::clone(machine),
             store,
+            curious: false,
             registration: None,
             routing: None,
             emergency: None,
@@ -125,6 +127,7 @@ impl Instance {
             configuration: None,
         };
         let started = instance.enter(deadline, |store| policy.component.instantiate(store))?;
+        instance.curious = instance.store.data().questions_left < policy.options.questions;
         let hooks = instance.enter(deadline, |store| {
             let hooks = &policy.hooks;
             Ok((
@@ -183,6 +186,11 @@ impl Instance {
         self.enter(deadline, |store| guest.call_ended(store, facts::record(record)))?;
         self.observation = Some(guest);
         Ok(())
+    }
+
+    /// Whether it asked the host anything while it started.
+    pub(super) const fn is_curious(&self) -> bool {
+        self.curious
     }
 
     /// Asks the configuration hook; each problem as one sentence.

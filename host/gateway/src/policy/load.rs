@@ -249,7 +249,7 @@ pub(super) fn again(
 ) -> Result<(), (PolicyFault, Vec<usize>)> {
     let policy = Arc::new(policy.with_memory(Arc::default()));
     let directory = site.directory();
-    let settings = machine.settings;
+    let settings = &machine.settings;
     let made_up = || {
         let mut instance = Instance::new(&policy, site, machine, trial::DEADLINE)?;
         trial::run(&policy, &mut instance, site).map_err(|(_, fault)| fault)
@@ -318,7 +318,7 @@ fn compile(bytes: &[u8], machine: &Machine) -> Result<Component, Rejection> {
         }
         _ => return Err(Rejection::new("it is not a WebAssembly component", again)),
     }
-    Component::new(&machine.engine, bytes).map_err(|error| {
+    machine.compile(bytes).map_err(|error| {
         let error = error.root_cause().to_string();
         Rejection::new(format!("it does not compile: {}", error.lines().next().unwrap_or_default()), again)
     })

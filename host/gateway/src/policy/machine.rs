@@ -1,8 +1,9 @@
 //! The WebAssembly engine of a process: made once, shared by every policy and shard.
 
-use super::{EngineSettings, ticker::Ticker};
+use super::{EngineSettings, cache::CodeCache, ticker::Ticker};
 use anyhow::Context as _;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use std::path::Path;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
 
 /// Largest linear memory that an operator can allow a policy.
 const MEMORY_MAX: usize = 256 << 20;
@@ -17,6 +18,7 @@ pub(super) struct Machine {
     pub(super) engine: wasmtime::Engine,
     pub(super) ticker: Ticker,
     pub(super) settings: EngineSettings,
+    pub(super) cache: Option<CodeCache>,
 }
 
 impl Machine {
@@ -40,9 +42,28 @@ impl Machine {
             .memory_reservation(u64::try_from(MEMORY_MAX)?)
             .memory_guard_size(32 << 20)
             .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+        let cache = settings.cache.as_deref().and_then(open_cache);
+        config.cache(cache.as_ref().map(CodeCache::cache));
         let engine =
             wasmtime::Engine::new(&config).map_err(|error| anyhow::anyhow!("the WebAssembly engine could not be made: {error:#}"))?;
         let ticker = Ticker::start(engine.weak()).context("the thread that keeps deadlines could not be started")?;
-        Ok(Self { engine, ticker, settings })
+        Ok(Self { engine, ticker, settings, cache })
     }
+
+    /// Compiles a component, or finds it compiled.
+    pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
+        let before = self.cache.as_ref().map(CodeCache::counts);
+        let component = Component::new(&self.engine, bytes)?;
+        if let Some((cache, before)) = self.cache.as_ref().zip(before) {
+            cache.compiled(before);
+        }
+        Ok(component)
+    }
+}
+
+fn open_cache(folder: &Path) -> Option<CodeCache> {
+    let warn = |error: &anyhow::Error| {
+        tracing::warn!(folder = %folder.display(), error = format!("{error:#}"), "compiled code is not kept: the next start compiles it again");
+    };
+    CodeCache::open(folder).inspect_err(warn).ok()
 }

@@ -15,6 +15,11 @@ const VALUE_MAX: usize = 4096;
 pub(crate) struct Memory(Mutex<BTreeMap<String, String>>);
 
 impl Memory {
+    /// The same values, for somebody who changes nothing here.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Mutex::new(self.lock().clone()))
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<String> {
         self.lock().get(key).cloned()
     }

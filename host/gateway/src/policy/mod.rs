@@ -9,14 +9,18 @@
 //! | `engine`, `watch`, `folder` | the chain in force, and how it follows the folder |
 //! | `load`, `options`, `trial`, `cases` | whether a file may join the chain |
 //! | `runner`, `said` | the decisions of one shard, and their words |
+//! | `shadow` | a changed component beside the one that runs |
 //! | `breaker` | when a policy that fails is left out, and when it comes back |
 //! | `instance`, `machine`, `ticker` | one component within its bounds |
+//! | `stock` | instances prepared ahead of the calls |
+//! | `cache` | compiled code, kept over restarts |
 //! | `tool` | a component tried by its author, without a gateway |
 //! | `v1` | the contract's types, the host's interfaces, the check of every answer |
 //!
 //! Nothing outside this folder names the WebAssembly engine.
 
 mod breaker;
+mod cache;
 mod cases;
 mod engine;
 mod folder;
@@ -27,7 +31,9 @@ mod memory;
 mod options;
 mod runner;
 mod said;
+mod shadow;
 mod shipped;
+mod stock;
 mod ticker;
 mod tool;
 mod trial;
@@ -39,6 +45,7 @@ pub use engine::{Check, Engine, EngineSettings, PolicyState, PolicyStatus, Probl
 pub use load::Rejection;
 pub use options::{Isolation, OnFault};
 pub use runner::Runner;
+pub use shadow::{Difference, ShadowStatus};
 pub use tool::{Tried, cases_beside, try_file};
 
 use std::{sync::Arc, time::Duration};

@@ -10,6 +10,10 @@
 //! answer_kib = 256            # what one answer or question may be long; 1 to 16384
 //! log_lines = 50              # in one second, of all calls; 0 to 10000
 //! [settings]                  # for the policy itself
+//! [shadow]                    # a changed component first decides beside the one that runs; see Shadow
+//! calls = 100                 # so many decisions, 1 to 1000000
+//! seconds = 60                # or so long, 1 to 604800; whichever is first
+//! allow = 0                   # differences, or "2 %" of the decisions
 //! ```
 
 use super::{nearest, v1};
@@ -45,6 +49,25 @@ pub(crate) enum Value {
     Texts(Vec<String>),
 }
 
+/// What a changed component must show beside the one that runs before it takes its place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Shadow {
+    /// Decisions after which it is clear.
+    pub(crate) calls: Option<u32>,
+    /// Time after which it is clear.
+    pub(crate) time: Option<Duration>,
+    /// Differences that are no hindrance.
+    pub(crate) allow: Allow,
+}
+
+/// How many of its decisions may differ.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Allow {
+    Calls(u32),
+    /// Of what it has decided.
+    Percent(u32),
+}
+
 /// The file, read. Default: no file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Options {
@@ -65,6 +88,8 @@ pub(crate) struct Options {
     pub(crate) log_lines: u32,
     /// In the order of their keys, tables flattened.
     pub(crate) settings: Vec<(String, Value)>,
+    /// Whether a change of this policy is tried beside what runs.
+    pub(crate) shadow: Option<Shadow>,
 }
 
 impl Default for Options {
@@ -79,12 +104,14 @@ impl Default for Options {
             answer_bytes: 256 << 10,
             log_lines: 50,
             settings: Vec::new(),
+            shadow: None,
         }
     }
 }
 
-const KEYS: [&str; 9] =
-    ["on_fault", "grants", "isolation", "deadline_ms", "memory_mib", "questions", "answer_kib", "log_lines", "settings"];
+const KEYS: [&str; 10] =
+    ["on_fault", "grants", "isolation", "deadline_ms", "memory_mib", "questions", "answer_kib", "log_lines", "settings", "shadow"];
+const SHADOW_KEYS: [&str; 3] = ["calls", "seconds", "allow"];
 
 impl Options {
     /// Reads the file.
@@ -110,11 +137,39 @@ impl Options {
                 ("log_lines", value) => options.log_lines = within("log_lines", &value, 0, 10_000)?,
                 ("settings", Toml::Table(table)) => flatten("", table, &mut options.settings),
                 ("settings", _) => return Err("`settings` should be a table: [settings]".to_owned()),
+                ("shadow", Toml::Table(table)) => options.shadow = Some(shadow(table)?),
+                ("shadow", _) => return Err("`shadow` should be a table: [shadow]".to_owned()),
                 (unknown, _) => return Err(format!("`{unknown}` is not a key of this file{}", nearest(unknown, &KEYS))),
             }
         }
         Ok(options)
     }
+}
+
+fn shadow(table: Table) -> Result<Shadow, String> {
+    let mut shadow = Shadow { calls: None, time: None, allow: Allow::Calls(0) };
+    for (key, value) in table {
+        match key.as_str() {
+            "calls" => shadow.calls = Some(within("shadow.calls", &value, 1, 1_000_000)?),
+            "seconds" => shadow.time = Some(Duration::from_secs(within("shadow.seconds", &value, 1, 604_800)?.into())),
+            "allow" => shadow.allow = allow(&value)?,
+            unknown => return Err(format!("`{unknown}` is not a key of [shadow]{}", nearest(unknown, &SHADOW_KEYS))),
+        }
+    }
+    match shadow {
+        Shadow { calls: None, time: None, .. } => Err("[shadow] should say how long: `calls`, `seconds` or both".to_owned()),
+        Shadow { .. } => Ok(shadow),
+    }
+}
+
+fn allow(value: &Toml) -> Result<Allow, String> {
+    if let Some(percent) = value.as_str().and_then(|text| text.strip_suffix('%')) {
+        let percent = percent.trim().parse().ok().filter(|percent| *percent <= 100);
+        return percent.map(Allow::Percent).ok_or_else(|| "`shadow.allow` should be at most \"100 %\", in whole percent".to_owned());
+    }
+    within("shadow.allow", value, 0, 1_000_000)
+        .map(Allow::Calls)
+        .map_err(|_| "`shadow.allow` should be an integer from 0 to 1000000, or a share like \"2 %\"".to_owned())
 }
 
 fn grants(value: Toml) -> Result<Vec<String>, String> {

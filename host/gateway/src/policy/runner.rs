@@ -8,6 +8,8 @@ use super::{
     load::{Breakers, Policy},
     options::OnFault,
     said,
+    shadow::{Asked, Event},
+    stock::Slot,
 };
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -34,8 +36,8 @@ pub struct Runner {
     engine: Arc<Engine>,
     site: Arc<Site>,
     chain: Arc<Chain>,
-    /// One for each policy of the chain; `None` until first needed and after a fault.
-    instances: Vec<Option<Instance>>,
+    /// One for each policy of the chain.
+    slots: Vec<Slot>,
 }
 
 /// One question to one policy.
@@ -51,8 +53,17 @@ struct Question<'a> {
 impl Runner {
     pub(super) fn new(engine: Arc<Engine>, site: Arc<Site>) -> Self {
         let chain = Arc::clone(&engine.chain());
-        let instances = chain.policies.iter().map(|_| None).collect();
-        Self { engine, site, chain, instances }
+        let slots = chain.policies.iter().map(|_| Slot::default()).collect();
+        Self { engine, site, chain, slots }
+    }
+
+    /// Starts what the next decisions need and clears away what the latest have left. To be called when there is time, after what was decided is on its way;
+    /// never needed, but without it a decision waits for what it needs.
+    pub fn prepare(&mut self) {
+        let chain = self.follow();
+        for (policy, slot) in chain.policies.iter().zip(&mut self.slots) {
+            slot.prepare(policy.reused, || Instance::new(policy, &self.site, &self.engine.machine, START));
+        }
     }
 
     /// Asks the chain's admission hooks in order; the first answer other than pass ends it. `Admission::Pass` when nobody minds.
@@ -155,12 +166,13 @@ impl Runner {
         let mut steps = Vec::new();
         for link in &chain.observation {
             // `ask` has logged and counted a fault, and nothing else follows from it.
-            let _observed = self.ask(
+            let observed = self.ask(
                 Question { link, deadline, about: Subject::None, breaker: |_| None },
                 &mut steps,
                 |instance, deadline| instance.ended(record, &directory, deadline),
                 |()| (true, String::new()),
             );
+            self.offer(link, || Event::Ended(Box::new(record.clone())), || observed.map(|()| String::new()));
         }
     }
 
@@ -168,13 +180,23 @@ impl Runner {
     fn follow(&mut self) -> Arc<Chain> {
         let current = self.engine.chain();
         if !Arc::ptr_eq(&current, &self.chain) {
-            let mut old: Vec<_> = self.chain.policies.iter().zip(self.instances.drain(..)).collect();
-            let keep =
-                |policy: &Arc<Policy>| old.iter_mut().find(|(was, _)| Arc::ptr_eq(was, policy)).and_then(|(_, instance)| instance.take());
-            self.instances = current.policies.iter().map(keep).collect();
+            let mut old: Vec<_> = self.chain.policies.iter().zip(self.slots.drain(..)).collect();
+            let keep = |policy: &Arc<Policy>| {
+                old.iter_mut().find(|(was, _)| Arc::ptr_eq(was, policy)).map_or_else(Slot::default, |(_, slot)| std::mem::take(slot))
+            };
+            self.slots = current.policies.iter().map(keep).collect();
             self.chain = Arc::clone(&current);
         }
         Arc::clone(&self.chain)
+    }
+
+    /// Hands a decision to whoever is tried beside this policy.
+    fn offer(&self, link: &Link, event: impl FnOnce() -> Event, said: impl FnOnce() -> Result<String, PolicyFault>) {
+        let Some(shadow) = &link.shadow else { return };
+        let event = event();
+        if !matches!(event, Event::Decide(Subject::None)) && shadow.offer(Asked { event, directory: self.site.directory(), said: said() }) {
+            self.engine.alarm();
+        }
     }
 
     /// One decision of one policy, written down as a step. Whatever goes wrong costs its instance; the next decision starts a new one.
@@ -190,6 +212,7 @@ impl Runner {
         let breaker = breaker(&policy.breakers);
         if breaker.is_some_and(Breaker::is_open) {
             let fault = PolicyFault::Resting;
+            self.offer(link, || Event::Decide(about), || Err(fault.clone()));
             steps.push(Step {
                 policy: Arc::clone(&policy.name),
                 outcome: fault.to_string(),
@@ -200,25 +223,21 @@ impl Runner {
             return Err(fault);
         }
         let deadline = policy.options.deadline.unwrap_or(deadline);
-        let Some(slot) = self.instances.get_mut(link.index) else { return Err(PolicyFault::Absent) };
-        let instance = match slot {
-            Some(instance) => Ok(instance),
-            None => Instance::new(policy, &self.site, &self.engine.machine, deadline.max(START)).map(|instance| slot.insert(instance)),
-        };
+        let Some(slot) = self.slots.get_mut(link.index) else { return Err(PolicyFault::Absent) };
+        let instance = slot.ready(|| Instance::new(policy, &self.site, &self.engine.machine, deadline.max(START)));
         let result = instance.and_then(|instance| decide(instance, deadline));
         let took = began.elapsed();
-        if !policy.reused {
-            *slot = None;
-        }
+        slot.decided(policy.reused && result.is_ok());
         let policy_name = Arc::clone(&policy.name);
         match &result {
             Ok(answer) => {
                 let (passed, mut outcome) = outcome(answer);
+                self.offer(link, || Event::Decide(about), || Ok(outcome.clone()));
                 outcome.truncate(outcome.floor_char_boundary(OUTCOME_MAX));
                 steps.push(Step { policy: policy_name, outcome, passed, fault: None, took });
             }
             Err(fault) => {
-                *slot = None;
+                self.offer(link, || Event::Decide(about.clone()), || Err(fault.clone()));
                 let faults = policy.faults.fetch_add(1, Relaxed).saturating_add(1);
                 tracing::warn!(policy = &*policy.name, file = policy.file, %fault, faults, took_us = took.as_micros(), "policy failed");
                 steps.push(Step { policy: policy_name, outcome: fault.to_string(), passed: false, fault: Some(fault.clone()), took });

@@ -5,6 +5,8 @@ mod breaker;
 mod case;
 mod cases;
 mod refused;
+mod shadow;
 mod shipped;
+mod stock;
 mod swap;
 mod zoo;

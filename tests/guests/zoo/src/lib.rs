@@ -73,6 +73,7 @@ impl RoutingPolicy for Zoo {
                 ..Amendments::none()
             }),
             "count" => Decision::refuse(403, &format!("Number {}", DECISIONS.fetch_add(1, Relaxed)), ""),
+            "remember" => Decision::refuse(403, &format!("Number {}", memory::add("decisions", 1).unwrap_or_default()), ""),
             "ring" => Decision::ring("desk-1"),
             "refuse" => {
                 Decision::refuse(403, "Not today", format!("from {} over {} as {}", call.source(), call.transport(), call.request_uri()))

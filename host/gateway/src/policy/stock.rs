@@ -1,0 +1,61 @@
+//! Instances prepared ahead: a policy that begins every decision anew is started, and cleared away, after the answer is on its way and not while a phone waits.
+//!
+//! Each shard prepares its own at the end of a turn of its loop, one for each policy. A thread of its own for this would have to be woken for each decision, which
+//! costs as much as starting a compiled component, and starting in several threads at a time is no faster than in one: they wait for each other at the
+//! process's memory map. What a shard is asked beyond that in one turn is started on the spot.
+//!
+//! A prepared instance has seen nothing that can grow old: one that asked the host anything while it started is thrown away, and its policy is started on the
+//! spot from then on.
+
+use super::instance::Instance;
+use switch::decision::PolicyFault;
+
+/// The instances of one policy in one shard.
+pub(super) struct Slot {
+    /// The one that decides next.
+    ready: Option<Instance>,
+    /// The one that decided last, to be cleared away. At most one: more would take room from other policies in the engine's pool.
+    spent: Option<Instance>,
+    /// The policy has decided since one was prepared: what fails to start costs one attempt for each decision, not one for each turn.
+    wanted: bool,
+    /// It asks the host while it starts.
+    curious: bool,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { ready: None, spent: None, wanted: true, curious: false }
+    }
+}
+
+impl Slot {
+    /// The instance that decides now; `start`ed when none is prepared.
+    pub(super) fn ready(&mut self, start: impl FnOnce() -> Result<Instance, PolicyFault>) -> Result<&mut Instance, PolicyFault> {
+        match &mut self.ready {
+            Some(instance) => Ok(instance),
+            empty => Ok(empty.insert(start()?)),
+        }
+    }
+
+    /// It has decided; `again` when it may decide once more.
+    pub(super) fn decided(&mut self, again: bool) {
+        self.wanted = true;
+        if !again {
+            self.spent = self.ready.take();
+        }
+    }
+
+    /// Clears away what has decided, and prepares what decides next. `reused`: it may be as old as it likes.
+    pub(super) fn prepare(&mut self, reused: bool, start: impl FnOnce() -> Result<Instance, PolicyFault>) {
+        self.spent = None;
+        if !self.wanted || self.ready.is_some() || self.curious {
+            return;
+        }
+        self.wanted = false;
+        // What fails now fails again when it is to decide, and is told and counted then.
+        if let Ok(instance) = start() {
+            self.curious = !reused && instance.is_curious();
+            self.ready = Some(instance).filter(|_| !self.curious);
+        }
+    }
+}
