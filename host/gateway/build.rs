@@ -48,6 +48,7 @@ fn build() -> Result<(), String> {
         custom_section(&mut component, "version", &variable("CARGO_PKG_VERSION")?);
         fs::write(out.join(format!("{name}.wasm")), component).map_err(|error| format!("{}: {error}", out.display()))?;
     }
+    println!("cargo::metadata=ZOO={}", out.join("zoo.wasm").display());
     println!("cargo::rustc-env=HOLDFAST_ZOO={}", out.join("zoo.wasm").display());
     println!("cargo::rustc-env=HOLDFAST_WASI={}", out.join("wasi.wasm").display());
     println!("cargo::rustc-env=HOLDFAST_EARLY={}", out.join("early.wasm").display());

@@ -32,8 +32,6 @@ const LOG_LINES: u32 = 16;
 const LOG_LINE_MAX: usize = 1024;
 /// Elements of a component's tables.
 const TABLE_ELEMENTS: usize = 20_000;
-/// What passes, on the average, before the ticker has noticed a decision.
-const UNNOTICED: Duration = Duration::from_millis(2);
 
 /// What is being decided.
 #[derive(Clone, Debug)]
@@ -349,10 +347,9 @@ impl WasiView for State {
     }
 }
 
-/// At how many ticks a decision may be seen running. One may be chance.
+/// At how many ticks a decision may be seen running: one that is seen once more has run for at least its deadline, for there is a tick between each two.
 fn allowed_ticks(deadline: Duration) -> u32 {
-    let ticks = deadline.saturating_sub(UNNOTICED).as_micros() / TICK.as_micros();
-    u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
+    u32::try_from(deadline.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u32::MAX).max(1)
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -16,7 +16,7 @@ use switch::{
     site::Site,
 };
 
-const GRANTS: &str = "grants = ['directory', 'settings', 'log', 'clock', 'memory']\n";
+const GRANTS: &str = "grants = ['directory', 'trunks', 'locations', 'settings', 'log', 'clock', 'memory']\n";
 
 /// A folder that nobody follows, with one policy in it and a runner on it.
 struct Desk {

@@ -314,7 +314,7 @@ fn a_quiet_engine_still_keeps_its_deadlines() {
     let engine = Engine::start(folder.path(), Arc::clone(&site), EngineSettings { watch: false, ..EngineSettings::default() }).unwrap();
     let mut runner = engine.runner(site);
     // Long enough for the ticker to have gone to sleep.
-    thread::sleep(Duration::from_millis(2600));
+    thread::sleep(Duration::from_millis(400));
     assert_eq!(route(&mut runner, "spin").1.fault, Some(PolicyFault::Late(Duration::from_millis(5))));
 }
 

@@ -40,7 +40,7 @@ fn an_error_of_the_host_that_nobody_foresaw_is_a_trap_with_its_text() {
 fn time_in_which_the_component_did_not_run_is_not_counted() {
     let mut instance = instance();
     let state = instance.store.data_mut();
-    state.deadline = Duration::from_millis(5);
+    state.deadline = Duration::from_millis(1);
     assert!(matches!(state.tick(), UpdateDeadline::Continue(1)));
     // What a hypervisor takes away looks like this even to the thread's own clock: processor time goes by, and the component is not seen.
     let begin = std::time::Instant::now();
@@ -48,11 +48,10 @@ fn time_in_which_the_component_did_not_run_is_not_counted() {
         std::hint::spin_loop();
     }
     assert!(matches!(state.tick(), UpdateDeadline::Continue(1)));
-    assert!(matches!(state.tick(), UpdateDeadline::Continue(1)));
     assert!(matches!(state.tick(), UpdateDeadline::Interrupt));
 }
 
 #[test]
-fn the_shortest_deadline_is_not_missed_by_being_seen_once() {
-    assert_eq!([1, 2, 3, 5, 40].map(|ms| allowed_ticks(Duration::from_millis(ms))), [1, 1, 1, 3, 38]);
+fn a_deadline_is_missed_by_being_seen_at_one_tick_more_than_fit_into_it() {
+    assert_eq!([1, 2, 3, 5, 40].map(|ms| allowed_ticks(Duration::from_millis(ms))), [2, 4, 6, 10, 80]);
 }
