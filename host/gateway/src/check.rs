@@ -80,15 +80,15 @@ pub fn check(file: Option<&Path>, data: &Path) -> anyhow::Result<Findings> {
 /// Addresses that this machine does not have cannot be listened on.
 fn addresses(config: &Config, shown: &str, report: &mut Report) {
     let Ok(interfaces) = if_addrs::get_if_addrs() else { return };
-    for listen in &config.listen {
-        let ip = listen.address.ip();
+    let sip = config.listen.iter().map(|listen| ("sip.listen", listen.address.ip()));
+    for (key, ip) in sip.chain(config.metrics.map(|address| ("metrics.listen", address.ip()))) {
         let ours = ip.is_unspecified() || ip.is_loopback() || interfaces.iter().any(|i| i.ip() == ip);
         if !ours {
             report.problems.push(Problem {
                 severity: Severity::Error,
                 file: shown.to_owned(),
                 line: None,
-                key: "sip.listen".to_owned(),
+                key: key.to_owned(),
                 reason: format!("{ip} is not an address of this machine"),
                 remedy: "choose one that `ip address` shows, or 0.0.0.0 for all of them".to_owned(),
             });

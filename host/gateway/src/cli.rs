@@ -1,6 +1,7 @@
 //! The command line.
 
 mod desk;
+mod running;
 
 use crate::{
     check::{self, Findings},
@@ -28,6 +29,8 @@ Examples:
       Try a configuration and every policy before using them; a program reads the result.
   holdfast policy test 30-internal.wasm
       Ask a policy the cases that lie beside it, and compare what it says.
+  holdfast policy list
+      How the policies of the running gateway stand; `holdfast policy rollback internal` puts one's last component back.
   kill -HUP $(pidof holdfast)
       Take a changed configuration over now. Saving the file is enough.";
 
@@ -62,7 +65,7 @@ enum Command {
     },
     /// Play one call between two built-in phones on a gateway of its own, show its ladder, and end.
     Demo,
-    /// Try a policy before it meets a call.
+    /// Try a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
 }

@@ -117,6 +117,8 @@ struct Driver {
     armed: Instant,
     out: Vec<Transmit>,
     scratch: Box<[u8]>,
+    /// Calls that the shard had when they were last counted.
+    calls: usize,
 }
 
 /// What woke the loop.
@@ -154,6 +156,7 @@ impl Driver {
             armed,
             out: Vec::new(),
             scratch: vec![0; udp::MAX_DATAGRAM].into_boxed_slice(),
+            calls: 0,
         };
         Ok((driver, parts.stop))
     }
@@ -173,10 +176,19 @@ impl Driver {
                 self.shard.expire(now, &mut self.out);
             }
             self.flush(now);
+            self.count_calls();
             if woken.stop {
                 return;
             }
             self.shard.prepare();
+        }
+    }
+
+    fn count_calls(&mut self) {
+        let calls = self.shard.calls();
+        if calls != self.calls {
+            self.counters.calls(self.calls, calls);
+            self.calls = calls;
         }
     }
 

@@ -6,6 +6,7 @@ use crate::{
     config::{Config, Listen},
     data::{self, DataFolder, Lock},
     driver,
+    manage::{Doors, Shown},
     net::{
         Listeners,
         connections::{self, Connections},
@@ -42,6 +43,8 @@ pub struct Gateway {
     pub(crate) certificate: Arc<tls::Shown>,
     /// What the certificate must show.
     pub(crate) names: Names,
+    /// Where it can be seen and steered.
+    pub doors: Doors,
     /// Tells the resolver that the trunks have changed.
     pub(crate) trunks_changed: Arc<Notify>,
     /// Where bindings are made durable.
@@ -146,6 +149,8 @@ impl Gateway {
             })
             .collect();
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
+        let shown = Shown { engine: Arc::clone(&engine), counters: Arc::clone(&counters), site: Arc::clone(&site) };
+        let doors = Doors::open(data, config.metrics, &shown);
         Ok(Self {
             site,
             engine,
@@ -154,6 +159,7 @@ impl Gateway {
             restored,
             certificate,
             names,
+            doors,
             trunks_changed,
             keep,
             stop,
@@ -175,6 +181,7 @@ impl Gateway {
     /// # Errors
     /// When a shard had ended by itself before.
     pub async fn stop(self) -> anyhow::Result<()> {
+        drop(self.doors);
         for task in self.accepting {
             task.abort();
         }

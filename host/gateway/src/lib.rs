@@ -11,6 +11,7 @@ pub mod data;
 pub mod demo;
 pub mod driver;
 pub mod gateway;
+pub mod manage;
 pub mod net;
 pub mod observe;
 pub mod policy;

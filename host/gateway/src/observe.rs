@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -28,7 +28,9 @@ pub struct Counters {
     calls_ended: AtomicU64,
     calls_answered: AtomicU64,
     emergency_calls: AtomicU64,
+    registrations: AtomicU64,
     refusals: AtomicU64,
+    calls_live: AtomicUsize,
     policy_faults: AtomicU64,
     named: Mutex<BTreeMap<&'static str, Named>>,
 }
@@ -53,8 +55,12 @@ pub struct Counted {
     pub calls_answered: u64,
     /// Those of them that were calls for help.
     pub emergency_calls: u64,
+    /// Registrations answered 200.
+    pub registrations: u64,
     /// Registrations and calls refused.
     pub refusals: u64,
+    /// Calls that are up or being set up.
+    pub calls_live: usize,
     /// Policies that failed.
     pub policy_faults: u64,
     /// Limits that bit, and what was dropped.
@@ -87,6 +93,12 @@ impl Counters {
         Some(std::mem::take(&mut named.since_logged))
     }
 
+    /// A shard that had `before` calls has `now`.
+    pub fn calls(&self, before: usize, now: usize) {
+        // Wraps: together the shards' differences are their sum.
+        self.calls_live.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
     /// All counters now.
     #[must_use]
     pub fn read(&self) -> Counted {
@@ -98,7 +110,9 @@ impl Counters {
             calls_ended: load(&self.calls_ended),
             calls_answered: load(&self.calls_answered),
             emergency_calls: load(&self.emergency_calls),
+            registrations: load(&self.registrations),
             refusals: load(&self.refusals),
+            calls_live: self.calls_live.load(Ordering::Relaxed),
             policy_faults: load(&self.policy_faults),
             dropped: named.iter().map(|(name, n)| (*name, n.count)).collect(),
         }
@@ -163,6 +177,10 @@ impl Observer for Logbook {
             detail = %Shown(refusal.detail.as_bytes()),
             "refused"
         );
+    }
+
+    fn registered(&self) {
+        one(&self.0.registrations);
     }
 
     fn ended(&self, record: &CallRecord) {
@@ -253,6 +271,10 @@ impl Observer for Both {
     fn refused(&self, at: Instant, call_id: &[u8], refusal: &Refusal, step: Option<&Step>) {
         self.0.refused(at, call_id, refusal, step);
         self.1.refused(at, call_id, refusal, step);
+    }
+    fn registered(&self) {
+        self.0.registered();
+        self.1.registered();
     }
     fn ended(&self, record: &CallRecord) {
         self.0.ended(record);

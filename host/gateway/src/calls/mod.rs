@@ -64,6 +64,8 @@ pub trait Observer: Send + Sync {
     fn decided(&self, _at: Instant, _call_id: &[u8], _steps: &[Step]) {}
     /// A registration or call was refused; `step` is the decision that led to it, `None` when the host itself refused.
     fn refused(&self, _at: Instant, _call_id: &[u8], _refusal: &Refusal, _step: Option<&Step>) {}
+    /// A REGISTER was answered 200.
+    fn registered(&self) {}
     /// A call ended.
     fn ended(&self, _record: &CallRecord) {}
     /// Something was dropped or refused by a limit or rule of the protocol: a counter's name.

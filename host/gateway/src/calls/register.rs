@@ -98,6 +98,7 @@ fn admit(shard: &mut Shard, registration: Registration, now: Instant) -> Result<
 
 /// The 200 OK with every binding of the endpoint (RFC 3261 10.3 step 8).
 fn accepted(shard: &mut Shard, message: &Message, endpoint: &Arc<Endpoint>, now: Instant) -> sip::build::Response {
+    shard.parts.observer.registered();
     let tag = shard.random.token();
     let mut writer = Writer::response(message, 200, "OK", Some(tag.as_str()));
     write_answer(&mut writer, message, &shard.parts.site.registrar.bindings(&endpoint.id, now), now);

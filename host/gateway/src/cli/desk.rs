@@ -1,6 +1,6 @@
 //! `holdfast policy`: an author's desk.
 
-use super::{ERROR, GOOD, HELP};
+use super::{ERROR, GOOD, HELP, running};
 use crate::policy::{CaseResult, Problem, Tried, cases_beside, try_file};
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -36,6 +36,20 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE")]
         cases: Option<PathBuf>,
     },
+    /// Show the policies of a running gateway: state, decisions, faults.
+    #[command(after_help = running::LIST_EXAMPLES)]
+    List {
+        #[command(flatten)]
+        place: running::Where,
+    },
+    /// Put the component back that ran before, in a running gateway.
+    #[command(after_help = running::ROLLBACK_EXAMPLES)]
+    Rollback {
+        /// The policy's name, as `holdfast policy list` shows it.
+        name: String,
+        #[command(flatten)]
+        place: running::Where,
+    },
 }
 
 pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<ExitCode> {
@@ -57,6 +71,8 @@ pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<ExitCode> {
                 Err(problem) => refuse(&problem, json)?,
             }
         }
+        Command::List { place } => running::list(place, json)?,
+        Command::Rollback { name, place } => running::roll_back(name, place, json)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

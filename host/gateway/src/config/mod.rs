@@ -10,6 +10,7 @@ mod reader;
 mod site;
 #[cfg(test)]
 mod tests;
+mod watching;
 
 pub use limits::Limits;
 pub use listen::Listen;
@@ -93,6 +94,8 @@ pub struct Config {
     pub log: Log,
     /// Store.
     pub on_store_failure: OnStoreFailure,
+    /// Where what is counted is served over TCP.
+    pub metrics: Option<SocketAddr>,
     /// The site.
     pub directory: Directory,
 }
@@ -170,7 +173,7 @@ fn read_text(file: &Path) -> Result<String, String> {
 }
 
 fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config {
-    root.known(&["sip", "limits", "policy", "endpoint", "licence", "trunk", "emergency", "location", "tls", "log", "store"]);
+    root.known(&["sip", "limits", "policy", "endpoint", "licence", "trunk", "emergency", "location", "tls", "log", "store", "metrics"]);
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
     let (listen, domain) = section("sip").map_or_else(|| (listen_default(), DOMAIN.to_owned()), |table| read_sip(document, table));
@@ -187,6 +190,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         table.known(&["on_failure"]);
         table.choice("on_failure", &[("accept", OnStoreFailure::Accept), ("refuse", OnStoreFailure::Refuse)])
     });
+    let metrics = section("metrics").and_then(|table| watching::metrics(document, table));
     let directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     Config {
         file: PathBuf::new(),
@@ -198,6 +202,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         policy_folder: policy_folder.unwrap_or_else(|| PathBuf::from("policies")),
         log,
         on_store_failure: on_store_failure.unwrap_or_default(),
+        metrics,
         directory,
     }
 }
@@ -390,6 +395,7 @@ impl Config {
         differs(self.tls.trunk_authorities != running.tls.trunk_authorities, "tls.trunk_authorities");
         differs(self.log != running.log, "log");
         differs(self.on_store_failure != running.on_store_failure, "store.on_failure");
+        differs(self.metrics != running.metrics, "metrics.listen");
         keys
     }
 }

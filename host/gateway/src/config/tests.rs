@@ -89,7 +89,7 @@ fn an_unknown_key_names_the_nearest_valid_one() {
             holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
             holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
             holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
-            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `tls`, `log` and `store`"#]],
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `tls`, `log`, `store` and `metrics`"#]],
     );
 }
 
@@ -293,6 +293,25 @@ fn a_certificate_without_its_key_is_refused() {
         expect![[r#"
         holdfast.toml:21: tls.key: is missing though a certificate is named; name the certificate's private key with `key = "server.key"`
         holdfast.toml:22: tls.certificate: there is no file `gone.pem`; name a PEM file that the gateway may read, absolute or from the folder of this file"#]],
+    );
+}
+
+#[test]
+fn metrics_are_off_until_they_have_an_address_and_a_public_one_is_warned_of() {
+    let metrics = |lines: &str| Config::parse("holdfast.toml", &format!("{}[metrics]\n{lines}", phone("")), None).unwrap().config.metrics;
+    assert_eq!(metrics(""), None);
+    assert_eq!(metrics("listen = \"127.0.0.1:9095\"\n"), Some(SocketAddr::from(([127, 0, 0, 1], 9095))));
+    says(
+        &format!("{}[metrics]\nlisten = \"9095\"\nport = 1\n", phone("")),
+        expect![[r#"
+            holdfast.toml:22: metrics.listen: `9095` is not an address with a port; write it like `listen = "127.0.0.1:9095"`
+            holdfast.toml:23: metrics.port: unknown key; the keys here are `listen`"#]],
+    );
+    says(
+        &format!("{}[metrics]\nlisten = \"0.0.0.0:9095\"\n", phone("")),
+        expect![[
+            r#"holdfast.toml:22: metrics.listen: is not a loopback address: everybody who reaches it reads the names of policies and how many calls there are; choose 127.0.0.1 and let the monitoring system's agent run on this machine, or keep others out with a firewall"#
+        ]],
     );
 }
 

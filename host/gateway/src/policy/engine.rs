@@ -2,11 +2,14 @@
 
 use super::{
     Runner,
+    entry::Entry,
     folder::{self, Found},
     load::{self, Policy, Rejection, Source},
     machine::Machine,
     memory::Memory,
+    metrics::Meter,
     options::Options,
+    rollback::Which,
     shadow::{self, Shadow, ShadowStatus},
     shipped, watch,
 };
@@ -15,7 +18,11 @@ use arc_swap::ArcSwap;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering::Relaxed, mpsc::SyncSender},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::SyncSender,
+    },
     time::{Duration, Instant, SystemTime},
 };
 use switch::site::Site;
@@ -57,6 +64,10 @@ pub struct Engine {
     entries: Mutex<BTreeMap<String, Entry>>,
     /// What policies keep, by policy name; outlives their versions.
     memories: Mutex<BTreeMap<String, Arc<Memory>>>,
+    /// Counters, by policy name; outlive their versions.
+    meters: Mutex<BTreeMap<String, Arc<Meter>>>,
+    /// Runners made so far.
+    pub(super) runners: AtomicUsize,
     /// Wakes whoever attends to policies that fail.
     alarm: OnceLock<SyncSender<()>>,
 }
@@ -81,22 +92,6 @@ pub(super) struct Link {
     pub(super) shadow: Option<Arc<Shadow>>,
 }
 
-/// What is known of one file.
-pub(super) struct Entry {
-    digest: [u8; 32],
-    pub(super) name: String,
-    pub(super) running: Option<Arc<Policy>>,
-    pub(super) refused: Option<Rejection>,
-    /// What ran before, while what runs now is on probation.
-    pub(super) previous: Option<Arc<Policy>>,
-    /// What lies there now, while it decides beside what runs.
-    pub(super) shadow: Option<Arc<Shadow>>,
-    pub(super) since: SystemTime,
-}
-
-/// A component whose breaker opens within this time of its swap gives its place back to the one before.
-const PROBATION: Duration = Duration::from_secs(600);
-
 /// How one file of the folder stands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PolicyStatus {
@@ -112,12 +107,18 @@ pub struct PolicyStatus {
     pub hash: String,
     /// Hooks of the component that runs.
     pub hooks: Vec<&'static str>,
+    /// Decisions since the component that runs took its place.
+    pub decisions: u64,
     /// Faults of the component that runs.
     pub faults: u64,
+    /// 99 of 100 of those decisions took no longer: a step of the histogram, [`Duration::MAX`] above its last bound. `None` before the first.
+    pub p99: Option<Duration>,
     /// How it stands.
     pub state: PolicyState,
     /// Since when.
     pub since: SystemTime,
+    /// What [`Engine::roll_back`] would put back.
+    pub previous: Option<Which>,
 }
 
 /// How a file of the policy folder stands.
@@ -129,10 +130,39 @@ pub enum PolicyState {
     Shadowing(Box<ShadowStatus>),
     /// It is in the chain, and left out of decisions until it recovers: it failed too often.
     Resting(Rejection),
-    /// An earlier content of the file is in the chain; what lies there now was refused, or taken back because it failed too often.
+    /// An earlier content of the file is in the chain; what lies there now was refused.
     Outdated(Rejection),
+    /// An earlier content of the file is in the chain; what lies there now was taken back, because it failed too often or because the operator said so.
+    RolledBack(Rejection),
     /// It is not in the chain.
     Refused(Rejection),
+}
+
+impl PolicyState {
+    /// Every [`PolicyState::name`].
+    pub const NAMES: [&'static str; 6] = ["running", "shadowing", "resting", "outdated", "rolled-back", "refused"];
+
+    /// In a word: one of [`PolicyState::NAMES`].
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Shadowing(_) => "shadowing",
+            Self::Resting(_) => "resting",
+            Self::Outdated(_) => "outdated",
+            Self::RolledBack(_) => "rolled-back",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// What is wrong, and what to do about it.
+    #[must_use]
+    pub const fn rejection(&self) -> Option<&Rejection> {
+        match self {
+            Self::Running | Self::Shadowing(_) => None,
+            Self::Resting(why) | Self::Outdated(why) | Self::RolledBack(why) | Self::Refused(why) => Some(why),
+        }
+    }
 }
 
 /// What `check` found.
@@ -187,7 +217,7 @@ impl Engine {
         engine.follow(found, false);
         check.policies = engine.status();
         for status in &check.policies {
-            if let PolicyState::Refused(rejection) | PolicyState::Outdated(rejection) | PolicyState::Resting(rejection) = &status.state {
+            if let Some(rejection) = status.state.rejection() {
                 check.problems.push(Problem {
                     file: folder.join(&status.file),
                     reason: rejection.reason.clone(),
@@ -261,37 +291,6 @@ impl Engine {
         }
     }
 
-    /// Puts the components back that ran before one that fails; returns the policies that stay and are left out.
-    fn take_back(&self, now: Instant) -> Vec<(String, Arc<Policy>)> {
-        let mut entries = self.entries();
-        let (mut left_out, mut changed) = (Vec::new(), false);
-        for (file, entry) in entries.iter_mut() {
-            let Some(policy) = entry.running.clone() else { continue };
-            let runs = now.saturating_duration_since(policy.loaded);
-            if runs >= PROBATION {
-                entry.previous = None;
-            }
-            let Some((_, breaker)) = policy.breakers.open() else { continue };
-            let Some(previous) = entry.previous.take() else {
-                left_out.push((file.clone(), policy));
-                continue;
-            };
-            let reason = format!("it was taken back {} s after it was swapped in: {}", runs.as_secs(), breaker.reason());
-            tracing::error!(file, policy = entry.name, reason, hash = hex(&previous.hash), "policy rolled back");
-            entry.refused = Some(Rejection::new(
-                reason,
-                "mend the component: this one is not tried again until the file changes or the gateway starts anew",
-            ));
-            entry.running = Some(previous);
-            entry.since = SystemTime::now();
-            changed = true;
-        }
-        if changed {
-            self.put_in_force(&entries);
-        }
-        left_out
-    }
-
     /// Wakes whoever attends to policies that fail.
     pub(super) fn alarm(&self) {
         if let Some(alarm) = self.alarm.get() {
@@ -319,8 +318,15 @@ impl Engine {
             chain: ArcSwap::default(),
             entries: Mutex::default(),
             memories: Mutex::default(),
+            meters: Mutex::default(),
+            runners: AtomicUsize::new(0),
             alarm: OnceLock::new(),
         })
+    }
+
+    pub(super) fn meter(&self, name: &str) -> Arc<Meter> {
+        let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(meters.entry(name.to_owned()).or_default())
     }
 
     pub(super) fn chain(&self) -> arc_swap::Guard<Arc<Chain>> {
@@ -348,47 +354,33 @@ impl Engine {
                 continue;
             }
             let twin = entries.iter().find(|(file, entry)| entry.name == found.name && **file != found.file).map(|(file, _)| file.clone());
-            let now = SystemTime::now();
-            let (running, previous, since) =
-                entries.get(&found.file).map_or((None, None, now), |entry| (entry.running.clone(), entry.previous.clone(), entry.since));
             let loaded = match twin {
                 Some(twin) => Err(Rejection::new(format!("{twin} has the same name"), "rename one of them")),
                 None => self.load(&found, &entries, at_start),
             };
-            let file = found.file.clone();
-            let entry = match loaded {
-                Ok(policy) if let Some(shadow) = shadow::begin(&policy, running.as_ref()) => {
+            let file = found.file;
+            let mut entry = entries.remove(&file).unwrap_or_else(|| Entry::new(found.name));
+            entry.digest = digest;
+            match loaded {
+                Ok(policy) if let Some(shadow) = shadow::begin(&policy, entry.running.as_ref()) => {
                     changed = true;
-                    tracing::info!(
-                        file,
-                        policy = found.name,
-                        hash = hex(&policy.hash),
-                        version = policy.version,
-                        "policy decides beside the one that runs"
-                    );
-                    Entry { digest, name: found.name, running, refused: None, previous, shadow: Some(shadow), since }
+                    let hash = hex(&policy.hash);
+                    tracing::info!(file, policy = entry.name, hash, version = policy.version, "policy decides beside the one that runs");
+                    entry.tries(shadow);
                 }
                 Ok(policy) => {
                     changed = true;
-                    tracing::info!(file, policy = found.name, hash = hex(&policy.hash), version = policy.version, hooks = ?policy.hooks.names(), "policy loaded");
-                    let previous = running.and_then(|old| before(&policy, old, previous));
-                    Entry { digest, name: found.name, running: Some(policy), refused: None, previous, shadow: None, since: now }
+                    tracing::info!(file, policy = entry.name, hash = hex(&policy.hash), version = policy.version, hooks = ?policy.hooks.names(), "policy loaded");
+                    entry.swap_in(policy);
                 }
                 Err(rejection) => {
-                    let kept = running.is_some();
                     // What decided beside it is not what lies there now.
-                    changed |= entries.get(&file).is_some_and(|entry| entry.shadow.is_some());
-                    tracing::warn!(
-                        file,
-                        policy = found.name,
-                        reason = rejection.reason,
-                        remedy = rejection.remedy,
-                        old_one_stays = kept,
-                        "policy refused"
-                    );
-                    Entry { digest, name: found.name, running, refused: Some(rejection), previous, shadow: None, since: now }
+                    changed |= entry.shadow.is_some();
+                    let Rejection { reason, remedy } = &rejection;
+                    tracing::warn!(file, policy = entry.name, reason, remedy, old_one_stays = entry.running.is_some(), "policy refused");
+                    entry.refuse(rejection, &self.meter(&entry.name));
                 }
-            };
+            }
             entries.insert(file, entry);
         }
         if changed {
@@ -413,8 +405,9 @@ impl Engine {
             let mut memories = self.memories.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(memories.entry(found.name.clone()).or_default())
         };
+        let meter = self.meter(&found.name);
         load::load(
-            Source { file: &found.file, name: &found.name, bytes, options, memory, cases, at_start, compiled },
+            Source { file: &found.file, name: &found.name, bytes, options, memory, meter, cases, at_start, compiled },
             &self.machine,
             &self.site,
         )
@@ -435,40 +428,6 @@ impl Chain {
             policies: policies.into_iter().map(|(policy, _)| policy).collect(),
         }
     }
-}
-
-impl Entry {
-    fn status(&self, file: &str) -> PolicyStatus {
-        let running = self.running.as_deref();
-        PolicyStatus {
-            file: file.to_owned(),
-            name: self.name.clone(),
-            version: running.and_then(|policy| policy.version.clone()),
-            description: running.and_then(|policy| policy.description.clone()),
-            hash: running.map(|policy| hex(&policy.hash)).unwrap_or_default(),
-            hooks: running.map(|policy| policy.hooks.names()).unwrap_or_default(),
-            faults: running.map_or(0, |policy| policy.faults.load(Relaxed)),
-            state: match (&self.refused, running) {
-                (_, Some(policy)) if let Some((hook, breaker)) = policy.breakers.open() => PolicyState::Resting(Rejection::new(
-                    format!("its hook {hook} is left out: {}", breaker.reason()),
-                    "mend the component; it is tried again by itself from time to time",
-                )),
-                _ if let Some(shadow) = &self.shadow => PolicyState::Shadowing(Box::new(shadow.status())),
-                (None, _) => PolicyState::Running,
-                (Some(rejection), Some(_)) => PolicyState::Outdated(rejection.clone()),
-                (Some(rejection), None) => PolicyState::Refused(rejection.clone()),
-            },
-            since: self.since,
-        }
-    }
-}
-
-/// What runs again when `new` fails: the latest component that was sound. `previous` is that of `old` while `old` has yet to prove itself. The same component with
-/// the same settings is no way back.
-pub(super) fn before(new: &Policy, old: Arc<Policy>, previous: Option<Arc<Policy>>) -> Option<Arc<Policy>> {
-    let proved = old.loaded.elapsed() >= PROBATION || previous.is_none();
-    let sound = if proved && old.breakers.open().is_none() { Some(old) } else { previous };
-    sound.filter(|sound| sound.hash != new.hash || sound.options != new.options)
 }
 
 /// A shipped component as if it lay in the folder.

@@ -11,7 +11,7 @@ use std::{
     any::Any,
     borrow::Cow,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use switch::{
@@ -298,8 +298,10 @@ impl State {
         if self.policy.trying {
             return None;
         }
-        self.lines_left = self.lines_left.checked_sub(1)?;
-        if !self.policy.lines.one_more(&self.policy.name, self.policy.options.log_lines, self.now) {
+        let left = self.lines_left.checked_sub(1);
+        self.lines_left = left.unwrap_or_default();
+        if left.is_none() || !self.policy.lines.one_more(&self.policy.name, self.policy.options.log_lines, self.now) {
+            self.policy.meter.lines_dropped.fetch_add(1, Relaxed);
             return None;
         }
         let end = message.floor_char_boundary(LOG_LINE_MAX);

@@ -2,11 +2,13 @@
 //! accepted by itself, and tried on made-up calls. Runs beside the calls, never on their path.
 
 use super::{
+    Hook,
     breaker::Breaker,
     cases::{self, Cases},
     instance::{Instance, State, Subject},
     machine::Machine,
     memory::Memory,
+    metrics::Meter,
     options::{Isolation, Options},
     shipped, trial, v1,
     v1::exports,
@@ -45,6 +47,8 @@ pub(crate) struct Policy {
     /// Faults since it was loaded.
     pub(super) faults: AtomicU64,
     pub(super) breakers: Breakers,
+    /// Counters of its name.
+    pub(super) meter: Arc<Meter>,
     /// It is only being tried: nothing of it is written to the log.
     pub(super) trying: bool,
     /// Log lines written.
@@ -129,6 +133,7 @@ pub(super) struct Source<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) options: Options,
     pub(super) memory: Arc<Memory>,
+    pub(super) meter: Arc<Meter>,
     /// The text of `NN-name.cases.toml`; empty when there is none.
     pub(super) cases: &'a str,
     /// It lay in the folder when the gateway started: cases that fail are an alarm then, and no reason to leave the site without the policy.
@@ -168,6 +173,7 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
         memory: Arc::default(),
         faults: AtomicU64::new(0),
         breakers: Breakers::default(),
+        meter: source.meter,
         trying: true,
         lines: Lines::default(),
         reused,
@@ -206,6 +212,16 @@ impl Breakers {
         [("registration", &self.registration), ("routing", &self.routing), ("emergency", &self.emergency)]
     }
 
+    /// That of one hook.
+    pub(super) const fn of(&self, hook: Hook) -> Option<&Breaker> {
+        match hook {
+            Hook::Registration => Some(&self.registration),
+            Hook::Routing => Some(&self.routing),
+            Hook::Emergency => Some(&self.emergency),
+            Hook::Observation => None,
+        }
+    }
+
     /// The first that is open.
     pub(super) fn open(&self) -> Option<(&'static str, &Breaker)> {
         self.all().into_iter().find(|(_, breaker)| breaker.is_open())
@@ -227,6 +243,7 @@ impl Policy {
             memory,
             faults: AtomicU64::new(0),
             breakers: Breakers::default(),
+            meter: Arc::clone(&self.meter),
             trying: true,
             lines: Lines::default(),
             reused: self.reused,
@@ -394,16 +411,20 @@ impl Hooks {
         }
     }
 
+    /// Those that decisions go to.
+    pub(super) fn asked(&self) -> impl Iterator<Item = Hook> {
+        let all = [
+            (Hook::Registration, self.registration.is_some()),
+            (Hook::Routing, self.routing.is_some()),
+            (Hook::Emergency, self.emergency.is_some()),
+            (Hook::Observation, self.observation.is_some()),
+        ];
+        all.into_iter().filter(|(_, there)| *there).map(|(hook, _)| hook)
+    }
+
     /// The names of the hooks that are there.
     pub(super) fn names(&self) -> Vec<&'static str> {
-        let all = [
-            ("registration", self.registration.is_some()),
-            ("routing", self.routing.is_some()),
-            ("emergency", self.emergency.is_some()),
-            ("observation", self.observation.is_some()),
-            ("configuration", self.configuration.is_some()),
-        ];
-        all.into_iter().filter(|(_, there)| *there).map(|(name, _)| name).collect()
+        self.asked().map(Hook::name).chain(self.configuration.is_some().then_some("configuration")).collect()
     }
 }
 

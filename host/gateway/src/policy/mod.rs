@@ -6,11 +6,13 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `engine`, `watch`, `folder` | the chain in force, and how it follows the folder |
+//! | `engine`, `entry`, `watch`, `folder` | the chain in force, and how it follows the folder |
 //! | `load`, `options`, `trial`, `cases` | whether a file may join the chain |
 //! | `runner`, `said` | the decisions of one shard, and their words |
 //! | `shadow` | a changed component beside the one that runs |
 //! | `breaker` | when a policy that fails is left out, and when it comes back |
+//! | `rollback` | the way back to the component before |
+//! | `metrics` | what is counted |
 //! | `instance`, `machine`, `ticker` | one component within its bounds |
 //! | `stock` | instances prepared ahead of the calls |
 //! | `cache` | compiled code, kept over restarts |
@@ -23,12 +25,15 @@ mod breaker;
 mod cache;
 mod cases;
 mod engine;
+mod entry;
 mod folder;
 mod instance;
 mod load;
 mod machine;
 mod memory;
+mod metrics;
 mod options;
+mod rollback;
 mod runner;
 mod said;
 mod shadow;
@@ -43,7 +48,9 @@ mod watch;
 pub use cases::CaseResult;
 pub use engine::{Check, Engine, EngineSettings, PolicyState, PolicyStatus, Problem};
 pub use load::Rejection;
+pub use metrics::{Figures, PolicyFigures};
 pub use options::{Isolation, OnFault};
+pub use rollback::{NoWayBack, RolledBack, Which};
 pub use runner::Runner;
 pub use shadow::{Difference, ShadowStatus};
 pub use tool::{Tried, cases_beside, try_file};
@@ -64,6 +71,35 @@ pub struct Step {
     pub fault: Option<PolicyFault>,
     /// Time it took.
     pub took: Duration,
+}
+
+/// What a policy can be asked: an interface of the contract that it exports.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hook {
+    /// May this phone register?
+    Registration,
+    /// Where does this call go?
+    Routing,
+    /// By which trunks does this call for help go out?
+    Emergency,
+    /// This call has ended.
+    Observation,
+}
+
+impl Hook {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Registration, Self::Routing, Self::Emergency, Self::Observation];
+
+    /// The interface's name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Routing => "routing",
+            Self::Emergency => "emergency",
+            Self::Observation => "observation",
+        }
+    }
 }
 
 /// `; the nearest is …` where one of `known` is near.

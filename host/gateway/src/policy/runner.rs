@@ -1,11 +1,12 @@
 //! The decisions of one shard.
 
 use super::{
-    Step,
+    Hook, Step,
     breaker::Breaker,
     engine::{Chain, Engine, Link},
     instance::{Instance, Subject},
-    load::{Breakers, Policy},
+    load::Policy,
+    metrics::Counted,
     options::OnFault,
     said,
     shadow::{Asked, Event},
@@ -38,6 +39,8 @@ pub struct Runner {
     chain: Arc<Chain>,
     /// One for each policy of the chain.
     slots: Vec<Slot>,
+    /// Which of a policy's counters are this shard's.
+    stripe: usize,
 }
 
 /// One question to one policy.
@@ -46,15 +49,16 @@ struct Question<'a> {
     /// Where the policy's file says nothing.
     deadline: Duration,
     about: Subject,
-    /// Which breaker counts a fault.
-    breaker: fn(&Breakers) -> Option<&Breaker>,
+    /// What it is asked; whose breaker counts a fault.
+    hook: Hook,
 }
 
 impl Runner {
     pub(super) fn new(engine: Arc<Engine>, site: Arc<Site>) -> Self {
         let chain = Arc::clone(&engine.chain());
         let slots = chain.policies.iter().map(|_| Slot::default()).collect();
-        Self { engine, site, chain, slots }
+        let stripe = engine.runners.fetch_add(1, Relaxed);
+        Self { engine, site, chain, slots, stripe }
     }
 
     /// Starts what the next decisions need and clears away what the latest have left. To be called when there is time, after what was decided is on its way;
@@ -75,7 +79,7 @@ impl Runner {
         for link in &chain.registration {
             let about = Subject::Registration(Arc::clone(registration));
             match self.ask(
-                Question { link, deadline, about, breaker: |breakers| Some(&breakers.registration) },
+                Question { link, deadline, about, hook: Hook::Registration },
                 steps,
                 |instance, deadline| instance.admit(registration, &directory, deadline),
                 admission_outcome,
@@ -105,7 +109,7 @@ impl Runner {
         for link in &chain.routing {
             let about = Subject::Call(Arc::clone(&shared));
             match self.ask(
-                Question { link, deadline, about, breaker: |breakers| Some(&breakers.routing) },
+                Question { link, deadline, about, hook: Hook::Routing },
                 steps,
                 |instance, deadline| instance.route(&shared, &directory, deadline),
                 decision_outcome,
@@ -148,7 +152,7 @@ impl Runner {
         let outcome = |plan: &EmergencyPlan| (false, said::emergency(plan));
         let about = Subject::Call(Arc::clone(&call));
         self.ask(
-            Question { link, deadline, about, breaker: |breakers| Some(&breakers.emergency) },
+            Question { link, deadline, about, hook: Hook::Emergency },
             steps,
             |instance, deadline| instance.emergency(&call, &directory, deadline),
             outcome,
@@ -167,7 +171,7 @@ impl Runner {
         for link in &chain.observation {
             // `ask` has logged and counted a fault, and nothing else follows from it.
             let observed = self.ask(
-                Question { link, deadline, about: Subject::None, breaker: |_| None },
+                Question { link, deadline, about: Subject::None, hook: Hook::Observation },
                 &mut steps,
                 |instance, deadline| instance.ended(record, &directory, deadline),
                 |()| (true, String::new()),
@@ -200,18 +204,19 @@ impl Runner {
     }
 
     /// One decision of one policy, written down as a step. Whatever goes wrong costs its instance; the next decision starts a new one.
-    fn ask<T>(
+    fn ask<T: Counted>(
         &mut self,
-        Question { link, deadline, about, breaker }: Question<'_>,
+        Question { link, deadline, about, hook }: Question<'_>,
         steps: &mut Vec<Step>,
         decide: impl FnOnce(&mut Instance, Duration) -> Result<T, PolicyFault>,
         outcome: impl FnOnce(&T) -> (bool, String),
     ) -> Result<T, PolicyFault> {
         let began = Instant::now();
         let policy = &link.policy;
-        let breaker = breaker(&policy.breakers);
+        let breaker = policy.breakers.of(hook);
         if breaker.is_some_and(Breaker::is_open) {
             let fault = PolicyFault::Resting;
+            policy.meter.count::<T>(hook, self.stripe, &Err(PolicyFault::Resting), Duration::ZERO);
             self.offer(link, || Event::Decide(about), || Err(fault.clone()));
             steps.push(Step {
                 policy: Arc::clone(&policy.name),
@@ -227,6 +232,7 @@ impl Runner {
         let instance = slot.ready(|| Instance::new(policy, &self.site, &self.engine.machine, deadline.max(START)));
         let result = instance.and_then(|instance| decide(instance, deadline));
         let took = began.elapsed();
+        policy.meter.count(hook, self.stripe, &result, took);
         slot.decided(policy.reused && result.is_ok());
         let policy_name = Arc::clone(&policy.name);
         match &result {

@@ -5,7 +5,7 @@
 //! second later: a policy that decides by them may seem to differ at a few calls, which is what `allow` is for.
 
 use super::{
-    engine::{Engine, before, hex},
+    engine::{Engine, hex},
     instance::{Instance, Subject},
     load::{Policy, Rejection, beside_the_calls},
     machine::Machine,
@@ -265,16 +265,14 @@ impl Engine {
                     let candidate = &shadow.candidate;
                     // Counted from now, and with what the policy keeps.
                     let policy = Arc::new(Policy { trying: false, ..candidate.with_memory(Arc::clone(&candidate.memory)) });
-                    let old = entry.running.replace(Arc::clone(&policy));
-                    entry.previous = old.and_then(|old| before(&policy, old, entry.previous.take()));
+                    entry.swap_in(policy);
                 }
                 Err(rejection) => {
                     let Rejection { reason, remedy } = &rejection;
                     tracing::warn!(file, policy = entry.name, hash, version, decided, different, missed, reason, remedy, "policy refused");
-                    entry.refused = Some(rejection);
+                    entry.refuse(rejection, &shadow.candidate.meter);
                 }
             }
-            entry.since = SystemTime::now();
             self.put_in_force(&entries);
         }
     }

@@ -69,6 +69,7 @@ pub fn try_file(file: &Path, cases: Option<&Path>) -> anyhow::Result<Result<Trie
             bytes: &bytes,
             options,
             memory: Arc::default(),
+            meter: Arc::default(),
             cases: "",
             at_start: false,
             compiled: None,

@@ -133,7 +133,7 @@ fn a_component_that_fails_after_its_swap_gives_its_place_back() {
     engine.attend(Instant::now());
     let status = engine.status()[0].clone();
     assert_eq!(status.hash, good, "the one before runs again");
-    let PolicyState::Outdated(rejection) = status.state else { panic!("{status:?}") };
+    let PolicyState::RolledBack(rejection) = status.state else { panic!("{status:?}") };
     assert!(rejection.reason.contains("it was taken back 0 s after it was swapped in: it failed 5 times"), "{}", rejection.reason);
     assert!(matches!(route(&mut runner, phone(&site, "desk-1"), "1002").0, Decision::Route(_)));
 
@@ -180,7 +180,7 @@ fn what_ran_before_stays_the_way_back_until_the_new_one_has_proved_itself() {
     engine.rescan().unwrap();
     fs::write(&file, "no component").unwrap();
     engine.rescan().unwrap();
-    assert!(matches!(engine.status()[0].state, PolicyState::Outdated(_)));
+    assert!(matches!(engine.status()[0].state, PolicyState::RolledBack(_)));
     assert!(five(&mut runner, &site, "trap").iter().all(Option::is_some));
     engine.attend(Instant::now());
     assert_eq!(engine.status()[0].hash, good);

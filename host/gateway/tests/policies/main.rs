@@ -5,6 +5,7 @@ mod breaker;
 mod case;
 mod cases;
 mod refused;
+mod rollback;
 mod shadow;
 mod shipped;
 mod stock;

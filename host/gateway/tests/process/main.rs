@@ -3,6 +3,7 @@
 
 mod gateway;
 mod phone;
+mod policies;
 
 use gateway::Site;
 use phone::Phone;

@@ -14,6 +14,7 @@ fn instance() -> Instance {
         bytes,
         options: Options::default(),
         memory: Arc::new(Memory::default()),
+        meter: Arc::default(),
         cases: "",
         at_start: false,
         compiled: None,

@@ -1,0 +1,242 @@
+//! The door for whoever runs the gateway: how its policies stand, what is counted, and the way back from a policy. HTTP over a Unix domain socket in the data folder that
+//! only the gateway's own user can open; what is counted also over TCP, where the configuration says so.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /policies` | every policy of the folder, in the order of the chain ([`Policies`]) |
+//! | `POST /policies/{name}/rollback` | the component that ran before is put back ([`crate::policy::RolledBack`]); 404: no such policy; 409: nothing to go back to |
+//! | `GET /metrics` | what is counted, as OpenMetrics text |
+//!
+//! Everything here runs on the threads of connections and files, never on those that carry calls; what waits for a component that is being loaded waits on a thread of its own.
+//! A refusal is a [`Refused`].
+
+mod client;
+mod metrics;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Answer, ask, exchange};
+
+use crate::{
+    data::DataFolder,
+    observe::Counters,
+    policy::{Engine, NoWayBack, PolicyStatus, RolledBack, Which},
+};
+use axum::{
+    Json, Router,
+    extract::{Path as Named, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use switch::site::Site;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::task::JoinHandle;
+
+/// The socket's name in the data folder.
+pub const SOCKET: &str = "holdfast.sock";
+
+/// What can be seen through the doors.
+#[derive(Clone)]
+pub struct Shown {
+    /// The policies.
+    pub engine: Arc<Engine>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// Bindings, pools.
+    pub site: Arc<Site>,
+}
+
+/// The open doors. Dropped, they are shut.
+#[derive(Debug)]
+pub struct Doors {
+    /// Where what is counted is served over TCP.
+    pub metrics: Option<SocketAddr>,
+    socket: Option<PathBuf>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+impl Doors {
+    /// Opens the socket in the data folder, which the caller has locked, and `metrics` where it is asked for. A door that cannot be opened is told in the log and left shut:
+    /// calls are worth more. In a runtime.
+    #[must_use]
+    pub fn open(data: &DataFolder, metrics: Option<SocketAddr>, shown: &Shown) -> Self {
+        let mut doors = Self { metrics: None, socket: None, serving: Vec::new() };
+        let path = data.root().join(SOCKET);
+        match server::socket(&path) {
+            Ok(listener) => {
+                doors.serving.push(tokio::spawn(server::run(listener, everything(shown.clone()))));
+                doors.socket = Some(path);
+            }
+            Err(error) => tracing::error!("`holdfast policy list` and `rollback` cannot reach this gateway: {error:#}"),
+        }
+        if let Some(address) = metrics {
+            match server::tcp(address) {
+                Ok((listener, address)) => {
+                    tracing::info!("metrics are at http://{address}/metrics");
+                    doors.serving.push(tokio::spawn(server::run(listener, only_metrics(shown.clone()))));
+                    doors.metrics = Some(address);
+                }
+                Err(error) => tracing::error!("metrics are not served on {address}: {error:#}; change `listen` under [metrics]"),
+            }
+        }
+        doors
+    }
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        for task in &self.serving {
+            task.abort();
+        }
+        if let Some(path) = &self.socket {
+            // The next gateway replaces one that stays.
+            let _removed = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn everything(shown: Shown) -> Router {
+    Router::new()
+        .route("/policies", get(policies))
+        .route("/policies/{name}/rollback", post(roll_back))
+        .route("/metrics", get(counted))
+        .fallback(nothing_there)
+        .with_state(shown)
+}
+
+fn only_metrics(shown: Shown) -> Router {
+    Router::new().route("/metrics", get(counted)).fallback(nothing_there).with_state(shown)
+}
+
+/// The answer to `GET /policies`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Policies {
+    /// In the order in which they are asked.
+    pub policies: Vec<Policy>,
+}
+
+/// One policy of a running gateway.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Policy {
+    /// `NN-name.wasm`.
+    pub file: String,
+    /// Its name.
+    pub name: String,
+    /// Version of the component that runs, from its metadata.
+    pub version: Option<String>,
+    /// Description, from its metadata.
+    pub description: Option<String>,
+    /// `running`, `resting`, `outdated`, `rolled-back`, `refused`: see [`crate::policy::PolicyState`].
+    pub state: String,
+    /// Why it is not simply running.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// Hooks of the component that runs.
+    pub hooks: Vec<String>,
+    /// Decisions since that component took its place.
+    pub decisions: u64,
+    /// Its faults.
+    pub faults: u64,
+    /// 99 of 100 decisions took no longer, in microseconds: a step of the histogram. `None` before the first decision.
+    pub p99_us: Option<u64>,
+    /// `p99_us` is the last step of the histogram, and was gone beyond.
+    pub p99_beyond: bool,
+    /// Since when it has been in this state, as in RFC 3339.
+    pub since: String,
+    /// SHA-256 of the component that runs, in hexadecimal.
+    pub hash: Option<String>,
+    /// What a roll-back would put back.
+    pub previous: Option<Which>,
+}
+
+impl From<PolicyStatus> for Policy {
+    fn from(status: PolicyStatus) -> Self {
+        let rejection = status.state.rejection();
+        let beyond = status.p99 == Some(Duration::MAX);
+        let p99 = status.p99.map(|p99| p99.min(crate::policy::Figures::LAST_BOUND));
+        Self {
+            state: status.state.name().to_owned(),
+            reason: rejection.map(|rejection| rejection.reason.clone()),
+            remedy: rejection.map(|rejection| rejection.remedy.clone()),
+            file: status.file,
+            name: status.name,
+            version: status.version,
+            description: status.description,
+            hooks: status.hooks.into_iter().map(str::to_owned).collect(),
+            decisions: status.decisions,
+            faults: status.faults,
+            p99_us: p99.map(|p99| u64::try_from(p99.as_micros()).unwrap_or(u64::MAX)),
+            p99_beyond: beyond,
+            since: rfc3339(status.since),
+            hash: Some(status.hash).filter(|hash| !hash.is_empty()),
+            previous: status.previous,
+        }
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    let time = OffsetDateTime::from(time).truncate_to_second();
+    // The form has a place for every time up to the year 9999.
+    time.format(&Rfc3339).unwrap_or_default()
+}
+
+/// A request that came to nothing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+fn refuse(status: StatusCode, reason: impl Into<String>, remedy: impl Into<String>) -> Response {
+    (status, Json(Refused { reason: reason.into(), remedy: remedy.into() })).into_response()
+}
+
+async fn nothing_there() -> Response {
+    refuse(StatusCode::NOT_FOUND, "there is nothing of that name", "ask for /metrics; on the socket in the data folder also for /policies")
+}
+
+async fn policies(State(shown): State<Shown>) -> Response {
+    let policies = beside(move || shown.engine.status().into_iter().map(Policy::from).collect()).await;
+    policies.map_or_else(|broken| broken, |policies| Json(Policies { policies }).into_response())
+}
+
+async fn roll_back(State(shown): State<Shown>, Named(name): Named<String>) -> Response {
+    match beside(move || shown.engine.roll_back(&name)).await {
+        Err(broken) => broken,
+        Ok(Ok(done)) => Json::<RolledBack>(done).into_response(),
+        Ok(Err(why @ NoWayBack::Unknown { .. })) => {
+            refuse(StatusCode::NOT_FOUND, why.to_string(), "`holdfast policy list` shows the names")
+        }
+        Ok(Err(why @ NoWayBack::Nothing(_))) => refuse(
+            StatusCode::CONFLICT,
+            why.to_string(),
+            "put the component that you want into the policy folder: it is swapped in while calls run",
+        ),
+    }
+}
+
+async fn counted(State(shown): State<Shown>) -> Response {
+    match beside(move || metrics::text(&shown)).await {
+        Err(broken) => broken,
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+    }
+}
+
+/// Runs what may wait for a component that is being loaded on a thread of its own; at most as many as there are connections.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Response> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the gateway could not do it: {error}"), "its log says more"))
+}

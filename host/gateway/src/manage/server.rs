@@ -1,0 +1,98 @@
+//! Serves a router within bounds. `axum::serve` is not used because it bounds neither how many connections there are nor how long they last; hyper, on which it stands,
+//! does.
+
+use anyhow::{Context as _, bail, ensure};
+use axum::{Router, serve::Listener};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::{ffi::OsStrExt as _, fs::FileTypeExt as _, fs::PermissionsExt as _},
+    path::Path,
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    task::JoinSet,
+    time::timeout,
+};
+
+/// Connections at a time; more wait to be accepted.
+pub(super) const CONNECTIONS: usize = 16;
+/// Those that wait.
+const BACKLOG: i32 = 64;
+/// How long a request may take to arrive, as far as its headers go.
+const HEADERS: Duration = Duration::from_secs(5);
+/// How long one connection, which carries one request, may last: as long as the largest component takes to load, while a roll-back waits for it.
+pub(super) const CONNECTION: Duration = Duration::from_secs(40);
+/// Octets of a request's headers, and of what is read ahead.
+const BUFFER: usize = 64 << 10;
+/// Octets of a socket's path, its end included (`sun_path`, unix(7)).
+const PATH_MAX: usize = 108;
+
+/// A socket at `path` that only its owner may connect to. A socket that a gateway before has left there is replaced.
+///
+/// # Errors
+/// When the path is too long, something else lies there, or the system refuses.
+pub(super) fn socket(path: &Path) -> anyhow::Result<UnixListener> {
+    let length = path.as_os_str().as_bytes().len();
+    ensure!(
+        length < PATH_MAX,
+        "the path of the socket {} has {length} octets, the system allows {}; use a data folder with a shorter path",
+        path.display(),
+        PATH_MAX - 1
+    );
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.file_type().is_socket() => {
+            fs::remove_file(path).with_context(|| format!("{} cannot be replaced", path.display()))?
+        }
+        Ok(_) => bail!("{} is there and is no socket; remove it", path.display()),
+        Err(_) => {}
+    }
+    let bound = || -> std::io::Result<UnixListener> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        // Before it listens, so that nobody else was ever let in.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        UnixListener::from_std(socket.into())
+    };
+    bound().with_context(|| format!("the socket {} cannot be made", path.display()))
+}
+
+/// A listener on `address`, and the address that it got.
+///
+/// # Errors
+/// When the system refuses.
+pub(super) fn tcp(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok((TcpListener::from_std(listener)?, address))
+}
+
+/// Serves until it is dropped, and its connections with it.
+pub(super) async fn run<L: Listener>(mut listener: L, router: Router) {
+    let mut open = JoinSet::new();
+    loop {
+        while open.len() >= CONNECTIONS || open.try_join_next().is_some() {
+            if open.len() >= CONNECTIONS {
+                open.join_next().await;
+            }
+        }
+        let (stream, _) = listener.accept().await;
+        let service = TowerToHyperService::new(router.clone());
+        open.spawn(async move {
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(BUFFER).keep_alive(false);
+            // Who hangs up or dawdles has no answer to miss.
+            let _ended = timeout(CONNECTION, http.serve_connection(TokioIo::new(stream), service)).await;
+        });
+    }
+}

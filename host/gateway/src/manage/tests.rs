@@ -1,0 +1,108 @@
+use super::*;
+use crate::policy::EngineSettings;
+use axum::http::{Method, Request};
+use std::os::unix::fs::PermissionsExt as _;
+use switch::{
+    Limits,
+    directory::{Directory, Emergency},
+};
+use tokio::net::UnixStream;
+
+fn shown(folder: &std::path::Path) -> Shown {
+    let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
+    let directory = Directory::new("sip.example".to_owned(), vec![], vec![], vec![], emergency, vec![]);
+    let site = Arc::new(Site::new(directory, Limits::default()));
+    let settings = EngineSettings { watch: false, ..EngineSettings::default() };
+    Shown { engine: Engine::start(folder, Arc::clone(&site), settings).unwrap(), counters: Arc::default(), site }
+}
+
+fn data(folder: &tempfile::TempDir) -> DataFolder {
+    DataFolder::open(folder.path()).unwrap()
+}
+
+async fn get(stream: UnixStream, path: &str) -> (StatusCode, String) {
+    let request = Request::get(path).header("host", "holdfast").body(http_body_util::Full::default()).unwrap();
+    let answer = exchange(stream, request, 1 << 20).await.unwrap();
+    (answer.status(), String::from_utf8(answer.into_body().to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn only_the_owner_may_open_the_door_and_a_door_left_behind_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder);
+    let path = data.root().join(SOCKET);
+    // As a gateway that was killed leaves it.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let doors = Doors::open(&data, None, &shown(folder.path()));
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let (status, body) = get(UnixStream::connect(&path).await.unwrap(), "/policies").await;
+    assert_eq!((status, body.as_str()), (StatusCode::OK, r#"{"policies":[]}"#));
+    let (status, body) = get(UnixStream::connect(&path).await.unwrap(), "/nothing").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(serde_json::from_str::<Refused>(&body).unwrap().remedy.contains("/policies"), "{body}");
+    drop(doors);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn what_lies_in_the_way_of_the_door_is_named_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(SOCKET);
+    std::fs::write(&path, "mine").unwrap();
+    let error = server::socket(&path).unwrap_err();
+    assert!(error.to_string().contains("is there and is no socket; remove it"), "{error:#}");
+    let doors = Doors::open(&data(&folder), None, &shown(folder.path()));
+    drop(doors);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn a_path_that_the_system_has_no_room_for_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = folder.path().join("x".repeat(100));
+    std::fs::create_dir(&long).unwrap();
+    let error = server::socket(&long.join(SOCKET)).unwrap_err();
+    assert!(error.to_string().contains("the system allows 107; use a data folder with a shorter path"), "{error:#}");
+}
+
+#[tokio::test]
+async fn more_connections_than_there_are_places_wait_for_their_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = data(&folder);
+    let _doors = Doors::open(&data, None, &shown(folder.path()));
+    let path = data.root().join(SOCKET);
+    let mut silent = Vec::new();
+    for _ in 0..server::CONNECTIONS {
+        silent.push(UnixStream::connect(&path).await.unwrap());
+    }
+    // Its turn comes when one of the silent ones goes.
+    let answer = tokio::spawn(get(UnixStream::connect(&path).await.unwrap(), "/policies"));
+    drop(silent);
+    assert_eq!(answer.await.unwrap().0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn metrics_over_tcp_are_metrics_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let doors = Doors::open(&data(&folder), Some("127.0.0.1:0".parse().unwrap()), &shown(folder.path()));
+    let ask = async |path: &str| {
+        let stream = tokio::net::TcpStream::connect(doors.metrics.unwrap()).await.unwrap();
+        let request = Request::get(path).header("host", "holdfast").body(http_body_util::Full::default()).unwrap();
+        exchange(stream, request, 1 << 20).await.unwrap()
+    };
+    let metrics = ask("/metrics").await;
+    assert_eq!(metrics.headers()["content-type"], metrics::CONTENT_TYPE);
+    let text = String::from_utf8(metrics.into_body().to_vec()).unwrap();
+    assert!(text.contains("\nholdfast_calls_live 0\n") && text.ends_with("# EOF\n"), "{text}");
+    assert_eq!(ask("/policies").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn without_a_gateway_the_asker_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = ask(folder.path(), Method::GET, "/policies").unwrap_err().to_string();
+    assert!(
+        error.starts_with("no gateway runs on the data folder") && error.contains("--data") && error.contains("holdfast check"),
+        "{error}"
+    );
+}
