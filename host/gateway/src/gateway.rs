@@ -13,7 +13,7 @@ use crate::{
         resolve::Resolver,
         tls::{self, Names},
     },
-    observe::{Both, Counters, Logbook},
+    observe::{Both, Counters, Logbook, spans::Spans},
     policy::{Engine, EngineSettings},
     store,
 };
@@ -45,6 +45,8 @@ pub struct Gateway {
     pub(crate) names: Names,
     /// Where it can be seen and steered.
     pub doors: Doors,
+    /// Where decisions are reported as spans.
+    spans: Option<Arc<Spans>>,
     /// Tells the resolver that the trunks have changed.
     pub(crate) trunks_changed: Arc<Notify>,
     /// Where bindings are made durable.
@@ -102,7 +104,9 @@ impl Gateway {
         let trunks_changed = Arc::clone(&resolver.changed);
 
         let logbook: Arc<dyn Observer> = Arc::new(Logbook::new(Arc::clone(&counters)));
-        let observer = watcher.map_or_else(|| Arc::clone(&logbook), |watcher| Arc::new(Both(Arc::clone(&logbook), watcher)));
+        let spans = config.telemetry.as_ref().map(Spans::start).transpose()?.map(Arc::new);
+        let more = [watcher, spans.clone().map(|spans| spans as Arc<dyn Observer>)].into_iter().flatten();
+        let observer = more.fold(logbook, |observer, also| Arc::new(Both(observer, also)));
         let authenticator = Arc::new(authenticator(config, data)?);
         let (stop, stopped) = watch::channel(false);
         let mut shards = Vec::new();
@@ -160,6 +164,7 @@ impl Gateway {
             certificate,
             names,
             doors,
+            spans,
             trunks_changed,
             keep,
             stop,
@@ -190,6 +195,9 @@ impl Gateway {
         let joined = tokio::task::spawn_blocking(move || shards.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
         let all = joined.await.context("the shards")?;
         drop(self.keep);
+        if let Some(spans) = self.spans {
+            tokio::task::spawn_blocking(move || spans.finish(FAREWELL)).await.context("the spans")?;
+        }
         if tokio::time::timeout(FAREWELL, self.store).await.is_err() {
             tracing::warn!("the store did not finish within {} s; what was acknowledged is on disk", FAREWELL.as_secs());
         }

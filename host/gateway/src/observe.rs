@@ -1,5 +1,7 @@
 //! What an operator sees: counters, and one log line per refusal, per ended call and per limit that bites.
 
+pub mod spans;
+
 use crate::{calls::Observer, policy::Step};
 use serde::Serialize;
 use sip::{Instant, transport::Flow};

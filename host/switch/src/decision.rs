@@ -158,3 +158,18 @@ pub enum PolicyFault {
     #[error("is not loaded")]
     Absent,
 }
+
+impl PolicyFault {
+    /// Its kind in a word: `trap`, `late`, `bound`, `nonsense`, `resting`, `absent`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Trap(_) => "trap",
+            Self::Late(_) => "late",
+            Self::Bound(_) => "bound",
+            Self::Nonsense(_) => "nonsense",
+            Self::Resting => "resting",
+            Self::Absent => "absent",
+        }
+    }
+}

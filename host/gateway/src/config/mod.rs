@@ -15,6 +15,7 @@ mod watching;
 pub use limits::Limits;
 pub use listen::Listen;
 pub use problem::{Problem, Report, Severity};
+pub use watching::Telemetry;
 
 use crate::data::DataFolder;
 use reader::{Document, Table, alternatives};
@@ -96,6 +97,8 @@ pub struct Config {
     pub on_store_failure: OnStoreFailure,
     /// Where what is counted is served over TCP.
     pub metrics: Option<SocketAddr>,
+    /// Where spans of decisions go.
+    pub telemetry: Option<Telemetry>,
     /// The site.
     pub directory: Directory,
 }
@@ -173,7 +176,21 @@ fn read_text(file: &Path) -> Result<String, String> {
 }
 
 fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config {
-    root.known(&["sip", "limits", "policy", "endpoint", "licence", "trunk", "emergency", "location", "tls", "log", "store", "metrics"]);
+    root.known(&[
+        "sip",
+        "limits",
+        "policy",
+        "endpoint",
+        "licence",
+        "trunk",
+        "emergency",
+        "location",
+        "tls",
+        "log",
+        "store",
+        "metrics",
+        "telemetry",
+    ]);
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
     let (listen, domain) = section("sip").map_or_else(|| (listen_default(), DOMAIN.to_owned()), |table| read_sip(document, table));
@@ -191,6 +208,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         table.choice("on_failure", &[("accept", OnStoreFailure::Accept), ("refuse", OnStoreFailure::Refuse)])
     });
     let metrics = section("metrics").and_then(|table| watching::metrics(document, table));
+    let telemetry = section("telemetry").and_then(|table| watching::telemetry(document, table));
     let directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     Config {
         file: PathBuf::new(),
@@ -203,6 +221,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         log,
         on_store_failure: on_store_failure.unwrap_or_default(),
         metrics,
+        telemetry,
         directory,
     }
 }
@@ -396,6 +415,7 @@ impl Config {
         differs(self.log != running.log, "log");
         differs(self.on_store_failure != running.on_store_failure, "store.on_failure");
         differs(self.metrics != running.metrics, "metrics.listen");
+        differs(self.telemetry != running.telemetry, "telemetry");
         keys
     }
 }

@@ -89,7 +89,7 @@ fn an_unknown_key_names_the_nearest_valid_one() {
             holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
             holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
             holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
-            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `tls`, `log`, `store` and `metrics`"#]],
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `tls`, `log`, `store`, `metrics` and `telemetry`"#]],
     );
 }
 
@@ -313,6 +313,25 @@ fn metrics_are_off_until_they_have_an_address_and_a_public_one_is_warned_of() {
             r#"holdfast.toml:22: metrics.listen: is not a loopback address: everybody who reaches it reads the names of policies and how many calls there are; choose 127.0.0.1 and let the monitoring system's agent run on this machine, or keep others out with a firewall"#
         ]],
     );
+}
+
+#[test]
+fn spans_go_to_a_collector_without_tls_or_nowhere() {
+    let telemetry =
+        |lines: &str| Config::parse("holdfast.toml", &format!("{}[telemetry]\n{lines}", phone("")), None).unwrap().config.telemetry;
+    assert_eq!(telemetry(""), None);
+    let endpoint = "http://127.0.0.1:4318/v1/traces".to_owned();
+    for written in ["http://127.0.0.1:4318", "http://127.0.0.1:4318/", "http://127.0.0.1:4318/v1/traces"] {
+        assert_eq!(telemetry(&format!("otlp = \"{written}\"\n")), Some(Telemetry { endpoint: endpoint.clone(), one_in: 1 }));
+    }
+    assert_eq!(telemetry(&format!("otlp = \"{endpoint}\"\none_in = 100\n")).unwrap().one_in, 100);
+    let line = |lines: &str| report(&format!("{}[telemetry]\n{lines}", phone("")));
+    expect![[r#"holdfast.toml:22: telemetry.otlp: spans are sent without TLS; name an http:// collector on this machine, and let it carry them on"#]]
+        .assert_eq(&line("otlp = \"https://collector.example\"\n"));
+    expect![[r#"holdfast.toml:22: telemetry.otlp: `127.0.0.1:4318` is not the address of a collector; write it like `otlp = "http://127.0.0.1:4318"`"#]]
+        .assert_eq(&line("otlp = \"127.0.0.1:4318\"\n"));
+    expect![[r#"holdfast.toml:21: telemetry.otlp: is missing: spans would go nowhere; add `otlp = "http://127.0.0.1:4318"`"#]]
+        .assert_eq(&line("one_in = 10\n"));
 }
 
 #[test]

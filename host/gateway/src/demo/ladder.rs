@@ -248,7 +248,7 @@ struct Decision<'a>(&'a Step);
 
 impl std::fmt::Display for Decision<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Step { policy, outcome, fault, took, passed: _ } = self.0;
+        let Step { policy, outcome, fault, took, .. } = self.0;
         let ink = if fault.is_some() { BAD } else { RULE };
         write!(f, "{ink}{policy}{ink:#}: {outcome} {DIM}{} µs{DIM:#}", micros(*took))
     }

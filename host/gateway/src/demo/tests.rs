@@ -1,12 +1,15 @@
 use super::{Account, Scene, Style, feed::Event, ladder::Ladder, run, speech, watch};
-use crate::{calls::Observer as _, policy::Step};
+use crate::{
+    calls::Observer as _,
+    policy::{Hook, Step, Which},
+};
 use bytes::Bytes;
 use expect_test::expect;
 use sip::{
     Instant,
     transport::{Flow, Transport},
 };
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use switch::decision::PolicyFault;
 
 fn account(extension: &str, name: &str) -> Account {
@@ -42,7 +45,16 @@ fn response(line: &str, method: &str, call_id: &str) -> Bytes {
 }
 
 fn step(policy: &str, outcome: &str, micros: u64) -> Step {
-    Step { policy: policy.into(), outcome: outcome.to_owned(), passed: outcome == "pass", fault: None, took: Duration::from_micros(micros) }
+    let component = Arc::new(Which { version: None, hash: String::new() });
+    Step {
+        policy: policy.into(),
+        component,
+        hook: Hook::Routing,
+        outcome: outcome.to_owned(),
+        passed: outcome == "pass",
+        fault: None,
+        took: Duration::from_micros(micros),
+    }
 }
 
 /// A registration and the beginning of a call, as an observer of the gateway sees them.

@@ -21,7 +21,7 @@ pub use client::{Answer, ask, exchange};
 use crate::{
     data::DataFolder,
     observe::Counters,
-    policy::{Engine, NoWayBack, PolicyStatus, RolledBack, Which},
+    policy::{Difference, Engine, NoWayBack, PolicyState, PolicyStatus, RolledBack, ShadowStatus, Which},
 };
 use axum::{
     Json, Router,
@@ -135,7 +135,7 @@ pub struct Policy {
     pub version: Option<String>,
     /// Description, from its metadata.
     pub description: Option<String>,
-    /// `running`, `resting`, `outdated`, `rolled-back`, `refused`: see [`crate::policy::PolicyState`].
+    /// `running`, `shadowing`, `resting`, `outdated`, `rolled-back`, `refused`: see [`crate::policy::PolicyState`].
     pub state: String,
     /// Why it is not simply running.
     pub reason: Option<String>,
@@ -161,13 +161,19 @@ pub struct Policy {
 
 impl From<PolicyStatus> for Policy {
     fn from(status: PolicyStatus) -> Self {
-        let rejection = status.state.rejection();
+        let (reason, remedy) = match &status.state {
+            PolicyState::Running => (None, None),
+            PolicyState::Shadowing(shadow) => (Some(beside(shadow)), None),
+            PolicyState::Resting(why) | PolicyState::Outdated(why) | PolicyState::RolledBack(why) | PolicyState::Refused(why) => {
+                (Some(why.reason.clone()), Some(why.remedy.clone()))
+            }
+        };
         let beyond = status.p99 == Some(Duration::MAX);
         let p99 = status.p99.map(|p99| p99.min(crate::policy::Figures::LAST_BOUND));
         Self {
             state: status.state.name().to_owned(),
-            reason: rejection.map(|rejection| rejection.reason.clone()),
-            remedy: rejection.map(|rejection| rejection.remedy.clone()),
+            reason,
+            remedy,
             file: status.file,
             name: status.name,
             version: status.version,
@@ -182,6 +188,14 @@ impl From<PolicyStatus> for Policy {
             previous: status.previous,
         }
     }
+}
+
+/// How what is tried beside the policy stands.
+fn beside(shadow: &ShadowStatus) -> String {
+    let ShadowStatus { version, hash, decided, different, faults, examples, .. } = shadow;
+    let which = version.as_deref().unwrap_or_else(|| hash.get(..8).unwrap_or(hash));
+    let example = examples.first().map_or_else(String::new, |Difference { asked, old, new }| format!("; {asked}: {old} -> {new}"));
+    format!("{which} decides beside it: {decided} decisions, {different} different, {faults} failed{example}")
 }
 
 fn rfc3339(time: SystemTime) -> String {
@@ -208,12 +222,12 @@ async fn nothing_there() -> Response {
 }
 
 async fn policies(State(shown): State<Shown>) -> Response {
-    let policies = beside(move || shown.engine.status().into_iter().map(Policy::from).collect()).await;
+    let policies = apart(move || shown.engine.status().into_iter().map(Policy::from).collect()).await;
     policies.map_or_else(|broken| broken, |policies| Json(Policies { policies }).into_response())
 }
 
 async fn roll_back(State(shown): State<Shown>, Named(name): Named<String>) -> Response {
-    match beside(move || shown.engine.roll_back(&name)).await {
+    match apart(move || shown.engine.roll_back(&name)).await {
         Err(broken) => broken,
         Ok(Ok(done)) => Json::<RolledBack>(done).into_response(),
         Ok(Err(why @ NoWayBack::Unknown { .. })) => {
@@ -228,14 +242,14 @@ async fn roll_back(State(shown): State<Shown>, Named(name): Named<String>) -> Re
 }
 
 async fn counted(State(shown): State<Shown>) -> Response {
-    match beside(move || metrics::text(&shown)).await {
+    match apart(move || metrics::text(&shown)).await {
         Err(broken) => broken,
         Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
     }
 }
 
 /// Runs what may wait for a component that is being loaded on a thread of its own; at most as many as there are connections.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Response> {
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Response> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("the gateway could not do it: {error}"), "its log says more"))

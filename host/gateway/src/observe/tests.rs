@@ -1,4 +1,5 @@
 use super::*;
+use crate::policy::{Hook, Which};
 use std::time::Duration;
 
 #[test]
@@ -47,6 +48,8 @@ fn a_refusal_is_one_line_with_call_policy_decision_time_and_reason() {
     let refusal = Refusal::new(403, "No licence available", "every seat of pool site is taken");
     let step = Step {
         policy: "licence".into(),
+        component: Arc::new(Which { version: None, hash: String::new() }),
+        hook: Hook::Registration,
         outcome: "refuse 403 No licence available".to_owned(),
         passed: false,
         fault: None,

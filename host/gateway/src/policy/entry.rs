@@ -113,7 +113,7 @@ impl Entry {
                 (Some(rejection), None) => PolicyState::Refused(rejection.clone()),
             },
             since: self.since,
-            previous: self.back.before().map(|policy| Which::of(policy)),
+            previous: self.back.before().map(|policy| Which::clone(&policy.which)),
         }
     }
 }

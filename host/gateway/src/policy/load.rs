@@ -5,11 +5,13 @@ use super::{
     Hook,
     breaker::Breaker,
     cases::{self, Cases},
+    engine::hex,
     instance::{Instance, State, Subject},
     machine::Machine,
     memory::Memory,
     metrics::Meter,
     options::{Isolation, Options},
+    rollback::Which,
     shipped, trial, v1,
     v1::exports,
 };
@@ -39,6 +41,8 @@ pub(crate) struct Policy {
     pub(super) description: Option<String>,
     /// SHA-256 of the component.
     pub(super) hash: [u8; 32],
+    /// Version and hash, to be shown.
+    pub(super) which: Arc<Which>,
     pub(super) options: Options,
     pub(super) hooks: Hooks,
     /// It imports WASI.
@@ -161,12 +165,14 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
     }
     let metadata = Metadata::read(source.bytes);
     let reused = source.options.isolation.map_or_else(|| shipped::is_one(source.bytes), |isolation| isolation == Isolation::Reused);
+    let hash = hash(source.bytes);
     let policy = Policy {
         file: source.file.to_owned(),
         name: source.name.into(),
+        which: Arc::new(Which { version: metadata.version.clone(), hash: hex(&hash) }),
         version: metadata.version,
         description: metadata.description,
-        hash: hash(source.bytes),
+        hash,
         options: source.options,
         hooks,
         wasi,
@@ -237,6 +243,7 @@ impl Policy {
             version: self.version.clone(),
             description: self.description.clone(),
             hash: self.hash,
+            which: Arc::clone(&self.which),
             options: self.options.clone(),
             hooks: self.hooks.clone(),
             wasi: self.wasi,

@@ -23,7 +23,7 @@ const BOUNDS: [u64; 13] =
 /// Results of decisions, as labels.
 const RESULTS: [&str; 6] = ["pass", "route", "refuse", "admit", "plan", "observed"];
 
-/// Kinds of faults, as labels.
+/// Kinds of faults, as labels: [`PolicyFault::kind`].
 const FAULTS: [&str; 6] = ["trap", "late", "bound", "nonsense", "resting", "absent"];
 
 /// An answer that is counted: its place in [`RESULTS`].
@@ -61,18 +61,6 @@ impl Counted for EmergencyPlan {
 impl Counted for () {
     fn result(&self) -> usize {
         5
-    }
-}
-
-/// Its place in [`FAULTS`].
-const fn kind(fault: &PolicyFault) -> usize {
-    match fault {
-        PolicyFault::Trap(_) => 0,
-        PolicyFault::Late(_) => 1,
-        PolicyFault::Bound(_) => 2,
-        PolicyFault::Nonsense(_) => 3,
-        PolicyFault::Resting => 4,
-        PolicyFault::Absent => 5,
     }
 }
 
@@ -121,7 +109,7 @@ impl Meter {
         let Some(cells) = self.stripes.get(stripe % STRIPES).map(|stripe| stripe.of(hook)) else { return };
         let cell = match result {
             Ok(answer) => cells.results.get(answer.result()),
-            Err(fault) => cells.faults.get(kind(fault)),
+            Err(fault) => FAULTS.iter().position(|kind| *kind == fault.kind()).and_then(|place| cells.faults.get(place)),
         };
         add(cell, 1);
         if !matches!(result, Err(PolicyFault::Resting | PolicyFault::Absent)) {

@@ -63,6 +63,10 @@ use switch::decision::PolicyFault;
 pub struct Step {
     /// The policy's name: the file name without number and ending, e.g. `licence`.
     pub policy: Arc<str>,
+    /// Which component of that name.
+    pub component: Arc<Which>,
+    /// What it was asked.
+    pub hook: Hook,
     /// In words: `pass`, `route desk-2`, `refuse 404 Not Found`, `admit site`, or the fault.
     pub outcome: String,
     /// It left the decision to the next policy of its own will; one that failed did not.

@@ -60,12 +60,6 @@ pub struct Which {
     pub hash: String,
 }
 
-impl Which {
-    pub(super) fn of(policy: &Policy) -> Self {
-        Self { version: policy.version.clone(), hash: hex(&policy.hash) }
-    }
-}
-
 /// What a roll-back has done.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RolledBack {
@@ -113,7 +107,8 @@ impl Engine {
         let nothing = || NoWayBack::Nothing(entry.name.clone());
         let from = entry.running.clone().ok_or_else(nothing)?;
         let to = entry.back.before.clone().ok_or_else(nothing)?;
-        let done = RolledBack { file: file.clone(), name: entry.name.clone(), from: Which::of(&from), to: Which::of(&to) };
+        let done =
+            RolledBack { file: file.clone(), name: entry.name.clone(), from: Which::clone(&from.which), to: Which::clone(&to.which) };
         let reason = format!("the operator took back {}", shown(&done.from));
         tracing::warn!(file, policy = entry.name, reason, hash = done.to.hash, "policy rolled back");
         // Whatever was sound before the one that was taken back still is.

@@ -220,6 +220,8 @@ impl Runner {
             self.offer(link, || Event::Decide(about), || Err(fault.clone()));
             steps.push(Step {
                 policy: Arc::clone(&policy.name),
+                component: Arc::clone(&policy.which),
+                hook,
                 outcome: fault.to_string(),
                 passed: false,
                 fault: Some(fault.clone()),
@@ -234,19 +236,27 @@ impl Runner {
         let took = began.elapsed();
         policy.meter.count(hook, self.stripe, &result, took);
         slot.decided(policy.reused && result.is_ok());
-        let policy_name = Arc::clone(&policy.name);
+        let (policy_name, component) = (Arc::clone(&policy.name), Arc::clone(&policy.which));
         match &result {
             Ok(answer) => {
                 let (passed, mut outcome) = outcome(answer);
                 self.offer(link, || Event::Decide(about), || Ok(outcome.clone()));
                 outcome.truncate(outcome.floor_char_boundary(OUTCOME_MAX));
-                steps.push(Step { policy: policy_name, outcome, passed, fault: None, took });
+                steps.push(Step { policy: policy_name, component, hook, outcome, passed, fault: None, took });
             }
             Err(fault) => {
                 self.offer(link, || Event::Decide(about.clone()), || Err(fault.clone()));
                 let faults = policy.faults.fetch_add(1, Relaxed).saturating_add(1);
                 tracing::warn!(policy = &*policy.name, file = policy.file, %fault, faults, took_us = took.as_micros(), "policy failed");
-                steps.push(Step { policy: policy_name, outcome: fault.to_string(), passed: false, fault: Some(fault.clone()), took });
+                steps.push(Step {
+                    policy: policy_name,
+                    component,
+                    hook,
+                    outcome: fault.to_string(),
+                    passed: false,
+                    fault: Some(fault.clone()),
+                    took,
+                });
                 // What was answered in time but against the contract costs nothing, and often has its cause in what a caller dialled.
                 if let Some(breaker) = breaker.filter(|_| !matches!(fault, PolicyFault::Nonsense(_)))
                     && breaker.failed(fault.to_string(), about, Instant::now())

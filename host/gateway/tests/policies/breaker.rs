@@ -180,7 +180,7 @@ fn what_ran_before_stays_the_way_back_until_the_new_one_has_proved_itself() {
     engine.rescan().unwrap();
     fs::write(&file, "no component").unwrap();
     engine.rescan().unwrap();
-    assert!(matches!(engine.status()[0].state, PolicyState::RolledBack(_)));
+    assert!(matches!(engine.status()[0].state, PolicyState::Outdated(_)));
     assert!(five(&mut runner, &site, "trap").iter().all(Option::is_some));
     engine.attend(Instant::now());
     assert_eq!(engine.status()[0].hash, good);

@@ -4,6 +4,7 @@
 mod gateway;
 mod phone;
 mod policies;
+mod spans;
 
 use gateway::Site;
 use phone::Phone;
