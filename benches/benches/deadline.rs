@@ -1,9 +1,9 @@
 //! How soon a policy that spins is ended, and what decisions on another shard notice of it meanwhile.
 //!
 //!     cargo bench -p benches --bench deadline
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark")]
 
-use benches::{call, shipped, site};
+use benches::{call, shipped, site, spread};
 use gateway::policy::{Engine, EngineSettings, Runner};
 use std::{
     fs,
@@ -44,15 +44,7 @@ fn others(engine: &Arc<Engine>, site: &Arc<Site>, done: &AtomicBool) -> Vec<Dura
 }
 
 fn show(what: &str, mut took: Vec<Duration>) {
-    took.sort_unstable();
-    let share = |share: f64| took.get((took.len() as f64 * share) as usize).copied().unwrap_or_default();
-    println!(
-        "{what}: p50 {:?}, p99 {:?}, longest {:?} of {}",
-        share(0.5),
-        share(0.99),
-        took.last().copied().unwrap_or_default(),
-        took.len()
-    );
+    println!("{what}: {}", spread(&mut took));
 }
 
 fn main() {

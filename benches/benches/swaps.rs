@@ -6,7 +6,7 @@
 //! Ends with an error when a decision failed, or when resident memory at the end is more than 5 % above that after 100 swaps.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
-use benches::{bring, call, renamed, shipped, site};
+use benches::{bring, call, renamed, shipped, site, spread};
 use gateway::policy::{Engine, EngineSettings, PolicyState};
 use std::{
     fs,
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     let number = arguments.iter().position(|argument| argument == "--swaps").and_then(|at| arguments.get(at + 1)?.parse().ok());
     // `cargo test` runs benches too, without `--bench`.
-    let swaps: u32 = number.unwrap_or(if arguments.iter().any(|argument| argument == "--bench") { 10_000 } else { 2 * WARM });
+    let swaps: u32 = number.unwrap_or_else(|| if arguments.iter().any(|argument| argument == "--bench") { 10_000 } else { 2 * WARM });
     let new = arguments.iter().any(|argument| argument == "--new");
 
     let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -93,10 +93,8 @@ fn main() -> ExitCode {
     let end = resident();
     done.store(true, Relaxed);
     let mut calls = caller.join().unwrap();
-    calls.took.sort_unstable();
-    let share = |share: f64| calls.took.get((calls.took.len() as f64 * share) as usize).copied().unwrap_or_default();
     println!("{swaps} swaps in {:.1} s, {} decisions, {} failed", took.as_secs_f64(), calls.decided, calls.failed.len());
-    println!("decision p50 {:?}, p99 {:?}, longest {:?}", share(0.5), share(0.99), calls.took.last().copied().unwrap_or_default());
+    println!("a decision: {}", spread(&mut calls.took));
     let growth = 100.0 * (end as f64 / warm as f64 - 1.0);
     println!("resident memory {warm} KiB after {WARM} swaps, {end} KiB at the end: {growth:+.1} %");
     for failed in calls.failed.iter().take(3) {

@@ -7,7 +7,7 @@ use sip::{
     digest::Ha1,
     transport::{Flow, Transport},
 };
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 use switch::{
     Limits,
     directory::{Directory, Emergency, Endpoint, Location, NumberPattern, Pool, Trunk},
@@ -133,4 +133,12 @@ pub fn bring(file: &Path, bytes: &[u8]) {
     let new = file.with_extension("new");
     std::fs::write(&new, bytes).unwrap();
     std::fs::rename(new, file).unwrap();
+}
+
+/// Median, 99th percentile and longest of some times, in words.
+#[must_use]
+pub fn spread(took: &mut [Duration]) -> String {
+    took.sort_unstable();
+    let at = |percent: usize| took.get(took.len() * percent / 100).copied().unwrap_or_default();
+    format!("p50 {:?}, p99 {:?}, longest {:?} of {}", at(50), at(99), took.last().copied().unwrap_or_default(), took.len())
 }
