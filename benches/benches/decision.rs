@@ -1,9 +1,9 @@
 //! What one decision costs: each shipped policy alone, the whole chain as calls see it, and the same logic in native Rust as the floor.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a benchmark")]
 
-use benches::{NOW, call, flow, register, site};
+use benches::{NOW, bring, call, flow, register, renamed, shipped, site};
 use criterion::{Criterion, criterion_group, criterion_main};
-use gateway::policy::{Engine, EngineSettings, Runner};
+use gateway::policy::{Engine, EngineSettings, PolicyState, Runner};
 use std::{fs, hint::black_box, sync::Arc, time::Duration};
 use switch::{
     decision::{Admission, Decision, NextOn, Plan, Stage, Target},
@@ -95,6 +95,41 @@ fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
     c.bench_function("internal, fresh: started on the spot", |b| b.iter(|| decide(&mut runner)));
 }
 
+/// What a call pays for a candidate that decides beside `internal`.
+fn shadowed(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
+    /// Decisions after which the candidate catches up: fewer than may wait for it.
+    const BEHIND: u64 = 500;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("30-internal.wasm");
+    fs::write(folder.path().join("30-internal.toml"), "isolation = 'reused'\n[shadow]\nseconds = 604800").unwrap();
+    let internal = shipped("30-internal.wasm");
+    bring(&file, &internal);
+    let settings = EngineSettings { watch: false, ..EngineSettings::default() };
+    let engine = Engine::start(folder.path(), Arc::clone(site), settings).unwrap();
+    bring(&file, &renamed(&internal, "2.0.0"));
+    engine.rescan().unwrap();
+    let mut runner = engine.runner(Arc::clone(site));
+    let (mut call, mut steps) = (call.clone(), Vec::with_capacity(8));
+    c.bench_function("internal, a candidate beside it: on the call path", |b| {
+        b.iter_custom(|times| {
+            let mut on_the_path = Duration::ZERO;
+            for time in 0..times {
+                let begin = std::time::Instant::now();
+                steps.clear();
+                black_box(runner.route(black_box(&mut call), &mut steps));
+                on_the_path += begin.elapsed();
+                if time % BEHIND == BEHIND - 1 {
+                    engine.attend(std::time::Instant::now());
+                }
+            }
+            engine.attend(std::time::Instant::now());
+            on_the_path
+        });
+    });
+    let PolicyState::Shadowing(shadow) = engine.status().remove(0).state else { panic!() };
+    assert_eq!((shadow.different, shadow.missed), (0, 0));
+}
+
 fn decisions(c: &mut Criterion) {
     let site = site();
     let inside = call(&site, Some("desk-0"), "1001");
@@ -110,6 +145,7 @@ fn decisions(c: &mut Criterion) {
     routing(c, "external: in from a trunk", &mut runner(&site, &["external"]), &inbound);
 
     fresh(c, &site, &inside);
+    shadowed(c, &site, &inside);
 
     let mut alone = runner(&site, &["licence"]);
     let attempt = registration(&site);
