@@ -34,6 +34,9 @@ fn build() -> Result<(), String> {
         println!("cargo::rerun-if-env-changed={watched}");
     }
 
+    fs::write(out.join("interfaces.rs"), interfaces(&root.join("wit")).map_err(|error| format!("wit: {error}"))?)
+        .map_err(|error| format!("{}: {error}", out.display()))?;
+
     let compiler = env::var_os("HOLDFAST_GUEST_RUSTC")
         .map_or_else(|| PathBuf::from(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())), PathBuf::from);
     find_target(&compiler)?;
@@ -119,6 +122,23 @@ fn compile(root: &Path, compiler: &Path, target_dir: &Path) -> Result<(), String
         Ok(status) => Err(format!("the policies in plugins/ did not build ({status}); the compiler's messages stand above")),
         Err(error) => Err(format!("cargo could not be run for the policies: {error}")),
     }
+}
+
+/// The interfaces that the contract lets components import, with their functions, as Rust.
+fn interfaces(wit: &Path) -> Result<String, Box<dyn std::error::Error>> {
+    let mut resolve = wit_parser::Resolve::default();
+    let (package, _) = resolve.push_path(wit)?;
+    let world = resolve.select_world(&[package], Some("host"))?;
+    let mut rows = String::new();
+    for item in resolve.worlds[world].imports.values() {
+        let wit_parser::WorldItem::Interface { id, .. } = item else { continue };
+        let interface = &resolve.interfaces[*id];
+        let functions: Vec<&String> = interface.functions.keys().collect();
+        rows += &format!("    Interface {{ name: {:?}, functions: &{functions:?} }},\n", interface.name.as_deref().unwrap_or_default());
+    }
+    Ok(format!(
+        "/// Every interface of the contract that a component may import.\npub(super) const INTERFACES: &[Interface] = &[\n{rows}];\n"
+    ))
 }
 
 /// Makes a component of a core module. A guest that imports more than the contract says so in a `wit` folder of its own.

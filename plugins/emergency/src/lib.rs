@@ -55,3 +55,6 @@ impl ConfigurationPolicy for Emergency {
 }
 
 export!(Emergency: emergency, configuration);
+
+#[cfg(test)]
+mod tests;

@@ -84,3 +84,6 @@ impl ConfigurationPolicy for External {
 }
 
 export!(External: routing, configuration);
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,9 @@ pub(crate) struct Way<'a> {
     pub(crate) trunks: &'a [String],
 }
 
+/// Octets of a number for a trunk, by the contract.
+const NUMBER_MAX: usize = 128;
+
 const KEYS: [&str; 6] = ["outside_prefix", "caller_number", "rule.#.number", "rule.#.trunks", "rule.#.strip", "rule.#.prepend"];
 
 impl Rules {
@@ -59,6 +62,9 @@ impl Rules {
     /// How `called` goes out; `None` when it is no outside number.
     pub(crate) fn way(&self, called: &str, longest_extension: usize) -> Option<Way<'_>> {
         let number = if called.starts_with('+') { called } else { called.strip_prefix(&self.outside_prefix)? };
+        if number.len() > NUMBER_MAX {
+            return None;
+        }
         let digits = number.strip_prefix('+').unwrap_or(number);
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return None;
@@ -69,7 +75,8 @@ impl Rules {
         }
         let rule = self.rules.iter().find(|rule| rule.matches(number))?;
         let rest = number.get(rule.strip..).unwrap_or_default();
-        Some(Way { number: format!("{}{rest}", rule.prepend), trunks: &rule.trunks })
+        let number = format!("{}{rest}", rule.prepend);
+        (number.len() <= NUMBER_MAX).then_some(Way { number, trunks: &rule.trunks })
     }
 }
 

@@ -21,3 +21,6 @@ impl RoutingPolicy for Internal {
 }
 
 export!(Internal: routing);
+
+#[cfg(test)]
+mod tests;

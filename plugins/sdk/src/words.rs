@@ -1,6 +1,6 @@
 //! Short ways to say the usual things.
 
-use crate::{Amendments, Decision, NextOn, Plan, Problem, Refusal, Stage, Target, TrunkTarget};
+use crate::{Amendments, Decision, NextOn, Plan, Problem, Refusal, Stage, Target, TrunkTarget, Value};
 
 impl Refusal {
     /// A SIP status with the phrase for the phone and the detail for the operator.
@@ -58,5 +58,41 @@ impl Stage {
     #[must_use]
     pub const fn of(targets: Vec<Target>) -> Self {
         Self { targets, ring_seconds: None, next: NextOn { busy: false, no_answer: true, unreachable: true } }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+impl From<Vec<String>> for Value {
+    fn from(texts: Vec<String>) -> Self {
+        Self::Texts(texts)
+    }
+}
+
+impl<const N: usize> From<[&str; N]> for Value {
+    fn from(texts: [&str; N]) -> Self {
+        Self::Texts(texts.map(str::to_owned).to_vec())
     }
 }

@@ -7,12 +7,13 @@ use super::{
     cases::{self, Cases},
     engine::hex,
     instance::{Instance, State, Subject},
+    linking::{hooks_of_later_versions, link, no_hook},
     machine::Machine,
     memory::Memory,
     metrics::Meter,
     options::{Isolation, Options},
     rollback::Which,
-    shipped, trial, v1,
+    shipped, trial,
     v1::exports,
 };
 use sha2::{Digest, Sha256};
@@ -25,7 +26,7 @@ use std::{
     time::Instant,
 };
 use switch::{decision::PolicyFault, facts::CallKind, site::Site};
-use wasmtime::component::{Component, InstancePre, Linker, types::ComponentItem};
+use wasmtime::component::{Component, InstancePre};
 
 /// The largest file that is looked at.
 pub(super) const FILE_MAX: u64 = 64 << 20;
@@ -162,6 +163,9 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
             no_hook(&compiled, machine),
             "export one of registration, routing, emergency, observation or configuration",
         ));
+    }
+    for hook in hooks_of_later_versions(&compiled, machine) {
+        tracing::warn!(file = source.file, "it exports {hook}, which this host does not ask");
     }
     let metadata = Metadata::read(source.bytes);
     let reused = source.options.isolation.map_or_else(|| shipped::is_one(source.bytes), |isolation| isolation == Isolation::Reused);
@@ -346,65 +350,6 @@ fn compile(bytes: &[u8], machine: &Machine) -> Result<Component, Rejection> {
         let error = error.root_cause().to_string();
         Rejection::new(format!("it does not compile: {}", error.lines().next().unwrap_or_default()), again)
     })
-}
-
-/// A linker with what the component imports and may have, and whether that includes WASI.
-fn link(compiled: &Component, options: &Options, file: &str, machine: &Machine) -> Result<(Linker<State>, bool), Rejection> {
-    let mut linker = Linker::new(&machine.engine);
-    let mut wasi = false;
-    let ours = |error: wasmtime::Error| Rejection::new(format!("the host could not offer its interfaces: {error:#}"), "report this");
-    for (name, item) in compiled.component_type().imports(&machine.engine) {
-        if name.starts_with("wasi:") && matches!(item.ty, ComponentItem::ComponentInstance(_)) {
-            wasi = true;
-            continue;
-        }
-        let Some((interface, version)) = name.strip_prefix(v1::PACKAGE).and_then(|rest| rest.split_once('@')) else {
-            return Err(Rejection::new(format!("it imports `{name}`, which no policy can have"), "build it without that import"));
-        };
-        if !compatible(version) {
-            return Err(Rejection::new(
-                format!("it imports `{name}`, and this host speaks version {} of the contract", v1::VERSION),
-                "build it for that version",
-            ));
-        }
-        if !v1::ALWAYS_GRANTED.contains(&interface) && !v1::GRANTABLE.contains(&interface) {
-            return Err(Rejection::new(
-                format!("it imports `{name}`, which this host does not have"),
-                "build it against the contract of this host",
-            ));
-        }
-        if !v1::ALWAYS_GRANTED.contains(&interface) && !options.grants.iter().any(|granted| granted == interface) {
-            let settings = file.strip_suffix(".wasm").unwrap_or(file);
-            return Err(Rejection::new(
-                format!("it imports `{name}`, which is not granted to it"),
-                format!("if it may have that, add \"{interface}\" to `grants` in {settings}.toml"),
-            ));
-        }
-        v1::host::add(&mut linker, interface).map_err(ours)?;
-    }
-    if wasi {
-        wasmtime_wasi::p2::add_to_linker_sync(&mut linker).map_err(ours)?;
-    }
-    Ok((linker, wasi))
-}
-
-/// Below 1.0 the second number is the one that breaks; a component for an earlier third number has no more than we offer.
-fn compatible(version: &str) -> bool {
-    let numbers = |version: &str| version.split('.').map(|part| part.parse::<u32>().ok()).collect::<Option<Vec<_>>>();
-    match (numbers(version).as_deref(), numbers(v1::VERSION).as_deref()) {
-        (Some([major, minor, patch]), Some([our_major, our_minor, our_patch])) => {
-            (major, minor) == (our_major, our_minor) && patch <= our_patch
-        }
-        _ => false,
-    }
-}
-
-fn no_hook(compiled: &Component, machine: &Machine) -> String {
-    let exports: Vec<_> = compiled.component_type().exports(&machine.engine).map(|(name, _)| name.to_owned()).collect();
-    if exports.is_empty() {
-        return "it has none of the hooks: it exports nothing".to_owned();
-    }
-    format!("it has none of the hooks of version {}: it exports {}", v1::VERSION, exports.join(", "))
 }
 
 impl Hooks {

@@ -7,7 +7,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `engine`, `entry`, `watch`, `folder` | the chain in force, and how it follows the folder |
-//! | `load`, `options`, `trial`, `cases` | whether a file may join the chain |
+//! | `load`, `linking`, `options`, `trial`, `cases` | whether a file may join the chain |
 //! | `runner`, `said` | the decisions of one shard, and their words |
 //! | `shadow` | a changed component beside the one that runs |
 //! | `breaker` | when a policy that fails is left out, and when it comes back |
@@ -28,6 +28,7 @@ mod engine;
 mod entry;
 mod folder;
 mod instance;
+mod linking;
 mod load;
 mod machine;
 mod memory;

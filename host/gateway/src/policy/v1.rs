@@ -42,6 +42,19 @@ pub(super) const PACKAGE: &str = "holdfast:policy/";
 /// The version that this host speaks.
 pub(super) const VERSION: &str = "0.1.0";
 
+/// The hooks, by their interfaces.
+pub(super) const HOOKS: [&str; 5] = ["registration", "routing", "emergency", "observation", "configuration"];
+
+/// An interface that components may import.
+pub(super) struct Interface {
+    pub(super) name: &'static str,
+    /// Its functions, as the component model writes them: `[method]call.header`.
+    pub(super) functions: &'static [&'static str],
+}
+
+// `INTERFACES`, written by `build.rs` from the contract.
+include!(concat!(env!("OUT_DIR"), "/interfaces.rs"));
+
 /// Interfaces that every component may import: they are about the thing being decided.
 pub(super) const ALWAYS_GRANTED: [&str; 3] = ["types", "calls", "registrations"];
 

@@ -130,3 +130,16 @@ fn a_fault_is_what_the_policy_said() {
     let said: Vec<(&str, bool)> = tried.cases.iter().map(|case| (case.said.as_str(), case.passed())).collect();
     assert_eq!(said, [("trapped: wasm trap: wasm `unreachable` instruction executed", false), ("pass", true)]);
 }
+
+/// The SDK's test harness is asked the same cases, in `tests/guests/zoo`.
+#[test]
+fn answers_that_break_the_contract_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("10-zoo.wasm");
+    fs::copy(env!("HOLDFAST_ZOO"), &file).unwrap();
+    fs::write(folder.path().join("10-zoo.toml"), "grants = ['directory', 'settings', 'log', 'clock', 'memory']\n").unwrap();
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/zoo/cases.toml");
+    let tried = try_file(&file, Some(&cases)).unwrap().unwrap();
+    let failed: Vec<&CaseResult> = tried.cases.iter().filter(|case| !case.passed()).collect();
+    assert!(tried.cases.len() > 25 && failed.is_empty(), "{failed:#?}");
+}

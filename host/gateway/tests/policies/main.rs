@@ -4,6 +4,7 @@
 mod breaker;
 mod case;
 mod cases;
+mod contract;
 mod refused;
 mod rollback;
 mod shadow;

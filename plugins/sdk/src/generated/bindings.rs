@@ -4,6 +4,7 @@
 //   * additional derives ignored ["call", "registration"]
 //   * pub-export-macro
 //   * generate_unused_types
+// Changed by tests/bindings/native.rs.
 #[rustfmt::skip]
 #[allow(dead_code, clippy::all)]
 pub mod holdfast {
@@ -298,17 +299,20 @@ pub mod holdfast {
                 #[inline]
                 unsafe fn drop(_handle: u32) {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/calls@0.1.0")]
-                    unsafe extern "C" {
-                        #[link_name = "[resource-drop]call"]
-                        fn drop(_: i32);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn drop(_: i32) {
-                        unreachable!()
-                    }
-                    unsafe {
-                        drop(_handle as i32);
+                    {
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.0")]
+                        unsafe extern "C" {
+                            #[link_name = "[resource-drop]call"]
+                            fn drop(_: i32);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn drop(_: i32) {
+                            unreachable!()
+                        }
+                        unsafe {
+                            drop(_handle as i32);
+                        }
                     }
                 }
             }
@@ -317,7 +321,10 @@ pub mod holdfast {
                 /// Call-ID of the INVITE.
                 #[allow(async_fn_in_trait)]
                 pub fn call_id(&self) -> _rt::String {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::calls::call_id(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -336,10 +343,6 @@ pub mod holdfast {
                             #[link_name = "[method]call.call-id"]
                             fn wit_import1(_: i32, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
                         let l3 = *ptr0
@@ -349,7 +352,7 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
+                    };
                 }
             }
             impl Call {
@@ -357,7 +360,10 @@ pub mod holdfast {
                 /// The name that will be shown to the callee, as amended by earlier policies.
                 #[allow(async_fn_in_trait)]
                 pub fn caller_name(&self) -> _rt::String {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::calls::caller_name(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -376,10 +382,6 @@ pub mod holdfast {
                             #[link_name = "[method]call.caller-name"]
                             fn wit_import1(_: i32, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
                         let l3 = *ptr0
@@ -389,7 +391,7 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
+                    };
                 }
             }
             impl Call {
@@ -397,7 +399,10 @@ pub mod holdfast {
                 /// The Request-URI as received.
                 #[allow(async_fn_in_trait)]
                 pub fn request_uri(&self) -> _rt::String {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::calls::request_uri(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -416,10 +421,6 @@ pub mod holdfast {
                             #[link_name = "[method]call.request-uri"]
                             fn wit_import1(_: i32, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
                         let l3 = *ptr0
@@ -429,7 +430,7 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
+                    };
                 }
             }
             impl Call {
@@ -437,7 +438,10 @@ pub mod holdfast {
                 /// The value of the first header line of that name, in any case, without surrounding white space. Compact forms are found by their long name.
                 #[allow(async_fn_in_trait)]
                 pub fn header(&self, name: &str) -> ::core::option::Option<_rt::String> {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::calls::header(self, name);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -459,15 +463,6 @@ pub mod holdfast {
                             #[link_name = "[method]call.header"]
                             fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import2(
-                            _: i32,
-                            _: *mut u8,
-                            _: usize,
-                            _: *mut u8,
-                        ) {
-                            unreachable!()
-                        }
                         wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
                         let l3 = i32::from(*ptr1.add(0).cast::<u8>());
                         let result7 = match l3 {
@@ -493,7 +488,7 @@ pub mod holdfast {
                             _ => _rt::invalid_enum_discriminant(),
                         };
                         result7
-                    }
+                    };
                 }
             }
             impl Call {
@@ -504,7 +499,10 @@ pub mod holdfast {
                     &self,
                     name: &str,
                 ) -> ::core::option::Option<_rt::String> {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::calls::attribute(self, name);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -526,15 +524,6 @@ pub mod holdfast {
                             #[link_name = "[method]call.attribute"]
                             fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import2(
-                            _: i32,
-                            _: *mut u8,
-                            _: usize,
-                            _: *mut u8,
-                        ) {
-                            unreachable!()
-                        }
                         wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
                         let l3 = i32::from(*ptr1.add(0).cast::<u8>());
                         let result7 = match l3 {
@@ -560,7 +549,7 @@ pub mod holdfast {
                             _ => _rt::invalid_enum_discriminant(),
                         };
                         result7
-                    }
+                    };
                 }
             }
             impl Call {
@@ -568,7 +557,10 @@ pub mod holdfast {
                 /// Everything that earlier policies noted, in the order of the notes.
                 #[allow(async_fn_in_trait)]
                 pub fn attributes(&self) -> _rt::Vec<Attribute> {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::calls::attributes(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -586,10 +578,6 @@ pub mod holdfast {
                         unsafe extern "C" {
                             #[link_name = "[method]call.attributes"]
                             fn wit_import1(_: i32, _: *mut u8);
-                        }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
                         }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
@@ -639,7 +627,7 @@ pub mod holdfast {
                         );
                         let result11 = result10;
                         result11
-                    }
+                    };
                 }
             }
             impl Call {
@@ -647,7 +635,10 @@ pub mod holdfast {
                 /// Address and port that the INVITE came from, e.g. `10.1.0.7:5060` or `[2001:db8::7]:5060`.
                 #[allow(async_fn_in_trait)]
                 pub fn source(&self) -> _rt::String {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::calls::source(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -666,10 +657,6 @@ pub mod holdfast {
                             #[link_name = "[method]call.source"]
                             fn wit_import1(_: i32, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
                         let l3 = *ptr0
@@ -679,7 +666,7 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
+                    };
                 }
             }
             impl Call {
@@ -687,7 +674,10 @@ pub mod holdfast {
                 /// `udp`, `tcp` or `tls`.
                 #[allow(async_fn_in_trait)]
                 pub fn transport(&self) -> _rt::String {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::calls::transport(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -706,10 +696,6 @@ pub mod holdfast {
                             #[link_name = "[method]call.transport"]
                             fn wit_import1(_: i32, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
                         let l3 = *ptr0
@@ -719,7 +705,7 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
+                    };
                 }
             }
         }
@@ -785,17 +771,22 @@ pub mod holdfast {
                 #[inline]
                 unsafe fn drop(_handle: u32) {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/registrations@0.1.0")]
-                    unsafe extern "C" {
-                        #[link_name = "[resource-drop]registration"]
-                        fn drop(_: i32);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn drop(_: i32) {
-                        unreachable!()
-                    }
-                    unsafe {
-                        drop(_handle as i32);
+                    {
+                        #[cfg(target_arch = "wasm32")]
+                        #[link(
+                            wasm_import_module = "holdfast:policy/registrations@0.1.0"
+                        )]
+                        unsafe extern "C" {
+                            #[link_name = "[resource-drop]registration"]
+                            fn drop(_: i32);
+                        }
+                        #[cfg(not(target_arch = "wasm32"))]
+                        unsafe extern "C" fn drop(_: i32) {
+                            unreachable!()
+                        }
+                        unsafe {
+                            drop(_handle as i32);
+                        }
                     }
                 }
             }
@@ -804,7 +795,10 @@ pub mod holdfast {
                 /// Call-ID of the REGISTER.
                 #[allow(async_fn_in_trait)]
                 pub fn call_id(&self) -> _rt::String {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::registrations::call_id(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -825,10 +819,6 @@ pub mod holdfast {
                             #[link_name = "[method]registration.call-id"]
                             fn wit_import1(_: i32, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
                         let l3 = *ptr0
@@ -838,7 +828,7 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
+                    };
                 }
             }
             impl Registration {
@@ -846,7 +836,10 @@ pub mod holdfast {
                 /// The contact URI asked for.
                 #[allow(async_fn_in_trait)]
                 pub fn contact(&self) -> _rt::String {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::registrations::contact(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -867,10 +860,6 @@ pub mod holdfast {
                             #[link_name = "[method]registration.contact"]
                             fn wit_import1(_: i32, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
                         let l3 = *ptr0
@@ -880,7 +869,7 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
+                    };
                 }
             }
             impl Registration {
@@ -888,7 +877,10 @@ pub mod holdfast {
                 /// The value of the first header line of that name, in any case, without surrounding white space. Compact forms are found by their long name.
                 #[allow(async_fn_in_trait)]
                 pub fn header(&self, name: &str) -> ::core::option::Option<_rt::String> {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::registrations::header(self, name);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -911,15 +903,6 @@ pub mod holdfast {
                         unsafe extern "C" {
                             #[link_name = "[method]registration.header"]
                             fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
-                        }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import2(
-                            _: i32,
-                            _: *mut u8,
-                            _: usize,
-                            _: *mut u8,
-                        ) {
-                            unreachable!()
                         }
                         wit_import2((self).handle() as i32, ptr0.cast_mut(), len0, ptr1);
                         let l3 = i32::from(*ptr1.add(0).cast::<u8>());
@@ -946,7 +929,7 @@ pub mod holdfast {
                             _ => _rt::invalid_enum_discriminant(),
                         };
                         result7
-                    }
+                    };
                 }
             }
             impl Registration {
@@ -954,7 +937,10 @@ pub mod holdfast {
                 /// Everything noted so far.
                 #[allow(async_fn_in_trait)]
                 pub fn attributes(&self) -> _rt::Vec<Attribute> {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::registrations::attributes(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -974,10 +960,6 @@ pub mod holdfast {
                         unsafe extern "C" {
                             #[link_name = "[method]registration.attributes"]
                             fn wit_import1(_: i32, _: *mut u8);
-                        }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
                         }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
@@ -1027,7 +1009,7 @@ pub mod holdfast {
                         );
                         let result11 = result10;
                         result11
-                    }
+                    };
                 }
             }
             impl Registration {
@@ -1035,7 +1017,10 @@ pub mod holdfast {
                 /// Address and port that the REGISTER came from.
                 #[allow(async_fn_in_trait)]
                 pub fn source(&self) -> _rt::String {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::registrations::source(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -1056,10 +1041,6 @@ pub mod holdfast {
                             #[link_name = "[method]registration.source"]
                             fn wit_import1(_: i32, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
                         let l3 = *ptr0
@@ -1069,7 +1050,7 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
+                    };
                 }
             }
             impl Registration {
@@ -1077,7 +1058,10 @@ pub mod holdfast {
                 /// `udp`, `tcp` or `tls`.
                 #[allow(async_fn_in_trait)]
                 pub fn transport(&self) -> _rt::String {
-                    unsafe {
+                    #[cfg(not(target_arch = "wasm32"))]
+                    return crate::testing::host::registrations::transport(self);
+                    #[cfg(target_arch = "wasm32")]
+                    return unsafe {
                         #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                         #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                         struct RetArea(
@@ -1098,10 +1082,6 @@ pub mod holdfast {
                             #[link_name = "[method]registration.transport"]
                             fn wit_import1(_: i32, _: *mut u8);
                         }
-                        #[cfg(not(target_arch = "wasm32"))]
-                        unsafe extern "C" fn wit_import1(_: i32, _: *mut u8) {
-                            unreachable!()
-                        }
                         wit_import1((self).handle() as i32, ptr0);
                         let l2 = *ptr0.add(0).cast::<*mut u8>();
                         let l3 = *ptr0
@@ -1111,7 +1091,7 @@ pub mod holdfast {
                         let bytes4 = _rt::Vec::from_raw_parts(l2.cast(), len4, len4);
                         let result5 = _rt::string_lift(bytes4);
                         result5
-                    }
+                    };
                 }
             }
         }
@@ -1221,7 +1201,10 @@ pub mod holdfast {
             /// The endpoint with this id.
             #[allow(async_fn_in_trait)]
             pub fn endpoint_by_id(id: &str) -> ::core::option::Option<Endpoint> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::endpoint_by_id(id);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -1243,10 +1226,6 @@ pub mod holdfast {
                         #[link_name = "endpoint-by-id"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
-                    }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
                     let result14 = match l3 {
@@ -1306,7 +1285,7 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result14
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// The endpoint with this extension.
@@ -1314,7 +1293,10 @@ pub mod holdfast {
             pub fn endpoint_by_extension(
                 extension: &str,
             ) -> ::core::option::Option<Endpoint> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::endpoint_by_extension(extension);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -1336,10 +1318,6 @@ pub mod holdfast {
                         #[link_name = "endpoint-by-extension"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
-                    }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
                     let result14 = match l3 {
@@ -1399,13 +1377,16 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result14
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// The endpoint that owns this direct number, written as trunks present it.
             #[allow(async_fn_in_trait)]
             pub fn endpoint_by_number(number: &str) -> ::core::option::Option<Endpoint> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::endpoint_by_number(number);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -1427,10 +1408,6 @@ pub mod holdfast {
                         #[link_name = "endpoint-by-number"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
-                    }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
                     let result14 = match l3 {
@@ -1490,13 +1467,16 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result14
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Direct numbers of an endpoint, first the one it should show; empty for an unknown id.
             #[allow(async_fn_in_trait)]
             pub fn numbers_of(id: &str) -> _rt::Vec<_rt::String> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::numbers_of(id);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -1517,10 +1497,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "numbers-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
                     }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = *ptr1.add(0).cast::<*mut u8>();
@@ -1551,13 +1527,16 @@ pub mod holdfast {
                     );
                     let result9 = result8;
                     result9
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// The licence pool of an endpoint.
             #[allow(async_fn_in_trait)]
             pub fn pool_of(id: &str) -> ::core::option::Option<_rt::String> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::pool_of(id);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -1578,10 +1557,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "pool-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
                     }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
@@ -1608,13 +1583,16 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result7
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// How an endpoint stands with the registrar.
             #[allow(async_fn_in_trait)]
             pub fn standing_of(id: &str) -> Standing {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::standing_of(id);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     let vec0 = id;
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
@@ -1624,19 +1602,18 @@ pub mod holdfast {
                         #[link_name = "standing-of"]
                         fn wit_import1(_: *mut u8, _: usize) -> i32;
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: *mut u8, _: usize) -> i32 {
-                        unreachable!()
-                    }
                     let ret = wit_import1(ptr0.cast_mut(), len0);
                     Standing::_lift(ret as u8)
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Live bindings of an endpoint, best first.
             #[allow(async_fn_in_trait)]
             pub fn bindings_of(id: &str) -> _rt::Vec<Binding> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::bindings_of(id);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -1657,10 +1634,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "bindings-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
                     }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = *ptr1.add(0).cast::<*mut u8>();
@@ -1716,26 +1689,25 @@ pub mod holdfast {
                     );
                     let result14 = result13;
                     result14
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// The length of the longest extension, in characters; 0 when there is none.
             #[allow(async_fn_in_trait)]
             pub fn longest_extension() -> u32 {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::longest_extension();
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg(target_arch = "wasm32")]
                     #[link(wasm_import_module = "holdfast:policy/directory@0.1.0")]
                     unsafe extern "C" {
                         #[link_name = "longest-extension"]
                         fn wit_import0() -> i32;
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import0() -> i32 {
-                        unreachable!()
-                    }
                     let ret = wit_import0();
                     ret as u32
-                }
+                };
             }
         }
         /// How full the licence pools are. A capability; granted unless the operator withholds it.
@@ -1771,7 +1743,10 @@ pub mod holdfast {
             /// How full a pool is; `none` when there is no such pool.
             #[allow(async_fn_in_trait)]
             pub fn usage_of(pool: &str) -> ::core::option::Option<Usage> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::licences::usage_of(pool);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[repr(align(4))]
                     struct RetArea([::core::mem::MaybeUninit<u8>; 12]);
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 12]);
@@ -1784,10 +1759,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "usage-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
                     }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
@@ -1807,7 +1778,7 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result6
-                }
+                };
             }
         }
         /// The ways out of the site. A capability; granted unless the operator withholds it.
@@ -1843,7 +1814,10 @@ pub mod holdfast {
             /// Names of all trunks in the order of the configuration.
             #[allow(async_fn_in_trait)]
             pub fn names() -> _rt::Vec<_rt::String> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::trunks::names();
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -1862,10 +1836,6 @@ pub mod holdfast {
                         #[link_name = "names"]
                         fn wit_import1(_: *mut u8);
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: *mut u8) {
-                        unreachable!()
-                    }
                     wit_import1(ptr0);
                     let l2 = *ptr0.add(0).cast::<*mut u8>();
                     let l3 = *ptr0
@@ -1895,13 +1865,16 @@ pub mod holdfast {
                     );
                     let result8 = result7;
                     result8
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Names of the trunks for calls for help, in the order of the configuration.
             #[allow(async_fn_in_trait)]
             pub fn emergency_names() -> _rt::Vec<_rt::String> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::trunks::emergency_names();
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -1920,10 +1893,6 @@ pub mod holdfast {
                         #[link_name = "emergency-names"]
                         fn wit_import1(_: *mut u8);
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: *mut u8) {
-                        unreachable!()
-                    }
                     wit_import1(ptr0);
                     let l2 = *ptr0.add(0).cast::<*mut u8>();
                     let l3 = *ptr0
@@ -1953,13 +1922,16 @@ pub mod holdfast {
                     );
                     let result8 = result7;
                     result8
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// One trunk; `none` when there is no such trunk.
             #[allow(async_fn_in_trait)]
             pub fn trunk_by_name(name: &str) -> ::core::option::Option<Trunk> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::trunks::trunk_by_name(name);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -1980,10 +1952,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "trunk-by-name"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
                     }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
@@ -2022,7 +1990,7 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result9
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Whether an inbound number belongs to a trunk, and which part of it is the site's own: the digits that stand for the `%` of the first
@@ -2033,7 +2001,10 @@ pub mod holdfast {
                 trunk: &str,
                 number: &str,
             ) -> ::core::option::Option<_rt::String> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::trunks::own_part(trunk, number);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -2064,16 +2035,6 @@ pub mod holdfast {
                             _: *mut u8,
                         );
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import3(
-                        _: *mut u8,
-                        _: usize,
-                        _: *mut u8,
-                        _: usize,
-                        _: *mut u8,
-                    ) {
-                        unreachable!()
-                    }
                     wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
                     let l4 = i32::from(*ptr2.add(0).cast::<u8>());
                     let result8 = match l4 {
@@ -2099,7 +2060,7 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result8
-                }
+                };
             }
         }
         /// Where phones stand. A capability; granted unless the operator withholds it.
@@ -2135,7 +2096,10 @@ pub mod holdfast {
             /// One place; `none` when there is no such place.
             #[allow(async_fn_in_trait)]
             pub fn location_by_name(name: &str) -> ::core::option::Option<Location> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::locations::location_by_name(name);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -2156,10 +2120,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "location-by-name"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
                     }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
@@ -2242,7 +2202,7 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result15
-                }
+                };
             }
         }
         /// What the operator wrote into the `[settings]` table of the policy's `NN-name.toml`. A capability; granted unless the operator withholds it.
@@ -2306,7 +2266,10 @@ pub mod holdfast {
             /// The value under a key; `none` when the operator did not write it: use your default.
             #[allow(async_fn_in_trait)]
             pub fn get(key: &str) -> ::core::option::Option<Value> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::settings::get(key);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[repr(align(8))]
                     struct RetArea(
                         [::core::mem::MaybeUninit<
@@ -2326,10 +2289,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "get"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
                     }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
@@ -2414,13 +2373,16 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result17
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// All settings, in the order of their keys.
             #[allow(async_fn_in_trait)]
             pub fn all() -> _rt::Vec<Setting> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::settings::all();
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -2438,10 +2400,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "all"]
                         fn wit_import1(_: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: *mut u8) {
-                        unreachable!()
                     }
                     wit_import1(ptr0);
                     let l2 = *ptr0.add(0).cast::<*mut u8>();
@@ -2559,7 +2517,7 @@ pub mod holdfast {
                     );
                     let result21 = result20;
                     result21
-                }
+                };
             }
         }
         /// Lines for the operator's log. A capability; granted unless the operator withholds it.
@@ -2610,7 +2568,10 @@ pub mod holdfast {
             /// exceeds that is dropped and counted.
             #[allow(async_fn_in_trait)]
             pub fn write(level: Level, message: &str) -> () {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::log::write(level, message);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     let vec0 = message;
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
@@ -2620,12 +2581,8 @@ pub mod holdfast {
                         #[link_name = "write"]
                         fn wit_import1(_: i32, _: *mut u8, _: usize);
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: i32, _: *mut u8, _: usize) {
-                        unreachable!()
-                    }
                     wit_import1(level.clone() as i32, ptr0.cast_mut(), len0);
-                }
+                };
             }
         }
         /// The time of the event that is being decided, not the wall's: it stands still during a decision, so that a decision can be repeated exactly.
@@ -2639,20 +2596,19 @@ pub mod holdfast {
             /// When the request arrived, in milliseconds since the UNIX epoch.
             #[allow(async_fn_in_trait)]
             pub fn now_ms() -> u64 {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::clock::now_ms();
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg(target_arch = "wasm32")]
                     #[link(wasm_import_module = "holdfast:policy/clock@0.1.0")]
                     unsafe extern "C" {
                         #[link_name = "now-ms"]
                         fn wit_import0() -> i64;
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import0() -> i64 {
-                        unreachable!()
-                    }
                     let ret = wit_import0();
                     ret as u64
-                }
+                };
             }
         }
         /// A few values that outlive a decision, shared by all instances of one policy on this gateway and kept when the policy is replaced; lost when the
@@ -2728,7 +2684,10 @@ pub mod holdfast {
             /// The value under a key.
             #[allow(async_fn_in_trait)]
             pub fn get(key: &str) -> ::core::option::Option<_rt::String> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::memory::get(key);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
@@ -2749,10 +2708,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "get"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
-                        unreachable!()
                     }
                     wit_import2(ptr0.cast_mut(), len0, ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
@@ -2779,7 +2734,7 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result7
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Keeps a value under a key, instead of what was there.
@@ -2788,7 +2743,10 @@ pub mod holdfast {
                 key: &str,
                 value: &str,
             ) -> ::core::result::Result<(), MemoryError> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::memory::set(key, value);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[repr(align(1))]
                     struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
@@ -2811,16 +2769,6 @@ pub mod holdfast {
                             _: *mut u8,
                         );
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import3(
-                        _: *mut u8,
-                        _: usize,
-                        _: *mut u8,
-                        _: usize,
-                        _: *mut u8,
-                    ) {
-                        unreachable!()
-                    }
                     wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
                     let l4 = i32::from(*ptr2.add(0).cast::<u8>());
                     let result6 = match l4 {
@@ -2838,13 +2786,16 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result6
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Forgets a key.
             #[allow(async_fn_in_trait)]
             pub fn remove(key: &str) -> () {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::memory::remove(key);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     let vec0 = key;
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
@@ -2854,12 +2805,8 @@ pub mod holdfast {
                         #[link_name = "remove"]
                         fn wit_import1(_: *mut u8, _: usize);
                     }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import1(_: *mut u8, _: usize) {
-                        unreachable!()
-                    }
                     wit_import1(ptr0.cast_mut(), len0);
-                }
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// Adds to a counter and returns the sum, in one step over all instances; a value that is no number counts as 0.
@@ -2868,7 +2815,10 @@ pub mod holdfast {
                 key: &str,
                 amount: i64,
             ) -> ::core::result::Result<i64, MemoryError> {
-                unsafe {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::memory::add(key, amount);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
                     #[repr(align(8))]
                     struct RetArea([::core::mem::MaybeUninit<u8>; 16]);
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 16]);
@@ -2881,15 +2831,6 @@ pub mod holdfast {
                     unsafe extern "C" {
                         #[link_name = "add"]
                         fn wit_import2(_: *mut u8, _: usize, _: i64, _: *mut u8);
-                    }
-                    #[cfg(not(target_arch = "wasm32"))]
-                    unsafe extern "C" fn wit_import2(
-                        _: *mut u8,
-                        _: usize,
-                        _: i64,
-                        _: *mut u8,
-                    ) {
-                        unreachable!()
                     }
                     wit_import2(ptr0.cast_mut(), len0, _rt::as_i64(&amount), ptr1);
                     let l3 = i32::from(*ptr1.add(0).cast::<u8>());
@@ -2911,7 +2852,7 @@ pub mod holdfast {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result6
-                }
+                };
             }
         }
     }
@@ -3213,6 +3154,11 @@ pub mod exports {
                         }
                     }
                 }
+                #[diagnostic::on_unimplemented(
+                    message = "`{Self}` does not have the hook `registration`: it does not implement `RegistrationPolicy`",
+                    label = "exported with the hook `registration`",
+                    note = "write `impl RegistrationPolicy for {Self} {{ fn admit(facts: RegistrationFacts, registration: &Registration) -> Admission {{ … }} }}`, or take `registration` out of `export!`"
+                )]
                 pub trait Guest {
                     /// Called once for each REGISTER that asks for a binding, after its password was proved and before anything is counted; never for a removal or a
                     /// query. It must answer within the policy's deadline (5 ms unless the operator says otherwise).
@@ -3929,6 +3875,11 @@ pub mod exports {
                         }
                     }
                 }
+                #[diagnostic::on_unimplemented(
+                    message = "`{Self}` does not have the hook `routing`: it does not implement `RoutingPolicy`",
+                    label = "exported with the hook `routing`",
+                    note = "write `impl RoutingPolicy for {Self} {{ fn route(facts: CallFacts, call: &Call) -> Decision {{ … }} }}`, or take `routing` out of `export!`"
+                )]
                 pub trait Guest {
                     /// Called once for each new call (an INVITE outside a dialog) that is not a call for help, after the caller was proved, in the order of the chain
                     /// until one policy routes or refuses. Never called in the middle of a call. It must answer within the policy's deadline (5 ms unless the
@@ -4215,6 +4166,11 @@ pub mod exports {
                         );
                     }
                 }
+                #[diagnostic::on_unimplemented(
+                    message = "`{Self}` does not have the hook `emergency`: it does not implement `EmergencyPolicy`",
+                    label = "exported with the hook `emergency`",
+                    note = "write `impl EmergencyPolicy for {Self} {{ fn route(facts: CallFacts, call: &Call) -> EmergencyPlan {{ … }} }}`, or take `emergency` out of `export!`"
+                )]
                 pub trait Guest {
                     /// Called once for each call that the host has found to be a call for help or a test of the way (`call-facts.kind`), before passwords, seats and
                     /// every other policy. Only the first policy of the chain with this hook is asked. It must answer within 2 ms unless the operator says otherwise.
@@ -4427,6 +4383,11 @@ pub mod exports {
                         );
                     }
                 }
+                #[diagnostic::on_unimplemented(
+                    message = "`{Self}` does not have the hook `observation`: it does not implement `ObservationPolicy`",
+                    label = "exported with the hook `observation`",
+                    note = "write `impl ObservationPolicy for {Self} {{ fn ended(call: CallRecord) {{ … }} }}`, or take `observation` out of `export!`"
+                )]
                 pub trait Guest {
                     /// Called once for each call that has ended, answered or not, on every policy that has this hook. A fault is logged and counted and changes nothing.
                     #[allow(async_fn_in_trait)]
@@ -4696,6 +4657,11 @@ pub mod exports {
                         }
                     }
                 }
+                #[diagnostic::on_unimplemented(
+                    message = "`{Self}` does not have the hook `configuration`: it does not implement `ConfigurationPolicy`",
+                    label = "exported with the hook `configuration`",
+                    note = "write `impl ConfigurationPolicy for {Self} {{ fn check(settings: Vec<Setting>) -> Result<(), Vec<Problem>> {{ … }} }}`, or take `configuration` out of `export!`"
+                )]
                 pub trait Guest {
                     /// Called once whenever the policy or its settings change, before it takes part in any decision; and by `holdfast check`. A problem, a trap or
                     /// lateness keeps the new version out of the chain, and the old one goes on.

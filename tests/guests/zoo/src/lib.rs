@@ -165,3 +165,12 @@ fn deeper(n: u64, end: u64) -> u64 {
 }
 
 export!(Zoo: registration, routing, emergency, observation, configuration);
+
+#[cfg(test)]
+mod tests {
+    /// The same file is asked of the component, by the host.
+    #[test]
+    fn the_harness_names_what_breaks_the_contract_as_the_host_does() {
+        holdfast_policy::testing::cases::<super::Zoo>("cases.toml");
+    }
+}
