@@ -2,17 +2,52 @@
 //! asks the same host for the endpoint and for how the caller stands; each must give the same decision before it is measured.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
 
-mod site;
-
+use benches::{NOW, call, flow, register};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gateway::policy::{Engine, EngineSettings, Runner};
 use regorus::{languages::rego::compiler::Compiler, rvm::vm::RegoVM};
 use std::{collections::HashMap, fs, hint::black_box, sync::Arc};
 use switch::{
+    Limits,
     decision::{Decision, NextOn, Plan, Refusal, Stage, Target},
+    directory::{Directory, Endpoint},
     facts::{Call, Caller},
+    licence::Seat,
     site::Site,
 };
+
+/// The site of the other benches, with one phone disabled and one registered without a seat.
+fn site() -> Arc<Site> {
+    let base = benches::site().directory();
+    let endpoints = base.endpoints.iter().map(|known| Endpoint { enabled: known.id != "desk-7", ..Endpoint::clone(known) });
+    let trunks = base.trunks.iter().map(|known| known.as_ref().clone());
+    let directory = Directory::new(
+        base.domain.clone(),
+        endpoints.collect(),
+        base.pools.clone(),
+        trunks.collect(),
+        base.emergency.clone(),
+        base.locations.clone(),
+    );
+    let site = Arc::new(Site::new(directory, Limits::default()));
+    for (id, emergency_only) in [("desk-0", false), ("desk-1", false), ("desk-2", true)] {
+        let request = register(id);
+        let wish = site.registrar.read(&request).unwrap();
+        site.register(id, &wish, &request, flow(), Seat::none(), emergency_only, NOW).unwrap();
+    }
+    site
+}
+
+/// One call for each branch: rings, no extension, no phone of the site, a disabled phone, a phone without a seat.
+fn calls(site: &Site) -> [Call; 5] {
+    [
+        call(site, Some("desk-0"), "1001"),
+        call(site, Some("desk-0"), "2000"),
+        call(site, None, "1001"),
+        call(site, Some("desk-0"), "1007"),
+        call(site, Some("desk-2"), "1001"),
+    ]
+}
 
 /// What a policy says, whatever it is written in.
 fn said(kind: &str, endpoint: &str, detail: &str) -> Decision {
@@ -36,7 +71,7 @@ fn caller(call: &Call) -> Option<&str> {
 
 /// How an endpoint stands with the registrar.
 fn standing(site: &Site, id: &str) -> &'static str {
-    let bindings = site.registrar.bindings(id, site::NOW);
+    let bindings = site.registrar.bindings(id, NOW);
     match bindings.iter().all(|binding| binding.emergency_only) {
         _ if bindings.is_empty() => "unregistered",
         true => "emergency-only",
@@ -271,7 +306,7 @@ fn cel(site: &Arc<Site>) -> impl FnMut(&Call) -> Decision + use<> {
 
 /// Measures what decides as native Rust does, in every branch.
 fn row(c: &mut Criterion, name: &str, site: &Site, mut decide: impl FnMut(&Call) -> Decision) {
-    for call in site::calls(site) {
+    for call in calls(site) {
         let (told, expected) = (decide(&call), native(&call, site));
         // The words of the operator's log are each policy's own.
         let words = |decision: Decision| match decision {
@@ -280,18 +315,18 @@ fn row(c: &mut Criterion, name: &str, site: &Site, mut decide: impl FnMut(&Call)
         };
         assert_eq!(words(told), words(expected), "{name}: {}", call.called);
     }
-    let inside = site::call(site, Some("desk-0"), "1001");
+    let inside = call(site, Some("desk-0"), "1001");
     c.bench_function(&format!("engines: {name}"), |b| b.iter(|| black_box(decide(black_box(&inside)))));
 }
 
 fn engines(c: &mut Criterion) {
-    let site = site::site();
+    let site = site();
     let floor: &dyn Fn(&Call, &Site) -> Decision = black_box(&native);
     row(c, "native Rust", &site, |call| floor(call, &site));
     for isolation in ["reused", "fresh"] {
         let mut runner = component(&site, isolation);
         let mut steps = Vec::with_capacity(8);
-        let (mut current, mut at) = (site::call(&site, Some("desk-0"), "1001"), std::ptr::null::<Call>());
+        let (mut current, mut at) = (call(&site, Some("desk-0"), "1001"), std::ptr::null::<Call>());
         row(c, &format!("component, {isolation}"), &site, |call| {
             // The runner takes the call as the chain amends it; a copy of it is no part of a decision.
             if !std::ptr::eq(at, call) {

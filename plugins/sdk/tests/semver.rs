@@ -74,45 +74,21 @@ fn broken_by(from: &str, to: &str) -> usize {
 
 #[test]
 fn what_breaks_a_component_of_0_1_0_is_found() {
-    let all = 6;
-    assert_eq!(
-        broken_by("        status: u16,\n        /// Short", "        status: u32,\n        /// Short"),
-        all,
-        "another type of a field"
-    );
-    assert_eq!(
-        broken_by("        enabled: bool,\n", "        enabled: bool,\n        /// New.\n        locked: bool,\n"),
-        all,
-        "one more field"
-    );
-    assert_eq!(
-        broken_by(
-            "        /// Registered.\n        registered,\n",
-            "        /// Registered.\n        registered,\n        /// New.\n        away,\n"
-        ),
-        all,
-        "one more case"
-    );
-    assert_eq!(
-        broken_by("    longest-extension: func() -> u32;", "    longest-extension-of: func() -> u32;"),
-        all,
-        "a function that is gone"
-    );
-    assert_eq!(broken_by("    pool-of: func(id: string)", "    pool-of: func(endpoint-id: string)"), all, "a parameter of another name");
-    assert_eq!(broken_by("    now-ms: func() -> u64;", "    now-ms: func() -> s64;"), all, "another result");
-    assert_eq!(
-        broken_by(
-            "    check: func(settings: list<setting>)",
-            "    /// New.\n    @since(version = 0.1.1)\n    changed: func();\n\n    check: func(settings: list<setting>)"
-        ),
-        1,
-        "one more function of a hook"
-    );
-    assert_eq!(
-        broken_by("    export configuration;\n}\n\n/// A policy with every hook.", "}\n\n/// A policy with every hook."),
-        0,
-        "a world that asks less"
-    );
+    let check = "    check: func(settings: list<setting>) -> result<_, list<problem>>;";
+    let two_functions = format!("{check}\n\n    /// New.\n    @since(version = 0.1.1)\n    changed: func();");
+    // What it is, the change, and how many of the six worlds with types of their own it breaks.
+    for (what, from, to, worlds) in [
+        ("another type of a field", "        enabled: bool,\n", "        enabled: u32,\n", 6),
+        ("one more field", "        enabled: bool,\n", "        enabled: bool,\n        /// New.\n        locked: bool,\n", 6),
+        ("one more case", "        registered,\n    }", "        registered,\n        /// New.\n        away,\n    }", 6),
+        ("a function that is gone", "    longest-extension: func() -> u32;", "    longest-extension-of: func() -> u32;", 6),
+        ("a parameter of another name", "    pool-of: func(id: string)", "    pool-of: func(endpoint-id: string)", 6),
+        ("another result", "    now-ms: func() -> u64;", "    now-ms: func() -> s64;", 6),
+        ("another type of what a hook answers", "        status: u16,\n        /// Short", "        status: u32,\n        /// Short", 2),
+        ("one more function of a hook", check, &two_functions, 1),
+    ] {
+        assert_eq!(broken_by(from, to), worlds, "{what}");
+    }
 }
 
 #[test]
