@@ -69,6 +69,12 @@ impl DataFolder {
         self.root.join("store.sqlite")
     }
 
+    /// The folder of the decision record.
+    #[must_use]
+    pub fn decisions(&self) -> PathBuf {
+        self.root.join(crate::record::FOLDER)
+    }
+
     /// The configuration that is used when none is named.
     #[must_use]
     pub fn config(&self) -> PathBuf {

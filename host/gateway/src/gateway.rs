@@ -15,6 +15,7 @@ use crate::{
     },
     observe::{Both, Counters, Logbook, spans::Spans},
     policy::{Engine, EngineSettings},
+    record::Recorder,
     store,
 };
 use anyhow::Context as _;
@@ -84,6 +85,14 @@ impl Gateway {
         }
         let engine =
             Engine::start(&policies, Arc::clone(&site), EngineSettings { cache: Some(data.cache()), ..EngineSettings::default() })?;
+        let recorder = Recorder::start(&data.decisions(), config.decisions.clone(), Arc::clone(&counters)).unwrap_or_else(|error| {
+            // No reason to leave phones without service.
+            tracing::error!("decisions are not recorded: {error:#}");
+            None
+        });
+        if let Some(recorder) = &recorder {
+            engine.record_to(Arc::clone(recorder));
+        }
 
         let names = Names::new(&config.domain, listening.iter().map(|l| l.address.ip()));
         let certificate = tls::Shown::load(&config.tls, data, &names)?;
@@ -105,7 +114,8 @@ impl Gateway {
 
         let logbook: Arc<dyn Observer> = Arc::new(Logbook::new(Arc::clone(&counters)));
         let spans = config.telemetry.as_ref().map(Spans::start).transpose()?.map(Arc::new);
-        let more = [watcher, spans.clone().map(|spans| spans as Arc<dyn Observer>)].into_iter().flatten();
+        let recorder = recorder.map(|recorder| recorder as Arc<dyn Observer>);
+        let more = [recorder, watcher, spans.clone().map(|spans| spans as Arc<dyn Observer>)].into_iter().flatten();
         let observer = more.fold(logbook, |observer, also| Arc::new(Both(observer, also)));
         let authenticator = Arc::new(authenticator(config, data)?);
         let (stop, stopped) = watch::channel(false);

@@ -2,7 +2,10 @@
 
 pub mod spans;
 
-use crate::{calls::Observer, policy::Step};
+use crate::{
+    calls::{Ladder, Observer},
+    policy::Step,
+};
 use serde::Serialize;
 use sip::{Instant, transport::Flow};
 use std::{
@@ -16,7 +19,7 @@ use std::{
 use switch::{
     decision::{PolicyFault, Refusal},
     facts::CallKind,
-    record::CallRecord,
+    record::{CallRecord, LegRecord},
 };
 
 /// A limit that bites is logged at most this often, with how often it did.
@@ -285,6 +288,10 @@ impl Observer for Both {
     fn dropped(&self, at: Instant, flow: Flow, why: &'static str) {
         self.0.dropped(at, flow, why);
         self.1.dropped(at, flow, why);
+    }
+    fn told(&self, record: &CallRecord, ladder: &Ladder, legs: &[LegRecord]) {
+        self.0.told(record, ladder, legs);
+        self.1.told(record, ladder, legs);
     }
     fn not_kept(&self, why: &str) {
         self.0.not_kept(why);

@@ -2,6 +2,18 @@
 
 use crate::facts::CallKind;
 use sip::Instant;
+use std::net::SocketAddr;
+
+/// One target that a call was dialled to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LegRecord {
+    /// Call-ID of the leg.
+    pub call_id: String,
+    /// Endpoint id, `trunk:NAME`, or the URI.
+    pub who: String,
+    /// Where it was dialled.
+    pub at: SocketAddr,
+}
 
 /// What happened in one call.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,8 +1,12 @@
 //! Calls alive: which bridge an event belongs to, and what a bridge's effects mean for the stack.
 
-use super::shard::Shard;
+use super::{
+    ladder::{Ladder, Said},
+    shard::Shard,
+};
 use sip::{
     Instant, Message,
+    message::Method,
     random::{Random, Token},
     stack::{ClientId, Effect, Failure, ServerId},
     transport::Flow,
@@ -10,8 +14,12 @@ use sip::{
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
+    net::SocketAddr,
 };
-use switch::bridge::{self, Bridge, Event, Home, SendId};
+use switch::{
+    bridge::{self, Bridge, Event, Home, SendId},
+    record::CallRecord,
+};
 
 type Key = u64;
 
@@ -33,11 +41,38 @@ pub(super) struct Live {
 struct Entry {
     bridge: Bridge,
     tags: Vec<Token>,
-    sent: Vec<(SendId, ClientId)>,
+    sent: Vec<(SendId, ClientId, SocketAddr)>,
     /// INVITE transactions of either side, so that a CANCEL finds its call.
     invites: Vec<ServerId>,
     /// The earliest entry in `timers`, so that none is pushed twice.
     armed: Option<Instant>,
+    ladder: Ladder,
+    /// What became of it, once it has ended.
+    record: Option<CallRecord>,
+}
+
+impl Entry {
+    /// Writes down what came in.
+    fn hears(&mut self, event: &Event<'_>, now: Instant) {
+        match event {
+            Event::Request { id, message, flow } => self.ladder.asked(*id, message.method(), *flow, now),
+            Event::Ack { message } => {
+                let (call, id) = (self.bridge.call(), message.call_id());
+                let leg = || self.bridge.dialled().into_iter().find(|leg| leg.call_id.as_bytes() == id).map(|leg| leg.at);
+                if let Some(peer) = if call.message.call_id() == id { Some(call.flow.remote) } else { leg() } {
+                    self.ladder.add(now, peer, true, Said::Request(Method::Ack));
+                }
+            }
+            Event::Cancelled { id } => self.ladder.cancelled(*id, now),
+            Event::Response { message, flow, .. } => self.ladder.add(now, flow.remote, true, Said::Response(message.status())),
+            Event::Failed { id, .. } => {
+                if let Some((_, _, peer)) = self.sent.iter().rev().find(|(sent, ..)| sent == id) {
+                    self.ladder.add(now, *peer, true, Said::Silence);
+                }
+            }
+            Event::Start | Event::Expire => {}
+        }
+    }
 }
 
 impl Live {
@@ -82,15 +117,18 @@ impl Shard {
         let key = self.live.next;
         self.live.next += 1;
         let invite = bridge.invite();
+        let mut ladder = Ladder::default();
+        ladder.asked(invite, Method::Invite, bridge.call().flow, now);
         self.live.by_server.insert(invite, key);
-        self.live.calls.insert(key, Entry { bridge, tags: Vec::new(), sent: Vec::new(), invites: vec![invite], armed: None });
+        let entry = Entry { bridge, tags: Vec::new(), sent: Vec::new(), invites: vec![invite], armed: None, ladder, record: None };
+        self.live.calls.insert(key, entry);
         self.step(key, Event::Start, now, more);
     }
 
     /// Hands a request inside a dialog to its call; `false` when no call owns its To tag.
     pub(super) fn in_dialog(&mut self, id: ServerId, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) -> bool {
         let Some(key) = self.call_of(message) else { return false };
-        if message.method() == sip::message::Method::Invite {
+        if message.method() == Method::Invite {
             self.live.by_server.insert(id, key);
             if let Some(entry) = self.live.calls.get_mut(&key) {
                 entry.invites.push(id);
@@ -143,18 +181,27 @@ impl Shard {
     fn step(&mut self, key: Key, event: Event<'_>, now: Instant, more: &mut Vec<Effect>) {
         let Some(entry) = self.live.calls.get_mut(&key) else { return };
         let mut effects = Vec::new();
+        entry.hears(&event, now);
         entry.bridge.on(event, now, &mut self.random, &mut effects);
         for effect in effects {
             match effect {
                 bridge::Effect::Send { id, request, flow } => {
+                    entry.ladder.add(now, flow.remote, false, Said::Request(request.method()));
                     let client = self.stack.request(request, flow, now, more);
                     self.live.by_client.insert(client, (key, id));
-                    entry.sent.push((id, client));
+                    entry.sent.push((id, client, flow.remote));
                 }
-                bridge::Effect::Respond { id, response } => self.stack.respond(id, response, now, more),
-                bridge::Effect::Ack { request, flow } => self.stack.transmit(request, flow, more),
+                bridge::Effect::Respond { id, response } => {
+                    entry.ladder.answered(id, response.status(), now);
+                    self.stack.respond(id, response, now, more);
+                }
+                bridge::Effect::Ack { request, flow } => {
+                    entry.ladder.add(now, flow.remote, false, Said::Request(Method::Ack));
+                    self.stack.transmit(request, flow, more);
+                }
                 bridge::Effect::Cancel { id, reason } => {
-                    if let Some((_, client)) = entry.sent.iter().rev().find(|(sent, _)| *sent == id) {
+                    if let Some((_, client, peer)) = entry.sent.iter().rev().find(|(sent, ..)| *sent == id) {
+                        entry.ladder.add(now, *peer, false, Said::Request(Method::Cancel));
                         self.stack.cancel(*client, reason, now, more);
                     }
                 }
@@ -165,13 +212,14 @@ impl Shard {
                 bridge::Effect::End(record) => {
                     self.parts.runner.ended(&record);
                     self.parts.observer.ended(&record);
+                    entry.record = Some(record);
                 }
             }
         }
         // Long calls send many requests: forget those that have had their final answer.
         if entry.sent.len() > 8 {
             let Entry { bridge, sent, .. } = entry;
-            sent.retain(|(id, client)| {
+            sent.retain(|(id, client, _)| {
                 let open = bridge.awaits(*id);
                 if !open {
                     self.live.by_client.remove(client);
@@ -191,13 +239,16 @@ impl Shard {
 
     fn forget(&mut self, key: Key) {
         let Some(entry) = self.live.calls.remove(&key) else { return };
+        if let Some(record) = &entry.record {
+            self.parts.observer.told(record, &entry.ladder, &entry.bridge.dialled());
+        }
         for invite in &entry.invites {
             self.live.by_server.remove(invite);
         }
         for tag in &entry.tags {
             self.live.by_tag.remove(tag.as_bytes());
         }
-        for (_, client) in &entry.sent {
+        for (_, client, _) in &entry.sent {
             self.live.by_client.remove(client);
         }
     }

@@ -4,18 +4,25 @@
 //! bottom; `live` drives the bridges of the calls that are up.
 
 mod dispatch;
+mod ladder;
 mod live;
 mod register;
 mod setup;
 mod shard;
 
+pub use ladder::{Beat, Ladder, Said};
 pub use shard::Shard;
 
 use crate::policy::{Runner, Step};
 use bytes::Bytes;
 use sip::{Instant, digest::Authenticator, transport::Flow};
 use std::{future::Future, pin::Pin, sync::Arc};
-use switch::{decision::Refusal, record::CallRecord, registrar::Change, site::Site};
+use switch::{
+    decision::Refusal,
+    record::{CallRecord, LegRecord},
+    registrar::Change,
+    site::Site,
+};
 
 /// Bytes to put on the wire.
 #[derive(Clone, Debug)]
@@ -68,6 +75,8 @@ pub trait Observer: Send + Sync {
     fn registered(&self) {}
     /// A call ended.
     fn ended(&self, _record: &CallRecord) {}
+    /// A call has ended and the last answer to it has come: what was said in it, and the legs that the gateway dialled.
+    fn told(&self, _record: &CallRecord, _ladder: &Ladder, _legs: &[LegRecord]) {}
     /// Something was dropped or refused by a limit or rule of the protocol: a counter's name.
     fn dropped(&self, _at: Instant, _flow: Flow, _why: &'static str) {}
     /// Bindings could not be made durable.

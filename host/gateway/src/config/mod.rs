@@ -2,6 +2,7 @@
 //!
 //! Secrets are read and hashed here; no report, log line or `Debug` of this module ever contains one.
 
+mod decisions;
 pub mod default;
 pub mod limits;
 mod listen;
@@ -17,7 +18,7 @@ pub use listen::Listen;
 pub use problem::{Problem, Report, Severity};
 pub use watching::Telemetry;
 
-use crate::data::DataFolder;
+use crate::{data::DataFolder, record};
 use reader::{Document, Table, alternatives};
 use sip::digest::Algorithm;
 use std::{
@@ -99,6 +100,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// Where spans of decisions go.
     pub telemetry: Option<Telemetry>,
+    /// The decision record.
+    pub decisions: record::Settings,
     /// The site.
     pub directory: Directory,
 }
@@ -190,6 +193,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         "store",
         "metrics",
         "telemetry",
+        "decisions",
     ]);
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
@@ -209,6 +213,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     });
     let metrics = section("metrics").and_then(|table| watching::metrics(document, table));
     let telemetry = section("telemetry").and_then(|table| watching::telemetry(document, table));
+    let recorded = section("decisions").map_or_else(record::Settings::default, |table| decisions::read(document, table));
     let directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     Config {
         file: PathBuf::new(),
@@ -222,6 +227,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         on_store_failure: on_store_failure.unwrap_or_default(),
         metrics,
         telemetry,
+        decisions: recorded,
         directory,
     }
 }

@@ -13,6 +13,7 @@ use super::{
     shadow::{self, Shadow, ShadowStatus},
     shipped, watch,
 };
+use crate::record::Recorder;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use std::{
@@ -70,6 +71,8 @@ pub struct Engine {
     pub(super) runners: AtomicUsize,
     /// Wakes whoever attends to policies that fail.
     alarm: OnceLock<SyncSender<()>>,
+    /// Where decisions are written down.
+    recorder: OnceLock<Arc<Recorder>>,
 }
 
 /// The policies in force, in order, and who has which hook.
@@ -248,6 +251,15 @@ impl Engine {
         shipped::install(folder)
     }
 
+    /// From now on every decision of a new runner is written down. Set once.
+    pub fn record_to(&self, recorder: Arc<Recorder>) {
+        let _first = self.recorder.set(recorder);
+    }
+
+    pub(super) fn recorder(&self) -> Option<Arc<Recorder>> {
+        self.recorder.get().cloned()
+    }
+
     /// A runner for one shard.
     #[must_use]
     pub fn runner(self: &Arc<Self>, site: Arc<Site>) -> Runner {
@@ -321,6 +333,7 @@ impl Engine {
             meters: Mutex::default(),
             runners: AtomicUsize::new(0),
             alarm: OnceLock::new(),
+            recorder: OnceLock::new(),
         })
     }
 

@@ -4,6 +4,7 @@ use super::{
     load::Policy,
     machine::Machine,
     ticker::TICK,
+    trace::{Answer, Script, Tape, Trace},
     v1::{CurrentCall, CurrentRegistration, answers, exports, facts},
 };
 use sip::Instant;
@@ -42,6 +43,15 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
+    /// The Call-ID of the request.
+    pub(super) fn call_id(&self) -> Option<&[u8]> {
+        match self {
+            Self::None => None,
+            Self::Call(call) => Some(call.message.call_id()),
+            Self::Registration(registration) => Some(registration.message.call_id()),
+        }
+    }
+
     /// Whether both come from one caller: the same phone, trunk, or address of somebody unknown.
     pub(super) fn same_caller(&self, other: &Self) -> bool {
         match (self, other) {
@@ -75,6 +85,8 @@ pub(crate) struct State {
     late: bool,
     /// Which bound was hit.
     bound: Option<Cow<'static, str>>,
+    /// Whether answers are kept, or taken from an earlier decision.
+    trace: Trace,
     /// Nothing in it; present only for components that import WASI.
     wasi: Option<Box<(WasiCtx, ResourceTable)>>,
 }
@@ -108,6 +120,7 @@ impl Instance {
             ticks: 0,
             late: false,
             bound: None,
+            trace: Trace::Off,
             wasi: policy.wasi.then(|| Box::new((WasiCtx::builder().build(), ResourceTable::new()))),
         };
         let mut store = Store::new(&machine.engine, state);
@@ -154,7 +167,7 @@ impl Instance {
             guest.call_admit(store, facts::registration(registration), Resource::<CurrentRegistration>::new_borrow(0))
         })?;
         self.registration = Some(guest);
-        answers::admission(answer, directory)
+        answers::admission(answer, self.known(directory))
     }
 
     pub(super) fn route(&mut self, call: &Arc<Call>, directory: &Arc<Directory>, deadline: Duration) -> Result<Decision, PolicyFault> {
@@ -162,7 +175,7 @@ impl Instance {
         self.about(Subject::Call(Arc::clone(call)), directory, call.at);
         let answer = self.enter(deadline, |store| guest.call_route(store, facts::call(call), Resource::<CurrentCall>::new_borrow(0)))?;
         self.routing = Some(guest);
-        answers::decision(answer, &self.store.data().site)
+        answers::decision(answer, self.known(&self.store.data().site))
     }
 
     pub(super) fn emergency(
@@ -175,7 +188,7 @@ impl Instance {
         self.about(Subject::Call(Arc::clone(call)), directory, call.at);
         let answer = self.enter(deadline, |store| guest.call_route(store, facts::call(call), Resource::<CurrentCall>::new_borrow(0)))?;
         self.emergency = Some(guest);
-        answers::emergency(answer, directory)
+        answers::emergency(answer, self.known(directory))
     }
 
     pub(super) fn ended(&mut self, record: &CallRecord, directory: &Arc<Directory>, deadline: Duration) -> Result<(), PolicyFault> {
@@ -200,6 +213,37 @@ impl Instance {
         self.configuration = Some(guest);
         let problems = answer.err().unwrap_or_default();
         Ok(problems.into_iter().map(|problem| format!("settings.{}: {}", problem.key, problem.message)).collect())
+    }
+
+    /// Keeps what the next decision is told, until [`Self::take_tape`].
+    pub(super) fn record(&mut self) {
+        self.store.data_mut().trace = Trace::Recording(Tape::default());
+    }
+
+    /// What was kept since [`Self::record`].
+    pub(super) fn take_tape(&mut self) -> Tape {
+        match std::mem::take(&mut self.store.data_mut().trace) {
+            Trace::Recording(tape) => tape,
+            Trace::Off | Trace::Playing(_) => Tape::default(),
+        }
+    }
+
+    /// Answers the next decision from `script` instead of the site.
+    pub(super) fn play(&mut self, script: Script) {
+        self.store.data_mut().trace = Trace::Playing(script);
+    }
+
+    /// What the names of an answer are looked up in; nothing while an earlier decision is made again, whose site is gone.
+    fn known<'a, T>(&self, site: &'a T) -> Option<&'a T> {
+        (!matches!(self.store.data().trace, Trace::Playing(_))).then_some(site)
+    }
+
+    /// The first question since [`Self::play`] that the script had no answer to.
+    pub(super) fn unanswered(&mut self) -> Option<String> {
+        match std::mem::take(&mut self.store.data_mut().trace) {
+            Trace::Playing(script) => script.unknown,
+            Trace::Off | Trace::Recording(_) => None,
+        }
     }
 
     fn about(&mut self, subject: Subject, directory: &Arc<Directory>, now: Instant) {
@@ -282,6 +326,20 @@ impl State {
         })
     }
 
+    /// Answers one question: from the site, or as an earlier decision was told. Counts it.
+    pub(super) fn answer<T: Answer>(&mut self, question: &'static str, arguments: &[&str], look: impl FnOnce(&mut Self) -> T) -> Result<T> {
+        self.asked()?;
+        if let Trace::Playing(script) = &mut self.trace {
+            let unknown = || wasmtime::Error::msg(format!("the record has no answer to {question}"));
+            return script.answer(question, arguments).ok_or_else(unknown);
+        }
+        let answer = look(self);
+        if let Trace::Recording(tape) = &mut self.trace {
+            tape.keep(question, arguments, answer.told());
+        }
+        Ok(answer)
+    }
+
     /// Counts a question.
     pub(super) fn asked(&mut self) -> Result<()> {
         match self.questions_left.checked_sub(1) {
@@ -294,7 +352,7 @@ impl State {
     }
 
     /// What is kept of a log line; `None` when this decision, or the policy in this second, has written enough, and of made-up calls.
-    pub(super) fn log_line(&mut self, message: &str) -> Option<String> {
+    pub(super) fn log_line(&mut self, level: &'static str, message: &str) -> Option<String> {
         if self.policy.trying {
             return None;
         }
@@ -305,7 +363,11 @@ impl State {
             return None;
         }
         let end = message.floor_char_boundary(LOG_LINE_MAX);
-        Some(message.get(..end).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+        let line: String = message.get(..end).unwrap_or_default().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if let Trace::Recording(tape) = &mut self.trace {
+            tape.keep_line(level, &line);
+        }
+        Some(line)
     }
 
     /// The ticker has ticked since the component was last seen here. Counted are the ticks at which it was running, not the time that passed: while the

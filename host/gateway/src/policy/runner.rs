@@ -3,6 +3,7 @@
 use super::{
     Hook, Step,
     breaker::Breaker,
+    decided::Decided,
     engine::{Chain, Engine, Link},
     instance::{Instance, Subject},
     load::Policy,
@@ -11,7 +12,9 @@ use super::{
     said,
     shadow::{Asked, Event},
     stock::Slot,
+    trace::Tape,
 };
+use crate::record::Recorder;
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
@@ -41,6 +44,7 @@ pub struct Runner {
     slots: Vec<Slot>,
     /// Which of a policy's counters are this shard's.
     stripe: usize,
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// One question to one policy.
@@ -58,7 +62,8 @@ impl Runner {
         let chain = Arc::clone(&engine.chain());
         let slots = chain.policies.iter().map(|_| Slot::default()).collect();
         let stripe = engine.runners.fetch_add(1, Relaxed);
-        Self { engine, site, chain, slots, stripe }
+        let recorder = engine.recorder();
+        Self { engine, site, chain, slots, stripe, recorder }
     }
 
     /// Starts what the next decisions need and clears away what the latest have left. To be called when there is time, after what was decided is on its way;
@@ -149,13 +154,12 @@ impl Runner {
         let directory = self.site.directory();
         let call = Arc::new(call.clone());
         let deadline = self.engine.machine.settings.emergency_deadline;
-        let outcome = |plan: &EmergencyPlan| (false, said::emergency(plan));
         let about = Subject::Call(Arc::clone(&call));
         self.ask(
             Question { link, deadline, about, hook: Hook::Emergency },
             steps,
             |instance, deadline| instance.emergency(&call, &directory, deadline),
-            outcome,
+            |plan: &EmergencyPlan| Words { passed: false, said: said::emergency(plan), why: "" },
         )
     }
 
@@ -174,7 +178,7 @@ impl Runner {
                 Question { link, deadline, about: Subject::None, hook: Hook::Observation },
                 &mut steps,
                 |instance, deadline| instance.ended(record, &directory, deadline),
-                |()| (true, String::new()),
+                |()| Words { passed: true, said: String::new(), why: "" },
             );
             self.offer(link, || Event::Ended(Box::new(record.clone())), || observed.map(|()| String::new()));
         }
@@ -209,14 +213,24 @@ impl Runner {
         Question { link, deadline, about, hook }: Question<'_>,
         steps: &mut Vec<Step>,
         decide: impl FnOnce(&mut Instance, Duration) -> Result<T, PolicyFault>,
-        outcome: impl FnOnce(&T) -> (bool, String),
+        outcome: impl FnOnce(&T) -> Words<'_>,
     ) -> Result<T, PolicyFault> {
         let began = Instant::now();
         let policy = &link.policy;
         let breaker = policy.breakers.of(hook);
+        // One that failed too often is recorded, too: its silence is part of the story.
+        let recorder = self.recorder.as_ref().filter(|recorder| about.call_id().is_some_and(|call_id| recorder.wants(call_id)));
+        let record = |tape: Tape, said: &str, why: &str, fault: Option<&PolicyFault>, took: Duration| {
+            if let Some(recorder) = recorder {
+                let (policy, subject) = (Arc::clone(policy), about.clone());
+                let (said, why) = (said.to_owned(), why.to_owned());
+                recorder.decided(Decided { policy, hook, subject, tape, said, why, fault: fault.cloned(), took });
+            }
+        };
         if breaker.is_some_and(Breaker::is_open) {
             let fault = PolicyFault::Resting;
             policy.meter.count::<T>(hook, self.stripe, &Err(PolicyFault::Resting), Duration::ZERO);
+            record(Tape::default(), &fault.to_string(), "", Some(&fault), began.elapsed());
             self.offer(link, || Event::Decide(about), || Err(fault.clone()));
             steps.push(Step {
                 policy: Arc::clone(&policy.name),
@@ -232,19 +246,30 @@ impl Runner {
         let deadline = policy.options.deadline.unwrap_or(deadline);
         let Some(slot) = self.slots.get_mut(link.index) else { return Err(PolicyFault::Absent) };
         let instance = slot.ready(|| Instance::new(policy, &self.site, &self.engine.machine, deadline.max(START)));
-        let result = instance.and_then(|instance| decide(instance, deadline));
+        let mut tape = Tape::default();
+        let result = instance.and_then(|instance| {
+            if recorder.is_none() {
+                return decide(instance, deadline);
+            }
+            instance.record();
+            let result = decide(instance, deadline);
+            tape = instance.take_tape();
+            result
+        });
         let took = began.elapsed();
         policy.meter.count(hook, self.stripe, &result, took);
         slot.decided(policy.reused && result.is_ok());
         let (policy_name, component) = (Arc::clone(&policy.name), Arc::clone(&policy.which));
         match &result {
             Ok(answer) => {
-                let (passed, mut outcome) = outcome(answer);
-                self.offer(link, || Event::Decide(about), || Ok(outcome.clone()));
-                outcome.truncate(outcome.floor_char_boundary(OUTCOME_MAX));
-                steps.push(Step { policy: policy_name, component, hook, outcome, passed, fault: None, took });
+                let Words { passed, mut said, why } = outcome(answer);
+                record(tape, &said, why, None, took);
+                self.offer(link, || Event::Decide(about), || Ok(said.clone()));
+                said.truncate(said.floor_char_boundary(OUTCOME_MAX));
+                steps.push(Step { policy: policy_name, component, hook, outcome: said, passed, fault: None, took });
             }
             Err(fault) => {
+                record(tape, &fault.to_string(), "", Some(fault), took);
                 self.offer(link, || Event::Decide(about.clone()), || Err(fault.clone()));
                 let faults = policy.faults.fetch_add(1, Relaxed).saturating_add(1);
                 tracing::warn!(policy = &*policy.name, file = policy.file, %fault, faults, took_us = took.as_micros(), "policy failed");
@@ -296,11 +321,21 @@ fn out_of_order(policy: &str, fault: &PolicyFault) -> Refusal {
     Refusal::new(503, "Service Unavailable", format!("policy {policy} {fault}"))
 }
 
-/// Whether the policy passed, and its answer in words.
-fn decision_outcome(decision: &Decision) -> (bool, String) {
-    (matches!(decision, Decision::Pass(_)), said::decision(decision))
+/// An answer in words.
+struct Words<'a> {
+    /// It left the decision to the next policy.
+    passed: bool,
+    said: String,
+    /// What a refusal says to the operator.
+    why: &'a str,
 }
 
-fn admission_outcome(admission: &Admission) -> (bool, String) {
-    (matches!(admission, Admission::Pass), said::admission(admission))
+fn decision_outcome(decision: &Decision) -> Words<'_> {
+    let why = if let Decision::Refuse(refusal) = decision { refusal.detail.as_str() } else { "" };
+    Words { passed: matches!(decision, Decision::Pass(_)), said: said::decision(decision), why }
+}
+
+fn admission_outcome(admission: &Admission) -> Words<'_> {
+    let why = if let Admission::Refuse(refusal) = admission { refusal.detail.as_str() } else { "" };
+    Words { passed: matches!(admission, Admission::Pass), said: said::admission(admission), why }
 }

@@ -18,7 +18,7 @@ use crate::{
     decision::Refusal,
     facts::{Call, Caller},
     plan::Resolved,
-    record::CallRecord,
+    record::{CallRecord, LegRecord},
     site::Site,
 };
 use leg::{Leg, LegState};
@@ -311,6 +311,17 @@ impl Bridge {
     #[must_use]
     pub const fn invite(&self) -> ServerId {
         self.invite
+    }
+
+    /// Every target that was dialled so far.
+    #[must_use]
+    pub fn dialled(&self) -> Vec<LegRecord> {
+        let leg = |leg: &Leg| LegRecord {
+            call_id: String::from_utf8_lossy(&leg.template.call_id).into_owned(),
+            who: leg.party(),
+            at: leg.target.flow.remote,
+        };
+        self.legs.iter().map(leg).collect()
     }
 
     /// Whether the call is over and nothing that it sent is still unanswered: it can be forgotten.

@@ -26,8 +26,8 @@ fn nonsense<T>(what: impl Into<String>) -> Result<T, PolicyFault> {
     Err(PolicyFault::Nonsense(what.into()))
 }
 
-/// A routing answer.
-pub(in crate::policy) fn decision(answer: exports::routing::Decision, site: &Site) -> Result<Decision, PolicyFault> {
+/// A routing answer. Without a site (a decision of long ago is made again) its names are taken on trust.
+pub(in crate::policy) fn decision(answer: exports::routing::Decision, site: Option<&Site>) -> Result<Decision, PolicyFault> {
     match answer {
         exports::routing::Decision::Pass(amendments) => Ok(Decision::Pass(amended(amendments)?)),
         exports::routing::Decision::Refuse(answer) => Ok(Decision::Refuse(refusal(answer)?)),
@@ -36,20 +36,25 @@ pub(in crate::policy) fn decision(answer: exports::routing::Decision, site: &Sit
             if plan.stages.is_empty() {
                 return nonsense("a plan without stages");
             }
-            plan::check(&plan, site)?;
+            if let Some(site) = site {
+                plan::check(&plan, site)?;
+            }
             Ok(Decision::Route(plan))
         }
     }
 }
 
-/// An admission answer.
-pub(in crate::policy) fn admission(answer: exports::registration::Admission, directory: &Directory) -> Result<Admission, PolicyFault> {
+/// An admission answer; without a directory as [`decision`] without a site.
+pub(in crate::policy) fn admission(
+    answer: exports::registration::Admission,
+    directory: Option<&Directory>,
+) -> Result<Admission, PolicyFault> {
     use exports::registration as wit;
     match answer {
         wit::Admission::Pass => Ok(Admission::Pass),
         wit::Admission::Refuse(answer) => Ok(Admission::Refuse(refusal(answer)?)),
         wit::Admission::Admit(wit::SeatRequest { pool, when_full }) => {
-            if !directory.pools.iter().any(|known| known.pool == pool) {
+            if directory.is_some_and(|directory| directory.pools.iter().all(|known| known.pool != pool)) {
                 return nonsense(format!("a seat from a pool that the site does not have: {}", printable(&pool)));
             }
             let when_full = match when_full {
@@ -61,16 +66,20 @@ pub(in crate::policy) fn admission(answer: exports::registration::Admission, dir
     }
 }
 
-/// An emergency answer.
-pub(in crate::policy) fn emergency(answer: exports::emergency::EmergencyPlan, directory: &Directory) -> Result<EmergencyPlan, PolicyFault> {
-    if answer.trunks.is_empty() && !directory.emergency.trunks.is_empty() {
+/// An emergency answer; without a directory as [`decision`] without a site.
+pub(in crate::policy) fn emergency(
+    answer: exports::emergency::EmergencyPlan,
+    directory: Option<&Directory>,
+) -> Result<EmergencyPlan, PolicyFault> {
+    if answer.trunks.is_empty() && directory.is_some_and(|directory| !directory.emergency.trunks.is_empty()) {
         return nonsense("no trunk for a call for help, though the site has some");
     }
     if answer.trunks.len() > TRUNKS_MAX {
         return nonsense(format!("{} trunks for a call for help", answer.trunks.len()));
     }
     let trunks = answer.trunks.into_iter().map(trunk_target).collect::<Result<Vec<_>, _>>()?;
-    match trunks.iter().find(|target| directory.trunk(&target.trunk).is_none()) {
+    let unknown = |target: &&TrunkTarget| directory.is_some_and(|directory| directory.trunk(&target.trunk).is_none());
+    match trunks.iter().find(unknown) {
         Some(unknown) => nonsense(format!("a trunk that the site does not have: {}", printable(&unknown.trunk))),
         None => Ok(EmergencyPlan { trunks }),
     }

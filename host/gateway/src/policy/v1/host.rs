@@ -101,103 +101,103 @@ impl imports::registrations::HostRegistration for State {
 
 impl imports::directory::Host for State {
     fn endpoint_by_id(&mut self, id: String) -> Result<Option<imports::directory::Endpoint>> {
-        self.asked()?;
-        Ok(self.directory.endpoint(&id).map(|found| endpoint(found)))
+        self.answer("directory.endpoint-by-id", &[&id], |state| state.directory.endpoint(&id).map(|found| endpoint(found)))
     }
 
     fn endpoint_by_extension(&mut self, extension: String) -> Result<Option<imports::directory::Endpoint>> {
-        self.asked()?;
-        Ok(self.directory.by_extension(&extension).map(|found| endpoint(found)))
+        self.answer("directory.endpoint-by-extension", &[&extension], |state| {
+            state.directory.by_extension(&extension).map(|found| endpoint(found))
+        })
     }
 
     fn endpoint_by_number(&mut self, number: String) -> Result<Option<imports::directory::Endpoint>> {
-        self.asked()?;
-        Ok(self.directory.by_number(&number).map(|found| endpoint(found)))
+        self.answer("directory.endpoint-by-number", &[&number], |state| state.directory.by_number(&number).map(|found| endpoint(found)))
     }
 
     fn numbers_of(&mut self, id: String) -> Result<Vec<String>> {
-        self.asked()?;
-        Ok(self.directory.endpoint(&id).map(|found| found.numbers.clone()).unwrap_or_default())
+        self.answer("directory.numbers-of", &[&id], |state| {
+            state.directory.endpoint(&id).map(|found| found.numbers.clone()).unwrap_or_default()
+        })
     }
 
     fn pool_of(&mut self, id: String) -> Result<Option<String>> {
-        self.asked()?;
-        Ok(self.directory.endpoint(&id).and_then(|found| found.licence.clone()))
+        self.answer("directory.pool-of", &[&id], |state| state.directory.endpoint(&id).and_then(|found| found.licence.clone()))
     }
 
     fn standing_of(&mut self, id: String) -> Result<imports::directory::Standing> {
         use imports::directory::Standing;
-        self.asked()?;
-        let bindings = self.site.registrar.bindings(&id, self.now);
-        Ok(match bindings.iter().all(|binding| binding.emergency_only) {
-            _ if bindings.is_empty() => Standing::Unregistered,
-            true => Standing::EmergencyOnly,
-            false => Standing::Registered,
+        self.answer("directory.standing-of", &[&id], |state| {
+            let bindings = state.site.registrar.bindings(&id, state.now);
+            match bindings.iter().all(|binding| binding.emergency_only) {
+                _ if bindings.is_empty() => Standing::Unregistered,
+                true => Standing::EmergencyOnly,
+                false => Standing::Registered,
+            }
         })
     }
 
     fn bindings_of(&mut self, id: String) -> Result<Vec<imports::directory::Binding>> {
-        self.asked()?;
-        let now = self.now;
-        let bindings = self.site.registrar.bindings(&id, now);
-        Ok(bindings
-            .iter()
-            .map(|binding| imports::directory::Binding {
+        self.answer("directory.bindings-of", &[&id], |state| {
+            let now = state.now;
+            let bindings = state.site.registrar.bindings(&id, now);
+            let told = bindings.iter().map(|binding| imports::directory::Binding {
                 contact: binding.contact.to_string(),
                 user_agent: binding.user_agent.to_string(),
                 expires_seconds: u32::try_from(binding.expires.since(now).as_secs()).unwrap_or(u32::MAX),
                 emergency_only: binding.emergency_only,
-            })
-            .collect())
+            });
+            told.collect::<Vec<_>>()
+        })
     }
 
     fn longest_extension(&mut self) -> Result<u32> {
-        self.asked()?;
-        Ok(Self::longest_extension(self))
+        self.answer("directory.longest-extension", &[], Self::longest_extension)
     }
 }
 
 impl imports::licences::Host for State {
     fn usage_of(&mut self, pool: String) -> Result<Option<imports::licences::Usage>> {
-        self.asked()?;
-        Ok(self.site.ledger.usage(&pool).map(|usage| imports::licences::Usage { seats: usage.seats, taken: usage.taken }))
+        self.answer("licences.usage-of", &[&pool], |state| {
+            state.site.ledger.usage(&pool).map(|usage| imports::licences::Usage { seats: usage.seats, taken: usage.taken })
+        })
     }
 }
 
 impl imports::trunks::Host for State {
     fn names(&mut self) -> Result<Vec<String>> {
-        self.asked()?;
-        Ok(self.directory.trunks.iter().map(|trunk| trunk.name.clone()).collect())
+        self.answer("trunks.names", &[], |state| state.directory.trunks.iter().map(|trunk| trunk.name.clone()).collect::<Vec<_>>())
     }
 
     fn emergency_names(&mut self) -> Result<Vec<String>> {
-        self.asked()?;
-        Ok(self.directory.emergency.trunks.clone())
+        self.answer("trunks.emergency-names", &[], |state| state.directory.emergency.trunks.clone())
     }
 
     fn trunk_by_name(&mut self, name: String) -> Result<Option<imports::trunks::Trunk>> {
-        self.asked()?;
-        let (healthy, calls) = (self.site.trunks.healthy(&name), self.site.trunks.in_use(&name));
-        Ok(self.directory.trunk(&name).is_some().then_some(imports::trunks::Trunk { name, healthy, calls }))
+        self.answer("trunks.trunk-by-name", &[&name], |state| {
+            let (healthy, calls) = (state.site.trunks.healthy(&name), state.site.trunks.in_use(&name));
+            state.directory.trunk(&name).map(|_| imports::trunks::Trunk { name: name.clone(), healthy, calls })
+        })
     }
 
     fn own_part(&mut self, trunk: String, number: String) -> Result<Option<String>> {
-        self.asked()?;
-        let Some(trunk) = self.directory.trunk(&trunk) else { return Ok(None) };
-        let Some(pattern) = trunk.numbers.iter().find(|pattern| pattern.matches(&number)) else { return Ok(None) };
-        let part = pattern.0.split_once('%').and_then(|(before, after)| number.strip_prefix(before)?.strip_suffix(after));
-        Ok(Some(part.unwrap_or(&number).to_owned()))
+        self.answer("trunks.own-part", &[&trunk, &number], |state| {
+            let trunk = state.directory.trunk(&trunk)?;
+            let pattern = trunk.numbers.iter().find(|pattern| pattern.matches(&number))?;
+            let part = pattern.0.split_once('%').and_then(|(before, after)| number.strip_prefix(before)?.strip_suffix(after));
+            Some(part.unwrap_or(&number).to_owned())
+        })
     }
 }
 
 impl imports::locations::Host for State {
     fn location_by_name(&mut self, name: String) -> Result<Option<imports::locations::Location>> {
-        self.asked()?;
-        Ok(self.directory.location(&name).map(|found| imports::locations::Location {
-            name: found.name.clone(),
-            elin: found.elin.clone(),
-            address: found.address.clone(),
-        }))
+        self.answer("locations.location-by-name", &[&name], |state| {
+            state.directory.location(&name).map(|found| imports::locations::Location {
+                name: found.name.clone(),
+                elin: found.elin.clone(),
+                address: found.address.clone(),
+            })
+        })
     }
 }
 
@@ -216,7 +216,12 @@ impl imports::settings::Host for State {
 impl imports::log::Host for State {
     fn write(&mut self, level: imports::log::Level, message: String) -> Result<()> {
         self.asked()?;
-        let Some(line) = self.log_line(&message) else { return Ok(()) };
+        let level_name = match level {
+            imports::log::Level::Debug => "debug",
+            imports::log::Level::Info => "info",
+            imports::log::Level::Warn => "warn",
+        };
+        let Some(line) = self.log_line(level_name, &message) else { return Ok(()) };
         let call_id = match &self.subject {
             Subject::None => String::new(),
             Subject::Call(call) => facts::text(call.message.call_id()),
@@ -241,24 +246,19 @@ impl imports::clock::Host for State {
 
 impl imports::memory::Host for State {
     fn get(&mut self, key: String) -> Result<Option<String>> {
-        self.asked()?;
-        Ok(self.policy.memory.get(&key))
+        self.answer("memory.get", &[&key], |state| state.policy.memory.get(&key))
     }
 
     fn set(&mut self, key: String, value: String) -> Result<std::result::Result<(), imports::memory::MemoryError>> {
-        self.asked()?;
-        Ok(self.policy.memory.set(key, value))
+        self.answer("memory.set", &[&key, &value], |state| state.policy.memory.set(key.clone(), value.clone()))
     }
 
     fn remove(&mut self, key: String) -> Result<()> {
-        self.asked()?;
-        self.policy.memory.remove(&key);
-        Ok(())
+        self.answer("memory.remove", &[&key], |state| state.policy.memory.remove(&key))
     }
 
     fn add(&mut self, key: String, amount: i64) -> Result<std::result::Result<i64, imports::memory::MemoryError>> {
-        self.asked()?;
-        Ok(self.policy.memory.add(key, amount))
+        self.answer("memory.add", &[&key, &amount.to_string()], |state| state.policy.memory.add(key.clone(), amount))
     }
 }
 

@@ -1,0 +1,318 @@
+//! What one decision was told: every question of a component to the host with its answer, so that the decision can be explained, and made again exactly.
+//!
+//! What stands in the call or registration itself (its headers, its source…) is kept with the facts, not here; neither are settings, which do not change
+//! during the life of a policy.
+
+use super::v1::imports::{
+    directory::{Binding, Endpoint, Standing},
+    licences::Usage,
+    locations::Location,
+    memory::MemoryError,
+    trunks::Trunk,
+};
+use serde_json::{Value, json};
+use std::collections::{HashMap, VecDeque};
+
+/// Octets of questions, answers and log lines that are kept of one decision. What is over that is left out, and the decision is marked as not whole.
+const TAPE_BYTES: usize = 64 << 10;
+
+/// What a decision does with the host's answers.
+#[derive(Debug, Default)]
+pub(super) enum Trace {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Keeps them.
+    Recording(Tape),
+    /// Takes them from an earlier decision instead of the host.
+    Playing(Script),
+}
+
+/// The questions of one decision and their answers, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Tape {
+    pub(super) asked: Vec<Asked>,
+    /// What the component wrote to the log: level and line.
+    pub(super) said: Vec<(&'static str, String)>,
+    /// Something did not fit.
+    pub(super) cut: bool,
+    bytes: usize,
+}
+
+/// One question and its answer.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// `directory.endpoint-by-id`.
+    pub(super) question: &'static str,
+    pub(super) arguments: Vec<String>,
+    pub(super) told: Told,
+}
+
+impl Tape {
+    pub(super) fn keep(&mut self, question: &'static str, arguments: &[&str], told: Told) {
+        let bytes = question.len() + arguments.iter().map(|argument| argument.len()).sum::<usize>() + told.bytes();
+        if self.fits(bytes) {
+            self.asked.push(Asked { question, arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(), told });
+        }
+    }
+
+    pub(super) fn keep_line(&mut self, level: &'static str, line: &str) {
+        if self.fits(line.len()) {
+            self.said.push((level, line.to_owned()));
+        }
+    }
+
+    fn fits(&mut self, bytes: usize) -> bool {
+        // Each entry also costs its own place.
+        self.bytes = self.bytes.saturating_add(bytes + 64);
+        self.cut |= self.bytes > TAPE_BYTES;
+        !self.cut
+    }
+}
+
+/// The answers of an earlier decision, by question. A question that was asked several times gets its answers in their order; the last one stays.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    answers: HashMap<(String, Vec<String>), VecDeque<Value>>,
+    /// The first question that was not asked then.
+    pub(super) unknown: Option<String>,
+}
+
+impl Script {
+    pub(super) fn new(asked: Vec<(String, Vec<String>, Value)>) -> Self {
+        let mut answers: HashMap<_, VecDeque<Value>> = HashMap::with_capacity(asked.len());
+        for (question, arguments, told) in asked {
+            answers.entry((question, arguments)).or_default().push_back(told);
+        }
+        Self { answers, unknown: None }
+    }
+
+    pub(super) fn answer<T: Answer>(&mut self, question: &str, arguments: &[&str]) -> Option<T> {
+        let key = (question.to_owned(), arguments.iter().map(|argument| (*argument).to_owned()).collect());
+        let told = self.answers.get_mut(&key).and_then(|told| if told.len() > 1 { told.pop_front() } else { told.front().cloned() });
+        let answer = told.as_ref().and_then(T::from_json);
+        if answer.is_none() && self.unknown.is_none() {
+            self.unknown = Some(format!("{question}({})", arguments.join(", ")));
+        }
+        answer
+    }
+}
+
+/// What the host can answer.
+pub(super) trait Answer: Sized {
+    /// A copy to keep.
+    fn told(&self) -> Told;
+    /// Reads what [`Told::json`] wrote.
+    fn from_json(value: &Value) -> Option<Self>;
+}
+
+/// One answer, kept as it was: turning it into JSON is left to whoever writes it down, off the call path.
+#[derive(Debug)]
+pub(super) enum Told {
+    Nothing,
+    Text(Option<String>),
+    Texts(Vec<String>),
+    Number(u64),
+    Endpoint(Option<Endpoint>),
+    Standing(Standing),
+    Bindings(Vec<Binding>),
+    Usage(Option<Usage>),
+    Trunk(Option<Trunk>),
+    Location(Option<Location>),
+    Kept(Result<Option<i64>, MemoryError>),
+}
+
+impl Told {
+    /// Octets, roughly: what is not text is small.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(Some(text)) => text.len(),
+            Self::Texts(texts) => texts.iter().map(|text| text.len() + 24).sum(),
+            Self::Endpoint(Some(endpoint)) => endpoint.id.len() + endpoint.extension.len() + endpoint.name.len(),
+            Self::Bindings(bindings) => bindings.iter().map(|binding| binding.contact.len() + binding.user_agent.len() + 32).sum(),
+            Self::Location(Some(location)) => location.name.len() + location.address.as_ref().map_or(0, String::len),
+            _ => 8,
+        }
+    }
+
+    /// As it stands in the record.
+    pub(super) fn json(&self) -> Value {
+        match self {
+            Self::Nothing | Self::Kept(Ok(None)) => Value::Null,
+            Self::Text(text) => json!(text),
+            Self::Texts(texts) => json!(texts),
+            Self::Number(number) => json!(number),
+            Self::Endpoint(endpoint) => endpoint.as_ref().map_or(
+                Value::Null,
+                |Endpoint { id, extension, name, enabled }| json!({"id": id, "extension": extension, "name": name, "enabled": enabled}),
+            ),
+            Self::Standing(standing) => json!(STANDINGS.iter().find(|(known, _)| known == standing).map(|(_, word)| word)),
+            Self::Bindings(bindings) => bindings
+                .iter()
+                .map(|Binding { contact, user_agent, expires_seconds, emergency_only }| {
+                    json!({"contact": contact, "user_agent": user_agent, "expires_seconds": expires_seconds, "emergency_only": emergency_only})
+                })
+                .collect(),
+            Self::Usage(usage) => usage.as_ref().map_or(Value::Null, |Usage { seats, taken }| json!({"seats": seats, "taken": taken})),
+            Self::Trunk(trunk) => trunk
+                .as_ref()
+                .map_or(Value::Null, |Trunk { name, healthy, calls }| json!({"name": name, "healthy": healthy, "calls": calls})),
+            Self::Location(location) => location
+                .as_ref()
+                .map_or(Value::Null, |Location { name, elin, address }| json!({"name": name, "elin": elin, "address": address})),
+            Self::Kept(Ok(Some(sum))) => json!(sum),
+            Self::Kept(Err(error)) => json!({"error": if *error == MemoryError::Full { "full" } else { "too-long" }}),
+        }
+    }
+}
+
+const STANDINGS: [(Standing, &str); 3] =
+    [(Standing::Unregistered, "unregistered"), (Standing::EmergencyOnly, "emergency-only"), (Standing::Registered, "registered")];
+
+impl Answer for () {
+    fn told(&self) -> Told {
+        Told::Nothing
+    }
+    fn from_json(_: &Value) -> Option<Self> {
+        Some(())
+    }
+}
+
+impl Answer for Option<String> {
+    fn told(&self) -> Told {
+        Told::Text(self.clone())
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, |value| Some(value.as_str()?.to_owned()))
+    }
+}
+
+impl Answer for Vec<String> {
+    fn told(&self) -> Told {
+        Told::Texts(self.clone())
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        list(value, |value| Some(value.as_str()?.to_owned()))
+    }
+}
+
+impl Answer for u32 {
+    fn told(&self) -> Told {
+        Told::Number(u64::from(*self))
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        Self::try_from(value.as_u64()?).ok()
+    }
+}
+
+impl Answer for Option<Endpoint> {
+    fn told(&self) -> Told {
+        Told::Endpoint(self.clone())
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, |value| {
+            let text = |name: &str| Some(value.get(name)?.as_str()?.to_owned());
+            Some(Endpoint {
+                id: text("id")?,
+                extension: text("extension")?,
+                name: text("name")?,
+                enabled: value.get("enabled")?.as_bool()?,
+            })
+        })
+    }
+}
+
+impl Answer for Standing {
+    fn told(&self) -> Told {
+        Told::Standing(*self)
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        let word = value.as_str()?;
+        STANDINGS.iter().find(|(_, known)| *known == word).map(|(standing, _)| *standing)
+    }
+}
+
+impl Answer for Vec<Binding> {
+    fn told(&self) -> Told {
+        Told::Bindings(self.clone())
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        list(value, |value| {
+            Some(Binding {
+                contact: value.get("contact")?.as_str()?.to_owned(),
+                user_agent: value.get("user_agent")?.as_str()?.to_owned(),
+                expires_seconds: u32::from_json(value.get("expires_seconds")?)?,
+                emergency_only: value.get("emergency_only")?.as_bool()?,
+            })
+        })
+    }
+}
+
+impl Answer for Option<Usage> {
+    fn told(&self) -> Told {
+        Told::Usage(*self)
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, |value| Some(Usage { seats: u32::from_json(value.get("seats")?)?, taken: u32::from_json(value.get("taken")?)? }))
+    }
+}
+
+impl Answer for Option<Trunk> {
+    fn told(&self) -> Told {
+        Told::Trunk(self.clone())
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, |value| {
+            Some(Trunk {
+                name: value.get("name")?.as_str()?.to_owned(),
+                healthy: value.get("healthy")?.as_bool()?,
+                calls: u32::from_json(value.get("calls")?)?,
+            })
+        })
+    }
+}
+
+impl Answer for Option<Location> {
+    fn told(&self) -> Told {
+        Told::Location(self.clone())
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, |value| {
+            Some(Location {
+                name: value.get("name")?.as_str()?.to_owned(),
+                elin: Option::<String>::from_json(value.get("elin")?)?,
+                address: Option::<String>::from_json(value.get("address")?)?,
+            })
+        })
+    }
+}
+
+impl Answer for Result<(), MemoryError> {
+    fn told(&self) -> Told {
+        Told::Kept(self.map(|()| None))
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        Some(memory_error(value).map_or(Ok(()), Err))
+    }
+}
+
+impl Answer for Result<i64, MemoryError> {
+    fn told(&self) -> Told {
+        Told::Kept(self.map(Some))
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        memory_error(value).map_or_else(|| value.as_i64().map(Ok), |error| Some(Err(error)))
+    }
+}
+
+fn memory_error(value: &Value) -> Option<MemoryError> {
+    Some(if value.get("error")?.as_str()? == "full" { MemoryError::Full } else { MemoryError::TooLong })
+}
+
+fn optional<T>(value: &Value, read: impl FnOnce(&Value) -> Option<T>) -> Option<Option<T>> {
+    if value.is_null() { Some(None) } else { read(value).map(Some) }
+}
+
+fn list<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    value.as_array()?.iter().map(read).collect()
+}

@@ -1,0 +1,119 @@
+//! The files of the record: `decisions.jsonl` is written, `decisions.1.jsonl` is the one before, and so on.
+//!
+//! Written here and not by a rotating appender of a library, because each file must begin with the policies that its decisions name: a file stands alone.
+
+use super::line::Line;
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// Octets of one line that is read: more was not written by a gateway.
+const LINE_MAX: u64 = 4 << 20;
+
+/// Where lines are appended.
+pub(super) struct Files {
+    folder: PathBuf,
+    /// Octets after which the next file is begun.
+    most: u64,
+    /// Files kept, the one being written among them.
+    keep: u32,
+    file: BufWriter<File>,
+    written: u64,
+}
+
+impl Files {
+    pub(super) fn open(folder: &Path, most: u64, keep: u32) -> io::Result<Self> {
+        // Only the owner reads who called whom.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let (file, written) = append(folder)?;
+        Ok(Self { folder: folder.to_owned(), most, keep, file, written })
+    }
+
+    /// Appends one line. `true`: a new file was begun before, and knows no policies yet.
+    pub(super) fn make_room(&mut self, octets: usize) -> io::Result<bool> {
+        let octets = u64::try_from(octets).unwrap_or(u64::MAX);
+        if self.written == 0 || self.written.saturating_add(octets) <= self.most {
+            return Ok(false);
+        }
+        self.file.flush()?;
+        for number in (0..self.keep).rev() {
+            let old = path(&self.folder, number);
+            if number + 1 >= self.keep {
+                match fs::remove_file(&old) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            } else if old.exists() {
+                fs::rename(&old, path(&self.folder, number + 1))?;
+            }
+        }
+        (self.file, self.written) = append(&self.folder)?;
+        Ok(true)
+    }
+
+    pub(super) fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        self.file.write_all(line)?;
+        self.written = self.written.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Opens the file being written. A line that a crash left unfinished is ended, so that only that one is lost.
+fn append(folder: &Path) -> io::Result<(BufWriter<File>, u64)> {
+    let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path(folder, 0))?;
+    let written = file.metadata()?.len();
+    if written > 0 {
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != [b'\n'] {
+            file.write_all(b"\n")?;
+        }
+    }
+    Ok((BufWriter::with_capacity(64 << 10, file), written))
+}
+
+fn path(folder: &Path, number: u32) -> PathBuf {
+    folder.join(if number == 0 { "decisions.jsonl".to_owned() } else { format!("decisions.{number}.jsonl") })
+}
+
+/// The files of a folder that are there, oldest first.
+#[must_use]
+pub fn list(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = (0..).map(|number| path(folder, number)).take_while(|file| file.exists()).collect();
+    files.reverse();
+    files
+}
+
+/// Hands every line of a file to `each`, with its number from 1, until that says that it is enough. A line that cannot be read (a crash may leave one) is handed over as an error.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read(file: &Path, mut each: impl FnMut(usize, Result<Line, String>) -> bool) -> io::Result<()> {
+    let mut reader = BufReader::with_capacity(256 << 10, File::open(file)?);
+    let mut text = Vec::new();
+    for number in 1.. {
+        text.clear();
+        if reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut text)? == 0 {
+            break;
+        }
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        let line = std::str::from_utf8(&text).map_err(|error| error.to_string());
+        let line = line.and_then(|line| Line::read(line.trim_end()).map_err(|error| error.to_string()));
+        if let Some(line) = line.transpose()
+            && !each(number, line)
+        {
+            break;
+        }
+    }
+    Ok(())
+}
