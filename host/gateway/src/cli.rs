@@ -1,6 +1,8 @@
 //! The command line.
 
 mod desk;
+mod explain;
+mod replay;
 mod running;
 
 use crate::{
@@ -27,6 +29,8 @@ Examples:
       Run a site.
   holdfast check --config /etc/holdfast.toml --json
       Try a configuration and every policy before using them; a program reads the result.
+  holdfast explain
+      The latest calls; with a Call-ID the story of one.
   holdfast policy test 30-internal.wasm
       Ask a policy the cases that lie beside it, and compare what it says.
   holdfast policy list
@@ -65,6 +69,9 @@ enum Command {
     },
     /// Play one call between two built-in phones on a gateway of its own, show its ladder, and end.
     Demo,
+    /// Tell the story of one call: what was asked, which policy said what and why, what was then done.
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::Explain),
     /// Try a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
@@ -114,6 +121,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             return Ok(if findings.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Command::Policy(command) => return desk::run(command, cli.json),
+        Command::Explain(explain) => return explain::run(explain, cli.json),
         Command::Demo => {
             serve::start_log(&Log { level: "warn".to_owned(), format: LogFormat::Text }, cli.json)?;
             runtime(2)?.block_on(serve::demonstrate(cli.json))?;

@@ -1,6 +1,6 @@
 //! `holdfast policy`: an author's desk.
 
-use super::{ERROR, GOOD, HELP, running};
+use super::{ERROR, GOOD, HELP, replay, running};
 use crate::policy::{CaseResult, Problem, Tried, cases_beside, try_file};
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -27,6 +27,9 @@ pub(super) enum Command {
         /// The component.
         file: PathBuf,
     },
+    /// Make recorded decisions again with a changed component, and compare what it says.
+    #[command(after_help = replay::EXAMPLES)]
+    Replay(replay::Replay),
     /// Ask a component its cases and compare what it says.
     #[command(after_help = TEST_EXAMPLES)]
     Test {
@@ -54,6 +57,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<ExitCode> {
     let passed = match command {
+        Command::Replay(replay) => replay::run(replay, json)?,
         Command::Check { file } => match try_file(file, cases_beside(file).as_deref())? {
             Ok(tried) if tried.cases.iter().all(CaseResult::passed) => {
                 show_check(file, &tried, json)?;

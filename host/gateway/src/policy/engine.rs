@@ -420,7 +420,7 @@ impl Engine {
         };
         let meter = self.meter(&found.name);
         load::load(
-            Source { file: &found.file, name: &found.name, bytes, options, memory, meter, cases, at_start, compiled },
+            Source { file: &found.file, name: &found.name, bytes, options, memory, meter, cases, at_start, trial: true, compiled },
             &self.machine,
             &self.site,
         )

@@ -89,7 +89,17 @@ impl Candidate {
                 Rejection::new(format!("{}: {reason}", toml.display()), format!("mend {}", toml.display()))
             })?;
             let (file, name) = (&*found.file, &*found.name);
-            let source = Source { file, name, bytes: &bytes, options, memory: Arc::default(), cases: "", at_start: false, compiled: None };
+            let source = Source {
+                file,
+                name,
+                bytes: &bytes,
+                options,
+                memory: Arc::default(),
+                cases: "",
+                at_start: false,
+                trial: false,
+                compiled: None,
+            };
             load::load(source, &machine, &site)
         };
         let own_settings = found.toml.as_ref().is_ok_and(|text| !text.is_empty());
@@ -163,7 +173,7 @@ impl Lane {
             }
         };
         let directory = candidate.site.directory();
-        let settings = candidate.machine.settings;
+        let settings = &candidate.machine.settings;
         let own = self.policy.options.deadline;
         instance.play(Script::new(line.asked.clone()));
         let decided = if let Some(facts) = &line.registration {

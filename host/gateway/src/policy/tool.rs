@@ -72,6 +72,7 @@ pub fn try_file(file: &Path, cases: Option<&Path>) -> anyhow::Result<Result<Trie
             meter: Arc::default(),
             cases: "",
             at_start: false,
+            trial: true,
             compiled: None,
         };
         let policy = load::load(source, &machine, &Arc::new(Site::new(read.directory(), Limits::default())))?;

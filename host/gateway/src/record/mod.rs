@@ -4,15 +4,19 @@
 //! The call path only hands over what it has anyway; a thread of its own turns it into text and writes it. When that thread falls behind, lines are left
 //! out and counted: a record is never a reason for a call to wait. Passwords, digests and bodies are never in it.
 
+mod cases;
 mod files;
 mod line;
 mod mask;
 mod replay;
+mod story;
 
+pub use cases::CaseFile;
 pub use files::{list, read};
 pub use line::{BeatLine, CallFacts, CallLine, Caller, DecisionLine, LegLine, Line, PolicyLine, RefusedLine, RegistrationFacts};
 pub use mask::{FIELDS, Field};
 pub use replay::{Example, Group, Summary, replay};
+pub use story::{Entry, Story, latest, outcome, story};
 
 use crate::{
     calls::{Ladder, Observer, Said, shard_of},
@@ -282,6 +286,3 @@ fn text(line: &Line) -> std::io::Result<Vec<u8>> {
     text.push(b'\n');
     Ok(text)
 }
-
-#[cfg(test)]
-mod tests;

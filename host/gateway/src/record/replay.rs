@@ -139,7 +139,7 @@ impl Summary {
 }
 
 /// What kind of decision it is: `refuse 403`, `route`, `pass`, `admit site`.
-fn shape(said: &str) -> String {
+pub(super) fn shape(said: &str) -> String {
     let words = match said.split(' ').next() {
         Some("refuse" | "admit") => 2,
         _ => 1,

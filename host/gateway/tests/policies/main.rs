@@ -5,6 +5,7 @@ mod breaker;
 mod case;
 mod cases;
 mod contract;
+mod record;
 mod refused;
 mod rollback;
 mod shadow;

@@ -1,0 +1,258 @@
+//! Decisions written down, and made again by another component.
+
+use crate::case::{bind, call, engine, help, phone, registration, site};
+use gateway::{
+    observe::Counters,
+    policy::{Candidate, Engine, Runner},
+    record::{CaseFile, DecisionLine, Field, Line, Recorder, Settings, Summary, list, read, replay, story},
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+use switch::{
+    facts::{CallKind, Caller},
+    site::Site,
+};
+
+/// The shipped policies with a recorder that writes into `record` of the same folder.
+fn recorded(site: &Arc<Site>, settings: Settings, decide: impl FnOnce(&mut Runner)) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    Engine::install_shipped(folder.path()).unwrap();
+    let engine = engine(folder.path(), site);
+    let counters = Arc::new(Counters::default());
+    let recorder = Recorder::start(&folder.path().join("record"), settings, Arc::clone(&counters)).unwrap().unwrap();
+    engine.record_to(recorder);
+    let mut runner = engine.runner(Arc::clone(site));
+    decide(&mut runner);
+    // The last who shares the recorder waits until everything is written.
+    drop((runner, engine));
+    assert!(counters.read().dropped.is_empty(), "{:?}", counters.read());
+    folder
+}
+
+fn files(folder: &tempfile::TempDir) -> Vec<PathBuf> {
+    list(&folder.path().join("record"))
+}
+
+fn lines(files: &[PathBuf]) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for file in files {
+        read(file, |_, line| {
+            lines.push(line.unwrap());
+            true
+        })
+        .unwrap();
+    }
+    lines
+}
+
+fn decisions(files: &[PathBuf]) -> Vec<DecisionLine> {
+    let decision = |line| if let Line::Decision(line) = line { Some(*line) } else { None };
+    lines(files).into_iter().filter_map(decision).collect()
+}
+
+/// A day of a small site.
+fn day(site: &Arc<Site>) -> impl FnOnce(&mut Runner) + '_ {
+    |runner| {
+        for id in ["desk-1", "desk-2"] {
+            runner.admit(&registration(site, id, ""), &mut Vec::new());
+            bind(site, id, false);
+        }
+        bind(site, "door", true);
+        for (from, called) in [("desk-1", "1002"), ("desk-1", "1003"), ("desk-2", "+442079460000"), ("desk-1", "9999"), ("door", "1001")] {
+            runner.route(&mut call(phone(site, from), called), &mut Vec::new());
+        }
+        for called in ["+442030001001", "+4420300019", "112233"] {
+            runner.route(&mut call(Caller::Trunk("provider".to_owned()), called), &mut Vec::new());
+        }
+        runner.route(&mut call(Caller::Unknown, "1001"), &mut Vec::new());
+        runner.emergency(&help(phone(site, "desk-1"), "112"), &mut Vec::new()).unwrap();
+        let mut test = help(Caller::Unknown, "933");
+        test.kind = CallKind::EmergencyTest;
+        runner.emergency(&test, &mut Vec::new()).unwrap();
+    }
+}
+
+fn again(files: &[PathBuf], component: &Path, policy: &str, cases: &Mutex<CaseFile>) -> Summary {
+    let candidate = Candidate::open(component, false).unwrap().unwrap();
+    let choose = |line: &DecisionLine, _: &_| cases.lock().unwrap().add(line);
+    replay(files, &candidate, policy, 2, &choose, |_| {}).unwrap()
+}
+
+fn zoo(folder: &Path) -> PathBuf {
+    let file = folder.join("zoo.wasm");
+    fs::write(&file, include_bytes!(concat!(env!("OUT_DIR"), "/zoo.wasm"))).unwrap();
+    fs::write(file.with_extension("toml"), "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\"]\n").unwrap();
+    file
+}
+
+#[test]
+fn the_component_that_decided_decides_the_same_again_without_the_site() {
+    let site = site();
+    let folder = recorded(&site, Settings::default(), day(&site));
+    let files = files(&folder);
+    let (mut decided, mut cases) = (0, 0);
+    for (policy, component) in [
+        ("emergency", "10-emergency.wasm"),
+        ("licence", "20-licence.wasm"),
+        ("internal", "30-internal.wasm"),
+        ("external", "40-external.wasm"),
+    ] {
+        let file = Mutex::new(CaseFile::default());
+        let summary = again(&files, &folder.path().join(component), policy, &file);
+        assert_eq!((summary.differences(), summary.same), (0, summary.decisions), "{policy}: {summary:?}");
+        assert!(summary.decisions >= 2 && summary.skipped.is_empty(), "{policy}: {summary:?}");
+        decided += summary.decisions;
+
+        // What a case file can say of them, the component says in the little site of the file, too.
+        let file = file.into_inner().unwrap();
+        let text = folder.path().join(format!("{policy}.recorded.cases.toml"));
+        fs::write(&text, file.text().unwrap()).unwrap();
+        let tried = gateway::policy::try_file(&folder.path().join(component), Some(&text)).unwrap().unwrap();
+        let failed: Vec<_> = tried.cases.iter().filter(|case| !case.passed()).collect();
+        assert!(failed.is_empty(), "{policy}: {failed:?}\n{}", fs::read_to_string(&text).unwrap());
+        cases += tried.cases.len();
+    }
+    assert_eq!(decided, decisions(&files).len() as u64);
+    assert!(cases >= 8, "{cases}");
+}
+
+#[test]
+fn a_record_names_what_was_told_asked_and_said_and_by_whom() {
+    let site = site();
+    let folder = recorded(&site, Settings::default(), day(&site));
+    let all = decisions(&files(&folder));
+    let line = all.iter().find(|line| line.policy == "internal" && line.said == "route desk-2").unwrap();
+    let facts = line.call.as_ref().unwrap();
+    assert_eq!((line.hook.as_str(), line.call_id.as_str(), line.at_us), ("routing", "the-call", 1_700_000_000_000_000));
+    assert_eq!((facts.called.as_str(), facts.caller.to_string().as_str(), facts.location.as_deref()), ("1002", "desk-1", Some("hq")));
+    assert!(
+        facts.head.starts_with("INVITE sip:1002@sip.example SIP/2.0\r\n") && facts.head.contains("X-Odd: a value\r\n"),
+        "{}",
+        facts.head
+    );
+    let asked = line.asked.iter().find(|(question, ..)| question == "directory.endpoint-by-extension").unwrap();
+    assert_eq!((asked.1.as_slice(), &asked.2["id"]), (["1002".to_owned()].as_slice(), &serde_json::json!("desk-2")));
+    let refused = all.iter().find(|line| line.said.starts_with("refuse ")).unwrap();
+    assert!(!refused.why.is_empty(), "{refused:?}");
+    let named = lines(&files(&folder)).into_iter().filter(|line| matches!(line, Line::Policy(_))).count();
+    assert_eq!(named, 4);
+    assert!(all.iter().all(|line| line.hash.len() == 64 && line.took_us > 0.0 && !line.cut));
+    let told = story(&files(&folder), "the-call").unwrap().unwrap();
+    assert!(told.decisions.len() >= 10 && told.call.is_none());
+    assert_eq!(story(&files(&folder), "no such call").unwrap(), None);
+}
+
+#[test]
+fn another_component_is_compared_decision_by_decision() {
+    let site = site();
+    let folder = recorded(&site, Settings::default(), |runner| {
+        for id in ["desk-1", "desk-2"] {
+            bind(&site, id, false);
+        }
+        for called in ["1002", "trap", "remember", "spin"] {
+            runner.route(&mut call(phone(&site, "desk-1"), called), &mut Vec::new());
+        }
+    });
+    let summary = again(&files(&folder), &zoo(folder.path()), "internal", &Mutex::default());
+    assert_eq!(summary.decisions, 4, "{summary:?}");
+    // The zoo passes what it does not know, traps and spins when it is told to, and asks its memory, which `internal` never did.
+    let changed = &summary.changed["route -> pass"];
+    assert_eq!((changed.count, changed.examples[0].old.as_str(), changed.examples[0].new.as_str()), (1, "route desk-2", "pass"));
+    assert_eq!(summary.faulted.iter().map(|(kind, group)| (kind.as_str(), group.count)).collect::<Vec<_>>(), [("late", 1), ("trap", 1)]);
+    assert_eq!(summary.unanswered["memory.add"].count, 1, "{summary:?}");
+    assert_eq!(summary.differences(), 4);
+    let nothing = again(&files(&folder), &zoo(folder.path()), "zoo", &Mutex::default());
+    assert_eq!((nothing.decisions, nothing.others["internal"]), (0, 4));
+}
+
+#[test]
+fn settings_come_from_the_record_unless_the_candidate_brings_its_own() {
+    let site = site();
+    let folder = tempfile::tempdir().unwrap();
+    Engine::install_shipped(folder.path()).unwrap();
+    fs::write(folder.path().join("40-external.toml"), "[settings]\noutside_prefix = \"0\"\n").unwrap();
+    let engine = engine(folder.path(), &site);
+    let recorder = Recorder::start(&folder.path().join("record"), Settings::default(), Arc::default()).unwrap().unwrap();
+    engine.record_to(recorder);
+    let mut runner = engine.runner(Arc::clone(&site));
+    bind(&site, "desk-1", false);
+    runner.route(&mut call(phone(&site, "desk-1"), "0442079460000"), &mut Vec::new());
+    drop((runner, engine));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let component = elsewhere.path().join("40-external.wasm");
+    fs::copy(folder.path().join("40-external.wasm"), &component).unwrap();
+    let summary = again(&files(&folder), &component, "external", &Mutex::default());
+    assert_eq!((summary.same, summary.differences()), (1, 0), "{summary:?}");
+    fs::write(component.with_extension("toml"), "[settings]\noutside_prefix = \"7\"\n").unwrap();
+    let summary = again(&files(&folder), &component, "external", &Mutex::default());
+    assert_eq!(summary.differences(), 1, "{summary:?}");
+}
+
+#[test]
+fn masked_fields_are_nowhere_in_the_files_and_such_decisions_are_not_made_again() {
+    let site = site();
+    let settings = Settings { mask: vec![Field::Called, Field::CallerName, Field::Head, Field::Address], ..Settings::default() };
+    let folder = recorded(&site, settings, day(&site));
+    let text: String = files(&folder).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    for secret in ["+442079460000", "Reception", "10.1.0.7", "INVITE"] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    let summary = again(&files(&folder), &folder.path().join("30-internal.wasm"), "internal", &Mutex::default());
+    assert_eq!(summary.skipped["parts of it are masked"], summary.decisions);
+}
+
+#[test]
+fn full_files_give_way_and_each_stands_alone() {
+    let site = site();
+    let settings = Settings { file_bytes: 4096, files: 3, ..Settings::default() };
+    let folder = recorded(&site, settings, |runner| {
+        bind(&site, "desk-1", false);
+        for _ in 0..50 {
+            runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new());
+        }
+    });
+    let files = files(&folder);
+    assert_eq!(files.len(), 3);
+    for file in &files {
+        assert!(matches!(lines(std::slice::from_ref(file)).first(), Some(Line::Policy(_))), "{}", file.display());
+        let summary = again(std::slice::from_ref(file), &folder.path().join("30-internal.wasm"), "internal", &Mutex::default());
+        assert!(summary.decisions > 0 && summary.differences() == 0, "{summary:?}");
+    }
+}
+
+#[test]
+fn a_crash_costs_the_unfinished_line_and_no_other() {
+    let site = site();
+    let folder = recorded(&site, Settings::default(), day(&site));
+    let file = files(&folder).pop().unwrap();
+    let whole = decisions(std::slice::from_ref(&file)).len();
+    let text = fs::read(&file).unwrap();
+    fs::write(&file, &text[..text.len() - 40]).unwrap();
+    let counters = Arc::new(Counters::default());
+    drop(Recorder::start(&folder.path().join("record"), Settings::default(), counters).unwrap());
+    let (mut good, mut bad) = (0, 0);
+    read(&file, |_, line| {
+        match line {
+            Ok(Line::Decision(_)) => good += 1,
+            Ok(_) => {}
+            Err(_) => bad += 1,
+        }
+        true
+    })
+    .unwrap();
+    assert_eq!((good, bad), (whole - 1, 1));
+    assert!(fs::read(&file).unwrap().ends_with(b"\n"), "what is written next begins a line of its own");
+}
+
+#[test]
+fn a_sample_has_all_decisions_of_a_call_or_none() {
+    let site = site();
+    let folder = recorded(&site, Settings { one_of: 1_000_000, ..Settings::default() }, |runner| {
+        runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new());
+    });
+    assert_eq!(decisions(&files(&folder)), []);
+    assert!(Recorder::start(folder.path(), Settings { one_of: 0, ..Settings::default() }, Arc::default()).unwrap().is_none());
+}
