@@ -14,7 +14,7 @@ mod wire;
 pub use baresip::Baresip;
 pub use process::{Folder, Process, free_ports, until};
 pub use sipp::{Callee, Line, call, load, sipp};
-pub use subject::{DOMAIN, Kind, Phone, Site, Subject};
+pub use subject::{DOMAIN, Kind, Phone, Site, Subject, holdfast};
 pub use wire::Wire;
 
 use std::path::{Path, PathBuf};

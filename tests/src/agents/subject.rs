@@ -211,6 +211,12 @@ impl Subject {
     }
 }
 
+/// The program, to be run with other arguments than those of a gateway.
+#[must_use]
+pub fn holdfast() -> Command {
+    Command::new(holdfast_program())
+}
+
 /// The `holdfast` program of the build that this test belongs to, or the one that `HOLDFAST_PROGRAM` names.
 ///
 /// # Panics

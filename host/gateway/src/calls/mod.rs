@@ -75,7 +75,7 @@ pub trait Observer: Send + Sync {
     fn registered(&self) {}
     /// A call ended.
     fn ended(&self, _record: &CallRecord) {}
-    /// A call has ended and the last answer to it has come: what was said in it, and the legs that the gateway dialled.
+    /// A call has ended, and nothing that it sent still waits for a phone: what was said in it, and the legs that the gateway dialled.
     fn told(&self, _record: &CallRecord, _ladder: &Ladder, _legs: &[LegRecord]) {}
     /// Something was dropped or refused by a limit or rule of the protocol: a counter's name.
     fn dropped(&self, _at: Instant, _flow: Flow, _why: &'static str) {}

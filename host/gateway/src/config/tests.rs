@@ -40,6 +40,7 @@ fn the_sample_is_valid_and_names_every_limit_with_its_default() {
     let loaded = Config::load(&file).unwrap();
     assert_eq!(loaded.report, Report::default());
     assert_eq!(loaded.config.limits, Limits::default());
+    assert_eq!(loaded.config.decisions, record::Settings::default());
     let text = std::fs::read_to_string(&file).unwrap();
     for key in limits::KEYS {
         assert!(text.contains(&format!("\n{} = {} ", key.name, key.default())), "{} = {} is missing", key.name, key.default());
@@ -89,7 +90,7 @@ fn an_unknown_key_names_the_nearest_valid_one() {
             holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
             holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
             holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
-            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `tls`, `log`, `store`, `metrics` and `telemetry`"#]],
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `tls`, `log`, `store`, `metrics`, `telemetry` and `decisions`"#]],
     );
 }
 
@@ -360,4 +361,27 @@ fn twenty_thousand_phones_are_read_in_a_moment() {
     assert_eq!(loaded.config.directory.endpoints.len(), 20_000);
     // Quadratic reading took a minute.
     assert!(began.elapsed() < std::time::Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn the_decision_record_is_full_sampled_or_off() {
+    let settings = |text: &str| Config::parse("holdfast.toml", &format!("[decisions]\n{text}\n{SITE}"), None).unwrap().config.decisions;
+    assert_eq!(settings(""), record::Settings::default());
+    assert_eq!(settings("record = \"off\"").one_of, 0);
+    assert_eq!(settings("record = \"sampled\"").one_of, 100);
+    let all = settings("record = \"sampled\"\nsample = 7\nfile_mib = 2\nfiles = 3\nmask = [\"called\", \"head\"]");
+    let mask = vec![record::Field::Called, record::Field::Head];
+    assert_eq!(all, record::Settings { one_of: 7, file_bytes: 2 << 20, files: 3, mask });
+    says(
+        &format!("[decisions]\nsample = 7\n{SITE}"),
+        expect![[
+            r#"holdfast.toml:2: decisions.sample: says how many calls are sampled, and none are; write `record = "sampled"`, or take `sample` out"#
+        ]],
+    );
+    says(
+        &format!("[decisions]\nrecord = \"all\"\nmask = [\"caled\"]\n{SITE}"),
+        expect![[r#"
+        holdfast.toml:2: decisions.record: `all` is not one of the choices; choose `off`, `sampled` or `full`
+        holdfast.toml:3: decisions.mask: `caled` is no field of the record; choose `called`, `caller_number`, `caller_name`, `address`, `head` or `log`"#]],
+    );
 }

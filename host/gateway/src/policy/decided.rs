@@ -43,7 +43,7 @@ impl Decided {
             said: self.said.clone(),
             why: self.why.clone(),
             fault: self.fault.as_ref().map(|fault| fault.kind().to_owned()),
-            took_us: self.took.as_secs_f64() * 1e6,
+            took_us: (self.took.as_secs_f64() * 1e9).round() / 1e3,
             call: if let Subject::Call(call) = &self.subject { Some(call_facts(call)) } else { None },
             registration: if let Subject::Registration(registration) = &self.subject {
                 Some(registration_facts(registration))

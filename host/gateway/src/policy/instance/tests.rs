@@ -17,6 +17,7 @@ fn instance() -> Instance {
         meter: Arc::default(),
         cases: "",
         at_start: false,
+        trial: true,
         compiled: None,
     };
     let policy = load::load(source, &machine, &site).unwrap();
