@@ -79,20 +79,7 @@ impl Gateway {
         let (store, writer, restored) = store::Store::start(&data.store(), &site, clock.now(), options, Arc::clone(&counters)).await?;
         let keep: Arc<dyn Keep> = store;
 
-        let policies = config.policies(data);
-        for file in Engine::install_shipped(&policies)? {
-            tracing::info!(file, "policy installed");
-        }
-        let engine =
-            Engine::start(&policies, Arc::clone(&site), EngineSettings { cache: Some(data.cache()), ..EngineSettings::default() })?;
-        let recorder = Recorder::start(&data.decisions(), config.decisions.clone(), Arc::clone(&counters)).unwrap_or_else(|error| {
-            // No reason to leave phones without service.
-            tracing::error!("decisions are not recorded: {error:#}");
-            None
-        });
-        if let Some(recorder) = &recorder {
-            engine.record_to(Arc::clone(recorder));
-        }
+        let (engine, recorder) = start_policies(config, data, &site, &counters)?;
 
         let names = Names::new(&config.domain, listening.iter().map(|l| l.address.ip()));
         let certificate = tls::Shown::load(&config.tls, data, &names)?;
@@ -214,6 +201,29 @@ impl Gateway {
         anyhow::ensure!(all, "a shard had ended by itself; the log says why");
         Ok(())
     }
+}
+
+/// The policies, and the record of what they decide.
+fn start_policies(
+    config: &Config,
+    data: &DataFolder,
+    site: &Arc<Site>,
+    counters: &Arc<Counters>,
+) -> anyhow::Result<(Arc<Engine>, Option<Arc<Recorder>>)> {
+    let policies = config.policies(data);
+    for file in Engine::install_shipped(&policies)? {
+        tracing::info!(file, "policy installed");
+    }
+    let engine = Engine::start(&policies, Arc::clone(site), EngineSettings { cache: Some(data.cache()), ..EngineSettings::default() })?;
+    let recorder = Recorder::start(&data.decisions(), config.decisions.clone(), Arc::clone(counters)).unwrap_or_else(|error| {
+        // No reason to leave phones without service.
+        tracing::error!("decisions are not recorded: {error:#}");
+        None
+    });
+    if let Some(recorder) = &recorder {
+        engine.record_to(Arc::clone(recorder));
+    }
+    Ok((engine, recorder))
 }
 
 /// The key is kept, so that a nonce given out before a restart is still good after it.
