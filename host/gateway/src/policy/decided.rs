@@ -1,6 +1,6 @@
 //! One decision as it happened, on its way from the call path to the record.
 
-use super::{engine::hex, instance::Subject, load::Policy, options::Value as Setting, trace::Tape, v1::facts::text};
+use super::{Hook, engine::hex, instance::Subject, load::Policy, options::Value as Setting, trace::Tape, v1::facts::text};
 use crate::record::{CallFacts, Caller as CallerFact, DecisionLine, PolicyLine, RegistrationFacts, kind};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};

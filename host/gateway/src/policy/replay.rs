@@ -95,6 +95,7 @@ impl Candidate {
                 bytes: &bytes,
                 options,
                 memory: Arc::default(),
+                meter: Arc::default(),
                 cases: "",
                 at_start: false,
                 trial: false,
