@@ -32,6 +32,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    future::ready,
     net::SocketAddr,
     path::PathBuf,
     sync::Arc,
@@ -109,12 +110,12 @@ fn everything(shown: Shown) -> Router {
         .route("/policies", get(policies))
         .route("/policies/{name}/rollback", post(roll_back))
         .route("/metrics", get(counted))
-        .fallback(nothing_there)
+        .fallback(|| ready(nothing_there()))
         .with_state(shown)
 }
 
 fn only_metrics(shown: Shown) -> Router {
-    Router::new().route("/metrics", get(counted)).fallback(nothing_there).with_state(shown)
+    Router::new().route("/metrics", get(counted)).fallback(|| ready(nothing_there())).with_state(shown)
 }
 
 /// The answer to `GET /policies`.
@@ -217,7 +218,7 @@ fn refuse(status: StatusCode, reason: impl Into<String>, remedy: impl Into<Strin
     (status, Json(Refused { reason: reason.into(), remedy: remedy.into() })).into_response()
 }
 
-async fn nothing_there() -> Response {
+fn nothing_there() -> Response {
     refuse(StatusCode::NOT_FOUND, "there is nothing of that name", "ask for /metrics; on the socket in the data folder also for /policies")
 }
 

@@ -81,10 +81,10 @@ pub(super) fn tcp(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAdd
 pub(super) async fn run<L: Listener>(mut listener: L, router: Router) {
     let mut open = JoinSet::new();
     loop {
-        while open.len() >= CONNECTIONS || open.try_join_next().is_some() {
-            if open.len() >= CONNECTIONS {
-                open.join_next().await;
-            }
+        // Those that have ended make room.
+        while open.try_join_next().is_some() {}
+        if open.len() >= CONNECTIONS {
+            open.join_next().await;
         }
         let (stream, _) = listener.accept().await;
         let service = TowerToHyperService::new(router.clone());

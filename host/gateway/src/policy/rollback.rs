@@ -102,7 +102,8 @@ impl Engine {
         let is_meant = |file: &str, entry: &Entry| entry.name == name || file == name || file.strip_suffix(".wasm") == Some(name);
         let Some((file, entry)) = entries.iter_mut().find(|(file, entry)| is_meant(file, entry)) else {
             let known: Vec<&str> = entries.values().map(|entry| entry.name.as_str()).collect();
-            return Err(NoWayBack::Unknown { name: name.to_owned(), near: nearest(name, &known) });
+            let near = if known.is_empty() { "; there is none".to_owned() } else { nearest(name, &known) };
+            return Err(NoWayBack::Unknown { name: name.to_owned(), near });
         };
         let nothing = || NoWayBack::Nothing(entry.name.clone());
         let from = entry.running.clone().ok_or_else(nothing)?;
