@@ -244,10 +244,19 @@ pub struct PolicyFigures {
 }
 
 impl Engine {
-    /// Everything counted of each policy of the folder, in the order of the chain.
+    /// Everything counted of each policy of the folder, in the order of the chain. Of several files with one name, that which runs.
     #[must_use]
     pub fn figures(&self) -> Vec<PolicyFigures> {
-        self.entries().iter().map(|(file, entry)| self.figures_of(entry, entry.status(file).state.name())).collect()
+        let mut all: Vec<PolicyFigures> = Vec::new();
+        for (file, entry) in self.entries().iter() {
+            let figures = self.figures_of(entry, entry.status(file).state.name());
+            match all.iter_mut().find(|known| known.policy == figures.policy) {
+                None => all.push(figures),
+                Some(twin) if twin.hooks.is_empty() => *twin = figures,
+                Some(_) => {}
+            }
+        }
+        all
     }
 
     fn figures_of(&self, entry: &Entry, state: &'static str) -> PolicyFigures {

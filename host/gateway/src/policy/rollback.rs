@@ -100,7 +100,9 @@ impl Engine {
     pub fn roll_back(&self, name: &str) -> Result<RolledBack, NoWayBack> {
         let mut entries = self.entries();
         let is_meant = |file: &str, entry: &Entry| entry.name == name || file == name || file.strip_suffix(".wasm") == Some(name);
-        let Some((file, entry)) = entries.iter_mut().find(|(file, entry)| is_meant(file, entry)) else {
+        // Of several files with one name, that which runs.
+        let meant = entries.iter_mut().filter(|(file, entry)| is_meant(file, entry)).min_by_key(|(_, entry)| entry.running.is_none());
+        let Some((file, entry)) = meant else {
             let known: Vec<&str> = entries.values().map(|entry| entry.name.as_str()).collect();
             let near = if known.is_empty() { "; there is none".to_owned() } else { nearest(name, &known) };
             return Err(NoWayBack::Unknown { name: name.to_owned(), near });

@@ -94,3 +94,19 @@ fn what_is_put_back_decides_the_next_call_and_is_counted_from_there() {
     let (_, routing, breaker) = &engine.figures()[0].hooks[0];
     assert_eq!((routing.decisions(), *breaker), (2, Some(false)));
 }
+
+#[test]
+fn of_two_files_with_one_name_the_one_that_runs_is_meant() {
+    let (shipped, folder) = folders();
+    let engine = engine(folder.path(), &site());
+    let first = put(&engine, &shipped.path().join("30-internal.wasm"), folder.path());
+    let component = shipped.path().join("20-licence.wasm");
+    fs::copy(&component, folder.path().join("30-mine.wasm")).unwrap();
+    engine.rescan().unwrap();
+    fs::copy(&component, folder.path().join("10-mine.wasm")).unwrap();
+    engine.rescan().unwrap();
+    assert!(matches!(engine.status()[0].state, PolicyState::Refused(_)), "{:?}", engine.status());
+    let figures = engine.figures();
+    assert_eq!((figures.len(), figures[0].state, figures[0].refusals), (1, "running", 1), "one name is counted once");
+    assert_eq!(engine.roll_back("mine").unwrap().to.hash, first);
+}
