@@ -20,8 +20,13 @@ use crate::{
 };
 use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use sip::digest::Authenticator;
-use std::{sync::Arc, thread::JoinHandle, time::Duration};
+use sip::{digest::Authenticator, transport::Transport};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread::JoinHandle,
+    time::Duration,
+};
 use switch::site::Site;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -137,18 +142,7 @@ impl Gateway {
             };
             shards.push(driver::start(format!("shard-{index}"), site, parts)?);
         }
-        let mut accepting: Vec<_> = listeners
-            .streams
-            .into_iter()
-            .map(|(transport, _, listener)| {
-                let connections = Arc::clone(&connections);
-                tokio::spawn(async move {
-                    if let Err(error) = connections.accept(transport, listener).await {
-                        tracing::error!("{} connections are not accepted: {error}", transport.via_token());
-                    }
-                })
-            })
-            .collect();
+        let mut accepting = accept(listeners.streams, &connections);
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
         let shown = Shown { engine: Arc::clone(&engine), counters: Arc::clone(&counters), site: Arc::clone(&site) };
         let doors = Doors::open(data, config.metrics, &shown);
@@ -174,7 +168,7 @@ impl Gateway {
 
     /// The first address of that transport.
     #[must_use]
-    pub fn address(&self, transport: sip::transport::Transport) -> Option<std::net::SocketAddr> {
+    pub fn address(&self, transport: Transport) -> Option<SocketAddr> {
         self.listening.iter().find(|l| l.transport == transport).map(|l| l.address)
     }
 
@@ -224,6 +218,19 @@ fn start_policies(
         engine.record_to(Arc::clone(recorder));
     }
     Ok((engine, recorder))
+}
+
+/// Takes stream connections, each listener in a task of its own.
+fn accept(streams: Vec<(Transport, SocketAddr, TcpListener)>, connections: &Arc<Connections>) -> Vec<tokio::task::JoinHandle<()>> {
+    let accept = |(transport, _, listener): (Transport, SocketAddr, TcpListener)| {
+        let connections = Arc::clone(connections);
+        tokio::spawn(async move {
+            if let Err(error) = connections.accept(transport, listener).await {
+                tracing::error!("{} connections are not accepted: {error}", transport.via_token());
+            }
+        })
+    };
+    streams.into_iter().map(accept).collect()
 }
 
 /// The key is kept, so that a nonce given out before a restart is still good after it.
