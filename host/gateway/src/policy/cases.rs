@@ -2,10 +2,10 @@
 //! that says anything else does not join the chain.
 
 use super::{
-    instance::Instance,
+    instance::{Instance, Subject},
     load::{Policy, Rejection},
     machine::Machine,
-    said, trial,
+    options, said, trial,
 };
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -26,7 +26,7 @@ use std::{
 };
 use switch::{
     Limits,
-    decision::PolicyFault,
+    decision::{Admission, Decision, EmergencyPlan, PolicyFault},
     directory::{Directory, Emergency, Endpoint, Location, NumberPattern, Pool, Trunk},
     facts::{Call, CallKind, Caller, Registration},
     licence::Seat,
@@ -47,6 +47,8 @@ const NOON: u64 = 1_767_614_400;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cases {
+    /// What the policy is set to in these cases, whatever the operator's file says.
+    settings: Option<toml::Table>,
     #[serde(default)]
     endpoint: Vec<EndpointRow>,
     #[serde(default)]
@@ -118,6 +120,7 @@ enum Hook {
     Registration,
     Emergency,
     EmergencyTest,
+    Configuration,
 }
 
 #[derive(Clone, Deserialize)]
@@ -144,8 +147,12 @@ struct Case {
     /// Further header fields of the request.
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// Settings of this case alone.
+    settings: Option<toml::Table>,
     /// The decision in words.
     expect: String,
+    /// What the operator is told about a refusal.
+    detail: Option<String>,
 }
 
 /// What a policy said to one case.
@@ -208,19 +215,54 @@ impl Cases {
         self.case
             .iter()
             .map(|case| {
+                let expected = case.detail.as_ref().map_or_else(|| case.expect.clone(), |detail| format!("{}: {detail}", case.expect));
+                let result = |said, took| CaseResult { name: case.name.clone(), expected, said, took };
                 if began.elapsed() > PATIENCE {
                     let said = format!("not asked: the cases before took more than {} s", PATIENCE.as_secs());
-                    return CaseResult { name: case.name.clone(), expected: case.expect.clone(), said, took: Duration::ZERO };
+                    return result(said, Duration::ZERO);
                 }
-                let policy = &Arc::new(policy.with_memory(Arc::default()));
-                let site = Arc::new(Site::new(self.directory(), Limits::default()));
-                let (said, took) = match ask(case, policy, &site, machine) {
-                    Ok(answer) => answer,
-                    Err(fault) => (fault.to_string(), Duration::ZERO),
-                };
-                CaseResult { name: case.name.clone(), expected: case.expect.clone(), said, took }
+                let answer = self.prepare(case, policy).and_then(|prepared| {
+                    let mut instance = prepared.instance(machine)?;
+                    let began = std::time::Instant::now();
+                    let said = prepared.decide(&mut instance)?;
+                    Ok((said.words(case.detail.is_some()), began.elapsed()))
+                });
+                match answer {
+                    Ok((said, took)) => result(said, took),
+                    Err(fault) => result(fault.to_string(), Duration::ZERO),
+                }
             })
             .collect()
+    }
+
+    /// The cases that ask for a decision, with their names, ready to be asked again and again.
+    pub(super) fn decisions<'a>(&'a self, policy: &'a Policy) -> impl Iterator<Item = (&'a str, Result<Prepared, PolicyFault>)> {
+        let decided = self.case.iter().filter(|case| case.hook != Hook::Configuration);
+        decided.map(|case| (case.name.as_str(), self.prepare(case, policy)))
+    }
+
+    fn prepare(&self, case: &Case, policy: &Policy) -> Result<Prepared, PolicyFault> {
+        let now = Instant::from_unix_micros(case.at.and_then(moment).unwrap_or(NOON).saturating_mul(1_000_000));
+        let site = Arc::new(Site::new(self.directory(), Limits::default()));
+        for (ids, emergency_only) in [(&case.registered, false), (&case.emergency_only, true)] {
+            for id in ids {
+                site.registrar.restore(binding(id, now, emergency_only), Seat::none());
+            }
+        }
+        let directory = site.directory();
+        let subject = match case.hook {
+            Hook::Registration => Subject::Registration(Arc::new(registration(case, &site, now)?)),
+            Hook::Routing => Subject::Call(Arc::new(call(case, CallKind::Normal, &directory, now)?)),
+            Hook::Emergency => Subject::Call(Arc::new(call(case, CallKind::Emergency, &directory, now)?)),
+            Hook::EmergencyTest => Subject::Call(Arc::new(call(case, CallKind::EmergencyTest, &directory, now)?)),
+            Hook::Configuration if policy.hooks.configuration.is_none() => return Err(PolicyFault::Absent),
+            Hook::Configuration => Subject::None,
+        };
+        let mut policy = policy.with_memory(Arc::default());
+        if let Some(settings) = case.settings.as_ref().or(self.settings.as_ref()) {
+            policy.options.settings = options::settings(settings.clone());
+        }
+        Ok(Prepared { policy: Arc::new(policy), site, directory, subject })
     }
 
     /// The site in which the cases play.
@@ -285,32 +327,63 @@ pub(super) fn verdict(results: &[CaseResult], file: &str) -> Result<(), Rejectio
     Err(Rejection::new(reason, format!("mend the component or {file}; `holdfast policy test` shows every case")))
 }
 
-fn ask(case: &Case, policy: &Arc<Policy>, site: &Arc<Site>, machine: &Arc<Machine>) -> Result<(String, Duration), PolicyFault> {
-    let now = Instant::from_unix_micros(case.at.and_then(moment).unwrap_or(NOON).saturating_mul(1_000_000));
-    for (ids, emergency_only) in [(&case.registered, false), (&case.emergency_only, true)] {
-        for id in ids {
-            site.registrar.restore(binding(id, now, emergency_only), Seat::none());
+/// One case and everything that it needs: its policy with the settings of the case, its site, its call.
+pub(super) struct Prepared {
+    policy: Arc<Policy>,
+    site: Arc<Site>,
+    directory: Arc<Directory>,
+    subject: Subject,
+}
+
+/// An answer to a case.
+pub(super) enum Said {
+    Admission(Admission),
+    Decision(Decision),
+    Emergency(EmergencyPlan),
+    /// Of the configuration hook.
+    Problems(Vec<String>),
+}
+
+impl Prepared {
+    /// Starts the policy for this case.
+    pub(super) fn instance(&self, machine: &Arc<Machine>) -> Result<Instance, PolicyFault> {
+        Instance::new(&self.policy, &self.site, machine, trial::DEADLINE)
+    }
+
+    /// Asks an instance of [`Prepared::instance`].
+    pub(super) fn decide(&self, instance: &mut Instance) -> Result<Said, PolicyFault> {
+        match &self.subject {
+            Subject::None => instance.check(trial::DEADLINE).map(Said::Problems),
+            Subject::Registration(registration) => instance.admit(registration, &self.directory, trial::DEADLINE).map(Said::Admission),
+            Subject::Call(call) if call.kind == CallKind::Normal => {
+                instance.route(call, &self.directory, trial::DEADLINE).map(Said::Decision)
+            }
+            Subject::Call(call) => instance.emergency(call, &self.directory, trial::DEADLINE).map(Said::Emergency),
         }
     }
-    let directory = site.directory();
-    let mut instance = Instance::new(policy, site, machine, trial::DEADLINE)?;
-    let began = std::time::Instant::now();
-    let said = match case.hook {
-        Hook::Registration => {
-            let registration = Arc::new(registration(case, site, now)?);
-            said::admission(&instance.admit(&registration, &directory, trial::DEADLINE)?)
+}
+
+impl Said {
+    /// In the words of the log; with `detail` also what the operator is told about a refusal.
+    fn words(&self, detail: bool) -> String {
+        let (words, refusal) = match self {
+            Self::Admission(admission) => {
+                let refusal = if let Admission::Refuse(refusal) = admission { Some(refusal) } else { None };
+                (said::admission(admission), refusal)
+            }
+            Self::Decision(decision) => {
+                let refusal = if let Decision::Refuse(refusal) = decision { Some(refusal) } else { None };
+                (said::decision(decision), refusal)
+            }
+            Self::Emergency(plan) => (said::emergency(plan), None),
+            Self::Problems(problems) if problems.is_empty() => ("accept".to_owned(), None),
+            Self::Problems(problems) => (format!("refuse {}", problems.join("; ")), None),
+        };
+        match refusal {
+            Some(refusal) if detail => format!("{words}: {}", refusal.detail),
+            _ => words,
         }
-        Hook::Routing => {
-            let call = Arc::new(call(case, CallKind::Normal, &directory, now)?);
-            said::decision(&instance.route(&call, &directory, trial::DEADLINE)?)
-        }
-        Hook::Emergency | Hook::EmergencyTest => {
-            let kind = if case.hook == Hook::Emergency { CallKind::Emergency } else { CallKind::EmergencyTest };
-            let call = Arc::new(call(case, kind, &directory, now)?);
-            said::emergency(&instance.emergency(&call, &directory, trial::DEADLINE)?)
-        }
-    };
-    Ok((said, began.elapsed()))
+    }
 }
 
 fn call(case: &Case, kind: CallKind, directory: &Directory, at: Instant) -> Result<Call, PolicyFault> {

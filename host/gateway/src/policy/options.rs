@@ -135,7 +135,7 @@ impl Options {
                 ("questions", value) => options.questions = within("questions", &value, 1, 1_000_000)?,
                 ("answer_kib", value) => options.answer_bytes = (within("answer_kib", &value, 1, 16_384)? as usize) << 10,
                 ("log_lines", value) => options.log_lines = within("log_lines", &value, 0, 10_000)?,
-                ("settings", Toml::Table(table)) => flatten("", table, &mut options.settings),
+                ("settings", Toml::Table(table)) => options.settings = settings(table),
                 ("settings", _) => return Err("`settings` should be a table: [settings]".to_owned()),
                 ("shadow", Toml::Table(table)) => options.shadow = Some(shadow(table)?),
                 ("shadow", _) => return Err("`shadow` should be a table: [shadow]".to_owned()),
@@ -170,6 +170,13 @@ fn allow(value: &Toml) -> Result<Allow, String> {
     within("shadow.allow", value, 0, 1_000_000)
         .map(Allow::Calls)
         .map_err(|_| "`shadow.allow` should be an integer from 0 to 1000000, or a share like \"2 %\"".to_owned())
+}
+
+/// The `[settings]` table as the contract knows it.
+pub(super) fn settings(table: Table) -> Vec<(String, Value)> {
+    let mut settings = Vec::new();
+    flatten("", table, &mut settings);
+    settings
 }
 
 fn grants(value: Toml) -> Result<Vec<String>, String> {

@@ -2,8 +2,8 @@
 
 use crate::case::{call, engine, phone, site};
 use expect_test::{Expect, expect};
-use gateway::policy::{CaseResult, Engine, PolicyState, try_file};
-use std::{fs, path::Path};
+use gateway::policy::{CaseResult, Engine, PolicyState, bench_file, try_file};
+use std::{fs, path::Path, time::Duration};
 use switch::decision::Decision;
 
 const SITE: &str = "[[endpoint]]\nid = \"desk-1\"\nextension = \"1001\"\n[[endpoint]]\nid = \"desk-2\"\nextension = \"1002\"\n[[trunk]]\nname = \"provider\"\n";
@@ -75,6 +75,55 @@ fn cases_that_turn_wrong_keep_the_old_component_and_right_ones_let_the_new_one_i
     assert_eq!(engine.status()[0].state, PolicyState::Running);
 }
 
+/// Those of the file, and of one case, take the place of the operator's; the configuration hook is asked like any other.
+#[test]
+fn cases_may_bring_settings_and_judge_them() {
+    let folder = tempfile::tempdir().unwrap();
+    Engine::install_shipped(folder.path()).unwrap();
+    fs::write(folder.path().join("40-external.toml"), "[settings]\noutside_prefix = \"7\"\n").unwrap();
+    let cases = folder.path().join("some.toml");
+    let out = "from = \"desk-1\"\nto = \"9442079460000\"\nregistered = [\"desk-1\"]";
+    let text = format!(
+        "[settings]\noutside_prefix = \"9\"\n{SITE}\
+         [[case]]\nname = \"of the file\"\n{out}\nexpect = \"route provider/442079460000 and next on unreachable\"\n\
+         [[case]]\nname = \"of the case\"\n{out}\nsettings = {{ outside_prefix = \"8\" }}\nexpect = \"refuse 404 Not Found\"\n\
+         detail = \"9442079460000 is neither an extension nor an outside number\"\n\
+         [[case]]\nname = \"another detail\"\n{out}\nsettings = {{ outside_prefix = \"8\" }}\nexpect = \"refuse 404 Not Found\"\ndetail = \"x\"\n\
+         [[case]]\nname = \"good\"\nhook = \"configuration\"\nexpect = \"accept\"\n\
+         [[case]]\nname = \"bad\"\nhook = \"configuration\"\nsettings = {{ outside_prefix = \"x\" }}\n\
+         expect = \"refuse settings.outside_prefix: should be digits only\"\n"
+    );
+    fs::write(&cases, text).unwrap();
+    let tried = try_file(&folder.path().join("40-external.wasm"), Some(&cases)).unwrap().unwrap();
+    let passed: Vec<bool> = tried.cases.iter().map(CaseResult::passed).collect();
+    assert_eq!(passed, [true, true, false, true, true], "{:#?}", tried.cases);
+    // A policy without that hook has not accepted anything.
+    let internal = try_file(&folder.path().join("30-internal.wasm"), Some(&cases)).unwrap().unwrap();
+    assert!(!internal.cases[3].passed(), "{:#?}", internal.cases);
+}
+
+#[test]
+fn every_case_is_timed() {
+    let folder = internal(&case("route desk-2"));
+    let (file, cases) = (folder.path().join("30-internal.wasm"), folder.path().join("30-internal.cases.toml"));
+    let mut heard = Vec::new();
+    let benched = bench_file(&file, &cases, Duration::from_millis(20), &mut |done| heard.push(done)).unwrap().unwrap();
+    let [row] = benched.cases.as_slice() else { panic!("{benched:?}") };
+    assert_eq!(row.name, "rings");
+    for latency in [benched.instance, row.fresh, row.reused] {
+        assert!(latency.samples > 0 && latency.p50_us <= latency.p99_us && latency.p99_us <= latency.max_us, "{benched:?}");
+    }
+    assert!(benched.memory_bytes >= 65_536, "{benched:?}");
+    assert!(heard.is_sorted() && heard.last() == Some(&1.0), "{heard:?}");
+
+    // Nothing to time, and a policy that fails.
+    fs::write(&cases, SITE).unwrap();
+    assert!(bench_file(&file, &cases, Duration::ZERO, &mut |_| ()).unwrap().is_err());
+    fs::write(&cases, "[[case]]\nname = \"help\"\nhook = \"emergency\"\nexpect = \"route provider\"\n").unwrap();
+    let problem = bench_file(&file, &cases, Duration::ZERO, &mut |_| ()).unwrap().unwrap_err();
+    assert!(problem.reason.contains("its case `help`"), "{problem:?}");
+}
+
 /// What is wrong with a case file.
 fn says(cases: &str, expected: Expect) {
     let folder = internal(cases);
@@ -93,7 +142,7 @@ fn a_case_file_with_a_mistake_is_told_where_it_is() {
           |
         2 | nmae = "x"
           | ^^^^
-        unknown field `nmae`, expected one of `name`, `hook`, `from`, `to`, `caller_number`, `caller_name`, `location`, `at`, `registered`, `emergency_only`, `headers`, `expect`"#]],
+        unknown field `nmae`, expected one of `name`, `hook`, `from`, `to`, `caller_number`, `caller_name`, `location`, `at`, `registered`, `emergency_only`, `headers`, `settings`, `expect`, `detail`"#]],
     );
     says(
         "[[case]]\nname = \"x\"\nfrom = \"desk-9\"\nexpect = \"pass\"\n",
