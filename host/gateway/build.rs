@@ -1,4 +1,5 @@
-//! Builds the shipped policies for WebAssembly, encodes them as components and leaves them in `OUT_DIR` for the host to carry.
+//! Builds the shipped policies for WebAssembly, encodes them as components and leaves them in `OUT_DIR` for the host to carry, together with a list of the
+//! files that `holdfast policy new` writes.
 //!
 //! Asks for the standard library of `wasm32-unknown-unknown` and lets rustup fetch it; `HOLDFAST_GUEST_RUSTC` names another compiler where rustup cannot.
 //! With `HOLDFAST_GUEST_TARGET_DIR` the guests are built there instead of in `OUT_DIR`.
@@ -52,6 +53,7 @@ fn build() -> Result<(), String> {
         fs::write(out.join(format!("{name}.wasm")), component).map_err(|error| format!("{}: {error}", out.display()))?;
     }
     println!("cargo::metadata=ZOO={}", out.join("zoo.wasm").display());
+    templates(&root, &out)?;
     println!("cargo::rustc-env=HOLDFAST_ZOO={}", out.join("zoo.wasm").display());
     println!("cargo::rustc-env=HOLDFAST_WASI={}", out.join("wasi.wasm").display());
     println!("cargo::rustc-env=HOLDFAST_EARLY={}", out.join("early.wasm").display());
@@ -151,6 +153,44 @@ fn encode(module: &Path, world: &Path) -> Result<Vec<u8>, Box<dyn std::error::Er
         wit_component::embed_component_metadata(&mut bytes, &resolve, world, wit_component::StringEncoding::UTF8, false)?;
     }
     Ok(ComponentEncoder::default().validate(true).module(&bytes)?.encode()?)
+}
+
+/// Writes the list of the files that projects begin with, as an array of paths and contents.
+fn templates(root: &Path, out: &Path) -> Result<(), String> {
+    let mut files = Vec::new();
+    for place in ["examples/business-hours", "wit", "plugins/sdk/Cargo.toml", "plugins/sdk/src"] {
+        collect(&root.join(place), &mut files)?;
+    }
+    files.sort();
+    let mut list = String::from("&[\n");
+    for file in files {
+        let path = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().replace('\\', "/");
+        // By file, not by folder: a folder changes whenever an example is built in it.
+        println!("cargo::rerun-if-changed={}", file.display());
+        list.push_str(&format!("    ({path:?}, include_bytes!({:?})),\n", file.to_string_lossy()));
+    }
+    list.push(']');
+    fs::write(out.join("templates.rs"), list).map_err(|error| format!("{}: {error}", out.display()))
+}
+
+/// Source files at and below `place`, without what building leaves there.
+fn collect(place: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
+    let unreadable = |error| format!("{}: {error}", place.display());
+    if place.is_file() {
+        files.push(place.to_owned());
+        return Ok(());
+    }
+    for entry in fs::read_dir(place).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name();
+        let built = ["target", "node_modules", "__pycache__"].iter().any(|built| name == *built)
+            || Path::new(&name).extension().is_some_and(|ending| ending == "wasm");
+        // The contract is linked to below the examples and carried once.
+        if !built && !entry.file_type().map_err(unreadable)?.is_symlink() {
+            collect(&entry.path(), files)?;
+        }
+    }
+    Ok(())
 }
 
 /// Appends a custom section (id 0): its length, then its name with its length, then its content.

@@ -1,9 +1,12 @@
 //! The command line.
 
+mod bench;
 mod desk;
 mod explain;
+mod new;
 mod replay;
 mod running;
+mod watch;
 
 use crate::{
     check::{self, Findings},
@@ -31,6 +34,8 @@ Examples:
       Try a configuration and every policy before using them; a program reads the result.
   holdfast explain
       The latest calls; with a Call-ID the story of one.
+  holdfast policy new night-desk --lang python
+      Begin a policy of your own.
   holdfast policy test 30-internal.wasm
       Ask a policy the cases that lie beside it, and compare what it says.
   holdfast policy list
@@ -72,7 +77,17 @@ enum Command {
     /// Tell the story of one call: what was asked, which policy said what and why, what was then done.
     #[command(after_help = explain::EXAMPLES)]
     Explain(explain::Explain),
-    /// Try a policy before it meets a call; see and steer those of a running gateway.
+    /// Call a number through the running gateway, as one of its phones, and say what is heard. The call is given up as soon as it rings.
+    Call {
+        /// What to dial.
+        number: String,
+        /// The extension that calls; the first of the configuration when not given. Its password must stand in the configuration in clear.
+        #[arg(long, value_name = "EXTENSION")]
+        from: Option<String>,
+        #[command(flatten)]
+        files: Files,
+    },
+    /// Write, try and time a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
 }
@@ -119,6 +134,10 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             let findings = check::check(files.config.as_deref(), &files.data())?;
             print(&findings, cli.json)?;
             return Ok(if findings.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Command::Call { number, from, files } => {
+            let data = DataFolder::open(&files.data())?;
+            runtime(1)?.block_on(serve::call(files.config.as_deref(), &data, from.as_deref(), number, cli.json))?;
         }
         Command::Policy(command) => return desk::run(command, cli.json),
         Command::Explain(explain) => return explain::run(explain, cli.json),

@@ -106,13 +106,41 @@ pub async fn demonstrate(json: bool) -> anyhow::Result<()> {
     outcome
 }
 
+/// Calls `number` through the running gateway of this configuration, as its phone with extension `from` (the first one when `None`), and says what was heard.
+///
+/// # Errors
+/// What kept the call from being made. A refused call is none.
+pub async fn call(config: Option<&Path>, data: &DataFolder, from: Option<&str>, number: &str, json: bool) -> anyhow::Result<()> {
+    let config = load(config, data)?.config;
+    let udp = config.listen.iter().find(|listen| listen.transport == Transport::Udp);
+    let gateway = udp.with_context(|| format!("{} has no UDP address in `listen`", config.file.display()))?.address;
+    let mut accounts = default::accounts(&config.file)?.into_iter();
+    let account = match from {
+        None => accounts.next().with_context(|| format!("{} has no endpoint with a password in clear", config.file.display()))?,
+        Some(extension) => accounts
+            .find(|account| account.extension == extension)
+            .with_context(|| format!("{} has no endpoint with extension {extension} and a password in clear", config.file.display()))?,
+    };
+    let caller = player(account);
+    let (status, phrase) = demo::call(gateway, &config.domain, &caller, number).await?;
+    let mut out = anstream::stdout();
+    if json {
+        return Ok(writeln!(out, "{}", json!({"from": caller.extension, "to": number, "status": status, "phrase": phrase}))?);
+    }
+    Ok(writeln!(out, "{} calls {number}: {STRONG}{status} {phrase}{STRONG:#}", caller.extension)?)
+}
+
 fn style(json: bool) -> demo::Style {
     if json { demo::Style::Json } else { demo::Style::Ladder }
 }
 
 fn scene(gateway: SocketAddr, domain: &str, caller: default::Account, callee: default::Account) -> demo::Scene {
-    let account = |a: default::Account| demo::Account { extension: a.extension, username: a.username, password: a.password, name: a.name };
-    demo::Scene { gateway, domain: domain.to_owned(), caller: account(caller), callee: account(callee) }
+    demo::Scene { gateway, domain: domain.to_owned(), caller: player(caller), callee: player(callee) }
+}
+
+fn player(account: default::Account) -> demo::Account {
+    let default::Account { extension, username, password, name } = account;
+    demo::Account { extension, username, password, name }
 }
 
 fn announce(gateway: &Gateway, json: bool) -> anyhow::Result<()> {

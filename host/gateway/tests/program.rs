@@ -133,3 +133,28 @@ fn what_is_no_policy_is_refused_with_reason_and_remedy() {
     let asked = holdfast(&["policy", "test", file.to_str().unwrap()]);
     assert!(String::from_utf8_lossy(&asked.stderr).contains("10-odd.cases.toml is not there"), "{asked:?}");
 }
+
+/// `policy test --watch` asks again when the cases change, and says so on one line a case with --json.
+#[test]
+fn a_watched_policy_is_tried_again_when_its_cases_change() {
+    use std::io::{BufRead as _, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    gateway::policy::Engine::install_shipped(folder.path()).unwrap();
+    let cases = folder.path().join("30-internal.cases.toml");
+    let write = |name: &str| std::fs::write(&cases, format!("[[case]]\nname = \"{name}\"\nto = \"555\"\nexpect = \"pass\"\n")).unwrap();
+    write("first");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
+        .args(["--json", "policy", "test", "--watch", "30-internal.wasm"])
+        .current_dir(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("\"case\":\"first\""));
+    write("second");
+    // A file that is seen half written is a case file without cases or with a mistake: nothing, or a line that says so.
+    let second = lines.map_while(Result::ok).find(|line| line.contains("second"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(second.is_some());
+}

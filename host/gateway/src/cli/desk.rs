@@ -1,12 +1,12 @@
 //! `holdfast policy`: an author's desk.
 
-use super::{ERROR, GOOD, HELP, replay, running};
+use super::{ERROR, GOOD, HELP, bench, new, replay, running, watch};
 use crate::policy::{CaseResult, Problem, Tried, cases_beside, try_file};
 use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::json;
 use std::{
-    io::Write as _,
+    io::{IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -17,7 +17,23 @@ Examples:
       The cases of 30-internal.cases.toml, with the settings of 30-internal.toml if there is one.
   holdfast policy test target/night.wasm --cases night.cases.toml --json
       One JSON object a case, for a program.
+  holdfast policy test night.wasm --watch
+      Again whenever the component, its settings or its cases change; Ctrl-C ends it.
 Exit code 0: the gateway would take the policy, and it said what every case expects.";
+
+const NEW_EXAMPLES: &str = "\
+Examples:
+  holdfast policy new night-desk --lang python
+      A project in the folder night-desk: source, cases, contract, README and a `build` script.
+  holdfast policy new night-desk --lang rust --into src/night-desk
+      The same elsewhere. Nothing that is there is overwritten.";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  holdfast policy bench 30-internal.wasm
+      Times of the decisions of 30-internal.cases.toml, each in a new instance and in one that serves again and again.
+  holdfast policy bench night.wasm --cases night.cases.toml --seconds 20 --json
+      One JSON object, for a program.";
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
@@ -38,6 +54,33 @@ pub(super) enum Command {
         /// The cases; the `.cases.toml` beside the component when not given.
         #[arg(long, value_name = "FILE")]
         cases: Option<PathBuf>,
+        /// Ask again whenever the component, the `.toml` beside it or the cases change.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Write a project for a policy of your own, ready to be built.
+    #[command(after_help = NEW_EXAMPLES)]
+    New {
+        /// The policy's name: small letters, digits and hyphens.
+        name: String,
+        /// In what it is written.
+        #[arg(long, value_enum)]
+        lang: new::Language,
+        /// The folder to write; a new one of the policy's name when not given.
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
+    },
+    /// Time a component's decisions on its cases, and what an instance of it costs.
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench {
+        /// The component.
+        file: PathBuf,
+        /// The cases; the `.cases.toml` beside the component when not given.
+        #[arg(long, value_name = "FILE")]
+        cases: Option<PathBuf>,
+        /// About how long to measure.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3600))]
+        seconds: u32,
     },
     /// Show the policies of a running gateway: state, decisions, faults.
     #[command(after_help = running::LIST_EXAMPLES)]
@@ -66,22 +109,47 @@ pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<ExitCode> {
             Ok(tried) => show_cases(&tried, json)?,
             Err(problem) => refuse(&problem, json)?,
         },
-        Command::Test { file, cases } => {
-            let cases = cases.clone().or_else(|| cases_beside(file)).with_context(|| {
-                format!("{} is not there: write cases into it, or name a file with --cases", file.with_extension("cases.toml").display())
+        Command::Test { file, cases, watch: false } => test(file, &cases_of(file, cases.as_deref())?, json)?,
+        Command::Test { file, cases, watch: true } => {
+            let cases = cases_of(file, cases.as_deref())?;
+            watch::again_and_again(&[file.clone(), file.with_extension("toml"), cases.clone()], || {
+                let mut out = anstream::stdout();
+                if std::io::stdout().is_terminal() && !json {
+                    // Clears the screen, so that what is seen is the latest.
+                    write!(out, "\x1b[2J\x1b[H")?;
+                }
+                if let Err(error) = test(file, &cases, json) {
+                    // The file may be about to be written anew.
+                    writeln!(out, "{ERROR}not tried{ERROR:#}  {error:#}")?;
+                }
+                Ok(out.flush()?)
             })?;
-            match try_file(file, Some(&cases))? {
-                Ok(tried) => show_cases(&tried, json)?,
-                Err(problem) => refuse(&problem, json)?,
-            }
+            true
         }
+        Command::New { name, lang, into } => return new::run(name, *lang, into.as_deref(), json),
+        Command::Bench { file, cases, seconds } => bench::run(file, &cases_of(file, cases.as_deref())?, *seconds, json)?,
         Command::List { place } => running::list(place, json)?,
         Command::Rollback { name, place } => running::roll_back(name, place, json)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn refuse(problem: &Problem, json: bool) -> anyhow::Result<bool> {
+/// The case file that was named, or that lies beside the component.
+fn cases_of(file: &Path, named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    named.map(Path::to_owned).or_else(|| cases_beside(file)).with_context(|| {
+        format!("{} is not there: write cases into it, or name a file with --cases", file.with_extension("cases.toml").display())
+    })
+}
+
+fn test(file: &Path, cases: &Path, json: bool) -> anyhow::Result<bool> {
+    match try_file(file, Some(cases))? {
+        Ok(tried) => show_cases(&tried, json),
+        Err(problem) => refuse(&problem, json),
+    }
+}
+
+/// Says why a file does not join the chain; always `false`.
+pub(super) fn refuse(problem: &Problem, json: bool) -> anyhow::Result<bool> {
     let mut out = anstream::stdout();
     let Problem { file, reason, remedy } = problem;
     if json {

@@ -97,6 +97,19 @@ pub async fn run(scene: &Scene, mut feed: Feed, style: Style, out: &mut (dyn Wri
     outcome.map(|_| ())
 }
 
+/// Registers `caller` with a running gateway, calls `number`, gives up as soon as it rings, and removes the registration. Status and phrase of what was
+/// heard: `180 Ringing`, `403 Number barred`.
+///
+/// # Errors
+/// The step that failed or took longer than five seconds. A call that is refused is no error.
+pub async fn call(gateway: SocketAddr, domain: &str, caller: &Account, number: &str) -> anyhow::Result<(u16, String)> {
+    let mut phone = Phone::new(caller, domain, reachable(gateway), Clock::start()).await?;
+    phone.register().await?;
+    let heard = phone.attempt(number).await;
+    phone.unregister().await?;
+    heard
+}
+
 /// The script: it reads as the ladder does. Returns how many packets of speech were heard by caller and callee.
 async fn play(caller: &mut Phone, callee: &mut Phone, extension: &str) -> anyhow::Result<speech::Heard> {
     caller.register().await?;

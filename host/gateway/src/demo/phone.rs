@@ -12,7 +12,7 @@ use sip::{
     header::Name,
     message::Method,
     random::Random,
-    stack::{Effect, ServerId, Stack},
+    stack::{ClientId, Effect, ServerId, Stack},
     transport::{Flow, Transport},
 };
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
@@ -30,6 +30,8 @@ pub(super) struct Phone {
     arrived: VecDeque<Effect>,
     clock: Clock,
     registration: Registration,
+    /// The latest request.
+    asked: Option<ClientId>,
 }
 
 /// What all REGISTERs of one phone share (RFC 3261 10.2: the same Call-ID, a growing CSeq).
@@ -88,6 +90,7 @@ impl Phone {
             arrived: VecDeque::new(),
             clock,
             registration,
+            asked: None,
         })
     }
 
@@ -137,6 +140,40 @@ impl Phone {
         Ok(Outgoing { dialog, invite })
     }
 
+    /// Calls a number and gives up as soon as the other side rings or answers. What was heard first: `180 Ringing`, `404 Not Found`.
+    pub(super) async fn attempt(&mut self, number: &str) -> anyhow::Result<(u16, String)> {
+        let (uri, body) = (self.address_of_record(number), speech::description(self.media.local_addr()?));
+        let to = format!("<{uri}>");
+        let (call_id, tag) = (self.stack.random().token().to_string(), self.stack.random().token().to_string());
+        let mut dialog = Dialog::as_client(&call_id, self.from().as_bytes(), &tag, to.as_bytes(), uri.as_bytes(), self.flow);
+        let ask = Ask { method: Method::Invite, uri: &uri, to: &to, tag: &tag, call_id: &call_id, expires: None, body: &body };
+        let (mut response, invite) = self.ask(&ask, 0).await.with_context(|| format!("{} called {number}", self.account.extension))?;
+        let heard = (response.status(), String::from_utf8_lossy(response.reason()).into_owned());
+        if response.status() < 200
+            && let Some(asked) = self.asked
+        {
+            let now = self.clock.now();
+            self.stack.cancel(asked, None, now, &mut self.outbox);
+            self.work().await?;
+            while response.status() < 200 {
+                response = self.response("the end of the call").await?;
+            }
+        }
+        if response.status() < 300 {
+            // Somebody answered before the CANCEL arrived.
+            dialog.local_cseq = invite;
+            dialog.learn(&response);
+            let ack = dialog.ack(invite).finish_request(b"");
+            self.stack.transmit(ack, dialog.flow, &mut self.outbox);
+            let bye = dialog.request(Method::Bye, b"BYE", 70).finish_request(b"");
+            let now = self.clock.now();
+            self.stack.request(bye, dialog.flow, now, &mut self.outbox);
+            self.work().await?;
+            self.response("the answer to BYE").await?;
+        }
+        Ok(heard)
+    }
+
     /// Waits for the answer, acknowledges it and returns where the other phone wants speech.
     pub(super) async fn hears_answer(&mut self, call: &mut Outgoing) -> anyhow::Result<SocketAddr> {
         let response = loop {
@@ -184,6 +221,13 @@ impl Phone {
         ringing.header(Name::Contact, self.contact().as_bytes());
         self.respond(id, ringing.finish_response(b"")).await?;
         Ok(Incoming { id, request, tag, dialog, media })
+    }
+
+    /// Waits until the caller has given up.
+    #[cfg(test)]
+    pub(super) async fn is_given_up(&mut self) -> anyhow::Result<()> {
+        while !matches!(self.next("a CANCEL").await?, Effect::Cancelled { .. }) {}
+        Ok(())
     }
 
     /// Picks up.
@@ -253,7 +297,7 @@ impl Phone {
             writer.header(Name::ContentType, b"application/sdp");
         }
         let now = self.clock.now();
-        self.stack.request(writer.finish_request(ask.body.as_bytes()), self.flow, now, &mut self.outbox);
+        self.asked = Some(self.stack.request(writer.finish_request(ask.body.as_bytes()), self.flow, now, &mut self.outbox));
         self.work().await
     }
 

@@ -1,7 +1,12 @@
-use super::{Account, Scene, Style, feed::Event, ladder::Ladder, run, speech, watch};
+use super::{Account, Scene, Style, call, feed::Event, ladder::Ladder, phone::Phone, run, speech, watch};
 use crate::{
     calls::Observer as _,
+    clock::Clock,
+    config::{Listen, default},
+    data::DataFolder,
+    gateway::Gateway,
     policy::{Hook, Step, Which},
+    serve,
 };
 use bytes::Bytes;
 use expect_test::expect;
@@ -168,4 +173,30 @@ async fn without_a_gateway_the_reason_is_given() {
     assert!(format!("{error:#}").starts_with("1001 could not register"), "{error:#}");
     let last = String::from_utf8(out).unwrap().lines().last().unwrap().to_owned();
     assert!(last.contains("\"ok\":false"), "{last}");
+}
+
+/// `holdfast call`: through a gateway of its own, to a phone that rings, and to nobody.
+#[tokio::test]
+async fn a_call_is_given_up_when_it_rings() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = DataFolder::open(folder.path()).unwrap();
+    let mut config = serve::load(None, &data).unwrap().config;
+    config.listen = vec![Listen { transport: Transport::Udp, address: address(0) }];
+    let gateway = Gateway::start(&config, &data, None).await.unwrap();
+    let at = gateway.address(Transport::Udp).unwrap();
+    let accounts = default::accounts(&config.file).unwrap().into_iter();
+    let accounts: Vec<Account> =
+        accounts.map(|default::Account { extension, username, password, name }| Account { extension, username, password, name }).collect();
+
+    assert_eq!(call(at, &config.domain, &accounts[0], "1002").await.unwrap(), (480, "Temporarily Unavailable".to_owned()));
+
+    let mut callee = Phone::new(&accounts[1], &config.domain, at, Clock::start()).await.unwrap();
+    callee.register().await.unwrap();
+    let (heard, given_up) = tokio::join!(call(at, &config.domain, &accounts[0], "1002"), async {
+        callee.ring().await?;
+        callee.is_given_up().await
+    });
+    assert_eq!(heard.unwrap(), (180, "Ringing".to_owned()));
+    given_up.unwrap();
+    gateway.stop().await.unwrap();
 }

@@ -79,6 +79,8 @@ pub(crate) struct State {
     questions_left: u32,
     lines_left: u32,
     memory_bytes: usize,
+    /// Linear memory that the instance has.
+    memory_held: usize,
     deadline: Duration,
     /// Ticks at which the component was seen running.
     ticks: u32,
@@ -116,6 +118,7 @@ impl Instance {
             questions_left: policy.options.questions,
             lines_left: LOG_LINES,
             memory_bytes: policy.options.memory_bytes.unwrap_or(machine.settings.memory_bytes),
+            memory_held: 0,
             deadline,
             ticks: 0,
             late: false,
@@ -244,6 +247,11 @@ impl Instance {
             Trace::Playing(script) => script.unknown,
             Trace::Off | Trace::Recording(_) => None,
         }
+    }
+
+    /// Octets of linear memory that it has now.
+    pub(super) fn memory_held(&self) -> usize {
+        self.store.data().memory_held
     }
 
     fn about(&mut self, subject: Subject, directory: &Arc<Directory>, now: Instant) {
@@ -388,10 +396,11 @@ impl State {
 }
 
 impl ResourceLimiter for State {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
         if desired > self.memory_bytes {
             return Err(self.over(format!("more than {} MiB of memory", self.memory_bytes >> 20)));
         }
+        self.memory_held = self.memory_held.saturating_add(desired.saturating_sub(current));
         Ok(true)
     }
 

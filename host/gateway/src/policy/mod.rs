@@ -16,11 +16,12 @@
 //! | `instance`, `machine`, `ticker` | one component within its bounds |
 //! | `stock` | instances prepared ahead of the calls |
 //! | `cache` | compiled code, kept over restarts |
-//! | `tool` | a component tried by its author, without a gateway |
+//! | `tool`, `bench` | a component tried and timed by its author, without a gateway |
 //! | `v1` | the contract's types, the host's interfaces, the check of every answer |
 //!
 //! Nothing outside this folder names the WebAssembly engine.
 
+mod bench;
 mod breaker;
 mod cache;
 mod cases;
@@ -49,6 +50,7 @@ mod trial;
 mod v1;
 mod watch;
 
+pub use bench::{Benched, BenchedCase, Latency, bench_file};
 pub use cases::CaseResult;
 pub(crate) use decided::Decided;
 pub use engine::{Check, Engine, EngineSettings, PolicyState, PolicyStatus, Problem};

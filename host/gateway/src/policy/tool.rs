@@ -5,7 +5,7 @@ use super::{
     cases::{CaseResult, Cases},
     engine::{Problem, hex},
     folder,
-    load::{self, Rejection, Source},
+    load::{self, Policy, Rejection, Source},
     machine::Machine,
     options::Options,
 };
@@ -45,6 +45,38 @@ pub struct Tried {
 /// # Errors
 /// The outer error: it could not be tried at all. The inner one: why the gateway would refuse it, or what is wrong with the case file.
 pub fn try_file(file: &Path, cases: Option<&Path>) -> anyhow::Result<Result<Tried, Problem>> {
+    loaded(file, cases, |Loaded { policy, machine, cases, bytes, loaded_in }| {
+        Ok(Tried {
+            name: policy.name.to_string(),
+            version: policy.version.clone(),
+            description: policy.description.clone(),
+            hash: hex(&policy.hash),
+            bytes,
+            hooks: policy.hooks.names(),
+            imports: policy.compiled.component_type().imports(&machine.engine).map(|(name, _)| name.to_owned()).collect(),
+            loaded_in,
+            cases: load::beside_the_calls(|| cases.run(policy, machine)),
+        })
+    })
+}
+
+/// A component that would join the chain, and its cases.
+pub(super) struct Loaded<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) machine: &'a Arc<Machine>,
+    pub(super) cases: &'a Cases,
+    /// Size of the file in octets.
+    pub(super) bytes: usize,
+    /// How long it took to compile and try.
+    pub(super) loaded_in: Duration,
+}
+
+/// Loads the component `file` as [`try_file`] does and hands it to `then`.
+pub(super) fn loaded<T>(
+    file: &Path,
+    cases: Option<&Path>,
+    then: impl FnOnce(Loaded<'_>) -> Result<T, Rejection>,
+) -> anyhow::Result<Result<T, Problem>> {
     let machine = Arc::new(Machine::new(EngineSettings::default())?);
     let problem = |file: &Path, Rejection { reason, remedy }| Problem { file: file.to_owned(), reason, remedy };
     let found = folder::one(file).with_context(|| format!("{} is no file that can be a policy", file.display()))?;
@@ -56,7 +88,7 @@ pub fn try_file(file: &Path, cases: Option<&Path>) -> anyhow::Result<Result<Trie
         Ok(read) => read,
         Err(reason) => return Ok(Err(problem(&cases_file, Rejection::new(reason, "mend the case file; plugins/README.md describes it")))),
     };
-    let loaded = || -> Result<Tried, Rejection> {
+    let load = || -> Result<T, Rejection> {
         let bytes = found.bytes.clone()?;
         let options = Options::read(&found.toml.clone()?).map_err(|reason| {
             let toml = file.with_extension("toml");
@@ -77,19 +109,9 @@ pub fn try_file(file: &Path, cases: Option<&Path>) -> anyhow::Result<Result<Trie
         };
         let policy = load::load(source, &machine, &Arc::new(Site::new(read.directory(), Limits::default())))?;
         let loaded_in = begin.elapsed();
-        Ok(Tried {
-            name: policy.name.to_string(),
-            version: policy.version.clone(),
-            description: policy.description.clone(),
-            hash: hex(&policy.hash),
-            bytes: bytes.len(),
-            hooks: policy.hooks.names(),
-            imports: policy.compiled.component_type().imports(&machine.engine).map(|(name, _)| name.to_owned()).collect(),
-            loaded_in,
-            cases: load::beside_the_calls(|| read.run(&policy, &machine)),
-        })
+        then(Loaded { policy: &policy, machine: &machine, cases: &read, bytes: bytes.len(), loaded_in })
     };
-    Ok(loaded().map_err(|rejection| problem(file, rejection)))
+    Ok(load().map_err(|rejection| problem(file, rejection)))
 }
 
 /// The cases that lie beside a component, if any do.
