@@ -132,9 +132,10 @@ fn interfaces(wit: &Path) -> Result<String, Box<dyn std::error::Error>> {
     let (package, _) = resolve.push_path(wit)?;
     let world = resolve.select_world(&[package], Some("host"))?;
     let mut rows = String::new();
-    for item in resolve.worlds[world].imports.values() {
+    let world = resolve.worlds.get(world).ok_or("the contract has no world `host`")?;
+    for item in world.imports.values() {
         let wit_parser::WorldItem::Interface { id, .. } = item else { continue };
-        let interface = &resolve.interfaces[*id];
+        let interface = resolve.interfaces.get(*id).ok_or("an interface of the contract is not there")?;
         let functions: Vec<&String> = interface.functions.keys().collect();
         rows += &format!("    Interface {{ name: {:?}, functions: &{functions:?} }},\n", interface.name.as_deref().unwrap_or_default());
     }
