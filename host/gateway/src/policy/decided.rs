@@ -25,6 +25,15 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
+    /// Octets of the message that it keeps alive.
+    pub(crate) fn octets(&self) -> usize {
+        match &self.subject {
+            Subject::None => 0,
+            Subject::Call(call) => call.message.bytes().len(),
+            Subject::Registration(registration) => registration.message.bytes().len(),
+        }
+    }
+
     /// As it stands in the record. Not for the call path.
     pub(crate) fn line(&self) -> DecisionLine {
         let (at, call_id) = match &self.subject {

@@ -3,6 +3,7 @@
 //! Written here and not by a rotating appender of a library, because each file must begin with the policies that its decisions name: a file stands alone.
 
 use super::line::Line;
+use memchr::memmem;
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufRead as _, BufReader, BufWriter, Read as _, Seek as _, SeekFrom, Write as _},
@@ -92,22 +93,23 @@ pub fn list(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Hands every line of a file to `each`, with its number from 1, until that says that it is enough. A line that cannot be read (a crash may leave one) is handed over as an error.
+/// Hands every line of a file, or only those that contain `text`, to `each`, with its number from 1, until that says that it is enough. A line that cannot be read (a crash may leave one) is handed over as an error.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read(file: &Path, mut each: impl FnMut(usize, Result<Line, String>) -> bool) -> io::Result<()> {
+pub fn read(file: &Path, text: Option<&str>, mut each: impl FnMut(usize, Result<Line, String>) -> bool) -> io::Result<()> {
     let mut reader = BufReader::with_capacity(256 << 10, File::open(file)?);
-    let mut text = Vec::new();
+    let mut octets = Vec::new();
     for number in 1.. {
-        text.clear();
-        if reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut text)? == 0 {
+        octets.clear();
+        if reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut octets)? == 0 {
             break;
         }
-        if text.trim_ascii().is_empty() {
+        // Most of a large record is about something else, and reading a line as JSON costs far more than looking for a text in it.
+        if octets.trim_ascii().is_empty() || text.is_some_and(|text| memmem::find(&octets, text.as_bytes()).is_none()) {
             continue;
         }
-        let line = std::str::from_utf8(&text).map_err(|error| error.to_string());
+        let line = std::str::from_utf8(&octets).map_err(|error| error.to_string());
         let line = line.and_then(|line| Line::read(line.trim_end()).map_err(|error| error.to_string()));
         if let Some(line) = line.transpose()
             && !each(number, line)

@@ -33,6 +33,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
         mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
     thread::JoinHandle,
@@ -46,8 +47,10 @@ use switch::{
 /// The record's folder in the data folder.
 pub const FOLDER: &str = "decisions";
 
-/// Lines that may wait to be written.
+/// Lines that may wait to be written…
 const QUEUE: usize = 8192;
+/// …and octets of the messages that they are about: a message may be long.
+const QUEUE_BYTES: usize = 32 << 20;
 
 /// What is recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,7 +73,9 @@ impl Default for Settings {
 
 /// Records decisions, refusals and calls. Cheap to share; ends with the last one who shares it, after everything is written.
 pub struct Recorder {
-    events: Option<SyncSender<Event>>,
+    events: Option<SyncSender<(usize, Event)>>,
+    /// Octets of messages in the queue.
+    waiting: Arc<AtomicUsize>,
     one_of: u32,
     counters: Arc<Counters>,
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -95,10 +100,11 @@ impl Recorder {
             .with_context(|| format!("the decision record {} cannot be written", folder.display()))?;
         let (events, inbox) = sync_channel(QUEUE);
         let mask = Mask::new(settings.mask, data::random_bytes()?);
-        let writer = Writer { files, mask, known: HashSet::new(), counters: Arc::clone(&counters) };
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let writer = Writer { files, mask, known: HashSet::new(), counters: Arc::clone(&counters), waiting: Arc::clone(&waiting) };
         let thread = std::thread::Builder::new().name("decisions".to_owned()).spawn(move || writer.run(&inbox));
         let thread = thread.context("the thread that writes the decision record could not be started")?;
-        Ok(Some(Arc::new(Self { events: Some(events), one_of: settings.one_of, counters, writer: Mutex::new(Some(thread)) })))
+        Ok(Some(Arc::new(Self { events: Some(events), waiting, one_of: settings.one_of, counters, writer: Mutex::new(Some(thread)) })))
     }
 
     /// Whether what has this Call-ID is recorded.
@@ -109,13 +115,15 @@ impl Recorder {
 
     /// Takes one decision.
     pub(crate) fn decided(&self, decided: Decided) {
-        self.push(Event::Decided(Box::new(decided)));
+        self.push(decided.octets(), Event::Decided(Box::new(decided)));
     }
 
-    fn push(&self, event: Event) {
-        if self.events.as_ref().is_none_or(|events| events.try_send(event).is_err()) {
+    fn push(&self, octets: usize, event: Event) {
+        let room = self.waiting.fetch_add(octets, Relaxed).saturating_add(octets) <= QUEUE_BYTES;
+        if !room || self.events.as_ref().is_none_or(|events| events.try_send((octets, event)).is_err()) {
+            self.waiting.fetch_sub(octets, Relaxed);
             self.counters.limit("decision-not-recorded", || {
-                format!("a decision, refusal or call is missing in the decision record: {QUEUE} are waiting to be written")
+                format!("a decision, refusal or call is missing in the decision record: {QUEUE} of them or {QUEUE_BYTES} octets wait to be written")
             });
         }
     }
@@ -134,20 +142,21 @@ impl Drop for Recorder {
 impl Observer for Recorder {
     fn refused(&self, at: Instant, call_id: &[u8], refusal: &Refusal, step: Option<&Step>) {
         if self.wants(call_id) {
-            self.push(Event::Refused(RefusedLine {
+            let line = RefusedLine {
                 at_us: at.unix_micros(),
                 call_id: String::from_utf8_lossy(call_id).into_owned(),
                 status: refusal.status,
                 phrase: refusal.phrase.clone(),
                 detail: refusal.detail.clone(),
                 policy: step.map(|step| step.policy.to_string()),
-            }));
+            };
+            self.push(0, Event::Refused(line));
         }
     }
 
     fn told(&self, record: &CallRecord, ladder: &Ladder, legs: &[LegRecord]) {
         if self.wants(record.call_id.as_bytes()) {
-            self.push(Event::Told { record: record.clone(), ladder: ladder.clone(), legs: legs.to_vec() });
+            self.push(0, Event::Told { record: record.clone(), ladder: ladder.clone(), legs: legs.to_vec() });
         }
     }
 }
@@ -158,12 +167,13 @@ struct Writer {
     /// Policies that the current file names: hash and settings.
     known: HashSet<(String, String)>,
     counters: Arc<Counters>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Writer {
-    fn run(mut self, inbox: &Receiver<Event>) {
+    fn run(mut self, inbox: &Receiver<(usize, Event)>) {
         loop {
-            let event = match inbox.try_recv() {
+            let (octets, event) = match inbox.try_recv() {
                 Ok(event) => event,
                 Err(TryRecvError::Empty) => {
                     // Whoever asks now finds everything.
@@ -180,6 +190,7 @@ impl Writer {
                 }
             };
             let written = self.write(event);
+            self.waiting.fetch_sub(octets, Relaxed);
             self.report(written);
         }
     }

@@ -43,8 +43,9 @@ pub fn story(files: &[PathBuf], call_id: &str) -> io::Result<Option<Story>> {
     loop {
         let mut story = Story::default();
         let mut belongs_to = None;
+        let in_json = serde_json::to_string(&wanted)?;
         for file in files {
-            files::read(file, |_, line| {
+            files::read(file, Some(&in_json), |_, line| {
                 match line {
                     Ok(Line::Decision(line)) if line.call_id == wanted => story.left_out += kept(&mut story.decisions, *line),
                     Ok(Line::Refused(line)) if line.call_id == wanted => story.left_out += kept(&mut story.refused, line),
@@ -70,7 +71,7 @@ pub fn latest(files: &[PathBuf], most: usize) -> io::Result<Vec<Entry>> {
     let mut entries = std::collections::VecDeque::new();
     let mut asked = std::collections::HashMap::new();
     for file in files {
-        files::read(file, |_, line| {
+        files::read(file, None, |_, line| {
             match line {
                 // Of what was refused, only its decisions say what was asked.
                 Ok(Line::Decision(line)) if line.said.starts_with("refuse ") => {

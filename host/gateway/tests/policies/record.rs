@@ -39,7 +39,7 @@ fn files(folder: &tempfile::TempDir) -> Vec<PathBuf> {
 fn lines(files: &[PathBuf]) -> Vec<Line> {
     let mut lines = Vec::new();
     for file in files {
-        read(file, |_, line| {
+        read(file, None, |_, line| {
             lines.push(line.unwrap());
             true
         })
@@ -234,7 +234,7 @@ fn a_crash_costs_the_unfinished_line_and_no_other() {
     let counters = Arc::new(Counters::default());
     drop(Recorder::start(&folder.path().join("record"), Settings::default(), counters).unwrap());
     let (mut good, mut bad) = (0, 0);
-    read(&file, |_, line| {
+    read(&file, None, |_, line| {
         match line {
             Ok(Line::Decision(_)) => good += 1,
             Ok(_) => {}
@@ -255,4 +255,32 @@ fn a_sample_has_all_decisions_of_a_call_or_none() {
     });
     assert_eq!(decisions(&files(&folder)), []);
     assert!(Recorder::start(folder.path(), Settings { one_of: 0, ..Settings::default() }, Arc::default()).unwrap().is_none());
+}
+
+#[test]
+fn what_cannot_be_written_in_time_is_left_out_and_counted_and_no_decision_waits_for_it() {
+    let site = site();
+    bind(&site, "desk-1", false);
+    let folder = tempfile::tempdir().unwrap();
+    Engine::install_shipped(folder.path()).unwrap();
+    let engine = engine(folder.path(), &site);
+    // Where the record should be written is a pipe that nobody reads yet: the writer stands still.
+    let record = folder.path().join("record");
+    fs::create_dir(&record).unwrap();
+    let pipe = record.join("decisions.jsonl");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let counters = Arc::new(Counters::default());
+    engine.record_to(Recorder::start(&record, Settings::default(), Arc::clone(&counters)).unwrap().unwrap());
+    let mut runner = engine.runner(Arc::clone(&site));
+    let decisions = 10_000;
+    for _ in 0..decisions {
+        let decided = runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new());
+        assert!(matches!(decided, switch::decision::Decision::Route(_)));
+    }
+    let lost = counters.read().dropped["decision-not-recorded"];
+    assert!(lost > 0 && lost < decisions, "{lost}");
+    let reader = std::thread::spawn(move || fs::read_to_string(pipe).unwrap());
+    drop((runner, engine));
+    let written = reader.join().unwrap().lines().filter(|line| line.contains(r#""kind":"decision""#)).count();
+    assert_eq!(written as u64 + lost, decisions);
 }
