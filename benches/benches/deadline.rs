@@ -4,7 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark")]
 
 use benches::{call, shipped, site, spread};
-use gateway::policy::{Engine, EngineSettings, Runner};
+use gateway::policy::{Engine, EngineSettings, PolicyState, Runner};
 use std::{
     fs,
     sync::{
@@ -23,10 +23,22 @@ fn runner(site: &Arc<Site>) -> (Arc<Engine>, Runner) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("30-internal.wasm"), shipped("30-internal.wasm")).unwrap();
     fs::copy(env!("HOLDFAST_ZOO"), folder.path().join("90-zoo.wasm")).unwrap();
+    let grants = "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\"]\n";
+    fs::write(folder.path().join("90-zoo.toml"), grants).unwrap();
     let settings = EngineSettings { watch: false, ..EngineSettings::default() };
     let engine = Engine::start(folder.path(), Arc::clone(site), settings).unwrap();
+    assert_eq!(engine.status().iter().filter(|policy| policy.state == PolicyState::Running).count(), 2, "{:?}", engine.status());
     let runner = engine.runner(Arc::clone(site));
     (engine, runner)
+}
+
+/// Says that it is done when it goes.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }
 
 /// Decides again and again until it is done; how long each took.
@@ -59,6 +71,8 @@ fn main() {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             let other = scope.spawn(|| others(&engine, &site, &done));
+            // Also when a decision here is not as expected: nobody waits for the other for ever.
+            let ended = Ended(&done);
             for n in 0..spins {
                 // At every phase of the ticker, awake and asleep.
                 thread::sleep(Duration::from_micros(5_000 + 137 * n % 1_000 + if n % 10 == 0 { 150_000 } else { 0 }));
@@ -71,7 +85,7 @@ fn main() {
                 // The breaker leaves it out only after faults at the calls of several callers.
                 spun.push(step.unwrap_or_else(|| panic!("{steps:?}")).took);
             }
-            done.store(true, Relaxed);
+            drop(ended);
             if busy { &mut beside } else { &mut alone }.extend(other.join().unwrap());
         });
     }
