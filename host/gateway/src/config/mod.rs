@@ -422,6 +422,7 @@ impl Config {
         differs(self.on_store_failure != running.on_store_failure, "store.on_failure");
         differs(self.metrics != running.metrics, "metrics.listen");
         differs(self.telemetry != running.telemetry, "telemetry");
+        differs(self.decisions != running.decisions, "decisions");
         keys
     }
 }

@@ -365,9 +365,11 @@ fn twenty_thousand_phones_are_read_in_a_moment() {
 
 #[test]
 fn the_decision_record_is_full_sampled_or_off() {
-    let settings = |text: &str| Config::parse("holdfast.toml", &format!("[decisions]\n{text}\n{SITE}"), None).unwrap().config.decisions;
+    let whole = |text: &str| Config::parse("holdfast.toml", &format!("[decisions]\n{text}\n{SITE}"), None).unwrap().config;
+    let settings = |text: &str| whole(text).decisions;
     assert_eq!(settings(""), record::Settings::default());
     assert_eq!(settings("record = \"off\"").one_of, 0);
+    assert_eq!(whole("record = \"off\"").needs_restart(&whole("")), ["decisions"]);
     assert_eq!(settings("record = \"sampled\"").one_of, 100);
     let all = settings("record = \"sampled\"\nsample = 7\nfile_mib = 2\nfiles = 3\nmask = [\"called\", \"head\"]");
     let mask = vec![record::Field::Called, record::Field::Head];
