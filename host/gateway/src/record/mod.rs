@@ -37,6 +37,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 use switch::{
     decision::Refusal,
@@ -51,6 +52,9 @@ pub const FOLDER: &str = "decisions";
 const QUEUE: usize = 8192;
 /// …and octets of the messages that they are about: a message may be long.
 const QUEUE_BYTES: usize = 32 << 20;
+
+/// How long the thread that writes lets lines gather once one has woken it.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// What is recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -180,7 +184,11 @@ impl Writer {
                     let flushed = self.files.flush();
                     self.report(flushed);
                     match inbox.recv() {
-                        Ok(event) => event,
+                        Ok(event) => {
+                            // What else comes in a moment finds this thread awake: waking it costs whoever decides more than handing over does.
+                            std::thread::sleep(GATHER);
+                            event
+                        }
                         Err(_) => return,
                     }
                 }
