@@ -4,7 +4,9 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a benchmark")]
 
 use benches::{call, shipped, site, spread};
+use futures_executor::block_on;
 use gateway::policy::{Engine, EngineSettings, PolicyState, Runner};
+use std::rc::Rc;
 use std::{
     fs,
     sync::{
@@ -19,7 +21,7 @@ use switch::{decision::Decision, site::Site};
 /// Time between two decisions on the other shard.
 const PAUSE: Duration = Duration::from_micros(500);
 
-fn runner(site: &Arc<Site>) -> (Arc<Engine>, Runner) {
+fn runner(site: &Arc<Site>) -> (Arc<Engine>, Rc<Runner>) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("30-internal.wasm"), shipped("30-internal.wasm")).unwrap();
     fs::copy(env!("HOLDFAST_ZOO"), folder.path().join("90-zoo.wasm")).unwrap();
@@ -43,12 +45,12 @@ impl Drop for Ended<'_> {
 
 /// Decides again and again until it is done; how long each took.
 fn others(engine: &Arc<Engine>, site: &Arc<Site>, done: &AtomicBool) -> Vec<Duration> {
-    let mut runner = engine.runner(Arc::clone(site));
+    let runner = engine.runner(Arc::clone(site));
     let inside = call(site, Some("desk-0"), "1001");
     let mut took = Vec::new();
     while !done.load(Relaxed) {
         let begin = Instant::now();
-        assert!(matches!(runner.route(&mut inside.clone(), &mut Vec::new()), Decision::Route(_)));
+        assert!(matches!(block_on(runner.route(&mut inside.clone(), &mut Vec::new())), Decision::Route(_)));
         took.push(begin.elapsed());
         thread::sleep(PAUSE);
     }
@@ -67,7 +69,7 @@ fn main() {
     let mut spun = Vec::new();
     let (mut alone, mut beside) = (Vec::new(), Vec::new());
     for busy in [false, true] {
-        let (engine, mut runner) = runner(&site);
+        let (engine, runner) = runner(&site);
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             let other = scope.spawn(|| others(&engine, &site, &done));
@@ -80,7 +82,7 @@ fn main() {
                     continue;
                 }
                 let mut steps = Vec::new();
-                runner.route(&mut spin.clone(), &mut steps);
+                block_on(runner.route(&mut spin.clone(), &mut steps));
                 let step = steps.iter().find(|step| step.fault.is_some());
                 // The breaker leaves it out only after faults at the calls of several callers.
                 spun.push(step.unwrap_or_else(|| panic!("{steps:?}")).took);

@@ -3,7 +3,9 @@
 
 use benches::{NOW, bring, call, flow, register, renamed, shipped, site};
 use criterion::{Criterion, criterion_group, criterion_main};
+use futures_executor::block_on;
 use gateway::policy::{Engine, EngineSettings, PolicyState, Runner};
+use std::rc::Rc;
 use std::{fs, hint::black_box, sync::Arc, time::Duration};
 use switch::{
     decision::{Admission, Decision, NextOn, Plan, Stage, Target},
@@ -25,7 +27,7 @@ fn registration(site: &Site) -> Arc<Registration> {
 }
 
 /// A runner on those shipped policies whose file name is among `keep`.
-fn runner(site: &Arc<Site>, keep: &[&str]) -> Runner {
+fn runner(site: &Arc<Site>, keep: &[&str]) -> Rc<Runner> {
     let folder = tempfile::tempdir().unwrap();
     for file in Engine::install_shipped(folder.path()).unwrap() {
         if !keep.iter().any(|name| file.contains(name)) {
@@ -47,14 +49,14 @@ fn native(call: &Call, site: &Site) -> Decision {
     })
 }
 
-fn routing(c: &mut Criterion, name: &str, runner: &mut Runner, call: &Call) {
+fn routing(c: &mut Criterion, name: &str, runner: &Runner, call: &Call) {
     let mut call = call.clone();
     let mut steps = Vec::with_capacity(8);
-    assert!(matches!(runner.route(&mut call, &mut steps), Decision::Route(_)), "{steps:?}");
+    assert!(matches!(block_on(runner.route(&mut call, &mut steps)), Decision::Route(_)), "{steps:?}");
     c.bench_function(name, |b| {
         b.iter(|| {
             steps.clear();
-            black_box(runner.route(black_box(&mut call), &mut steps))
+            black_box(block_on(runner.route(black_box(&mut call), &mut steps)))
         });
     });
 }
@@ -68,11 +70,11 @@ fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
     }
     fs::write(folder.path().join("30-internal.toml"), "isolation = 'fresh'").unwrap();
     let settings = EngineSettings { watch: false, ..EngineSettings::default() };
-    let mut runner = Engine::start(folder.path(), Arc::clone(site), settings).unwrap().runner(Arc::clone(site));
+    let runner = Engine::start(folder.path(), Arc::clone(site), settings).unwrap().runner(Arc::clone(site));
     let (mut call, mut steps) = (call.clone(), Vec::with_capacity(8));
-    let mut decide = |runner: &mut Runner| {
+    let mut decide = |runner: &Runner| {
         steps.clear();
-        assert!(matches!(runner.route(black_box(&mut call), &mut steps), Decision::Route(_)));
+        assert!(matches!(block_on(runner.route(black_box(&mut call), &mut steps)), Decision::Route(_)));
     };
     c.bench_function("internal, fresh: on the call path, prepared ahead", |b| {
         b.iter_custom(|times| {
@@ -80,7 +82,7 @@ fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
             for _ in 0..times {
                 runner.prepare();
                 let begin = std::time::Instant::now();
-                decide(&mut runner);
+                decide(&runner);
                 on_the_path += begin.elapsed();
             }
             on_the_path
@@ -89,10 +91,10 @@ fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
     c.bench_function("internal, fresh: whole cost, prepared ahead", |b| {
         b.iter(|| {
             runner.prepare();
-            decide(&mut runner);
+            decide(&runner);
         });
     });
-    c.bench_function("internal, fresh: started on the spot", |b| b.iter(|| decide(&mut runner)));
+    c.bench_function("internal, fresh: started on the spot", |b| b.iter(|| decide(&runner)));
 }
 
 /// What a call pays for a candidate that decides beside `internal`.
@@ -108,7 +110,7 @@ fn shadowed(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
     let engine = Engine::start(folder.path(), Arc::clone(site), settings).unwrap();
     bring(&file, &renamed(&internal, "2.0.0"));
     engine.rescan().unwrap();
-    let mut runner = engine.runner(Arc::clone(site));
+    let runner = engine.runner(Arc::clone(site));
     let (mut call, mut steps) = (call.clone(), Vec::with_capacity(8));
     c.bench_function("internal, a candidate beside it: on the call path", |b| {
         b.iter_custom(|times| {
@@ -116,7 +118,7 @@ fn shadowed(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
             for time in 0..times {
                 let begin = std::time::Instant::now();
                 steps.clear();
-                black_box(runner.route(black_box(&mut call), &mut steps));
+                black_box(block_on(runner.route(black_box(&mut call), &mut steps)));
                 on_the_path += begin.elapsed();
                 if time % BEHIND == BEHIND - 1 {
                     engine.attend(std::time::Instant::now());
@@ -140,25 +142,25 @@ fn decisions(c: &mut Criterion) {
     let floor: &dyn Fn(&Call, &Site) -> Decision = black_box(&native);
     c.bench_function("native: extension to extension", |b| b.iter(|| black_box(floor(black_box(&inside), &site))));
 
-    routing(c, "internal: extension to extension", &mut runner(&site, &["internal"]), &inside);
-    routing(c, "external: out to two trunks", &mut runner(&site, &["external"]), &outside);
-    routing(c, "external: in from a trunk", &mut runner(&site, &["external"]), &inbound);
+    routing(c, "internal: extension to extension", &runner(&site, &["internal"]), &inside);
+    routing(c, "external: out to two trunks", &runner(&site, &["external"]), &outside);
+    routing(c, "external: in from a trunk", &runner(&site, &["external"]), &inbound);
 
     fresh(c, &site, &inside);
     shadowed(c, &site, &inside);
 
-    let mut alone = runner(&site, &["licence"]);
+    let alone = runner(&site, &["licence"]);
     let attempt = registration(&site);
     let mut steps = Vec::with_capacity(8);
-    assert!(matches!(alone.admit(&attempt, &mut steps), Admission::Admit(_)));
+    assert!(matches!(block_on(alone.admit(&attempt, &mut steps)), Admission::Admit(_)));
     c.bench_function("licence: a registration", |b| {
         b.iter(|| {
             steps.clear();
-            black_box(alone.admit(black_box(&attempt), &mut steps))
+            black_box(block_on(alone.admit(black_box(&attempt), &mut steps)))
         });
     });
 
-    let mut alone = runner(&site, &["emergency"]);
+    let alone = runner(&site, &["emergency"]);
     assert_eq!(alone.emergency(&help, &mut steps).unwrap().trunks.len(), 2);
     c.bench_function("emergency: a call for help", |b| {
         b.iter(|| {
@@ -167,17 +169,17 @@ fn decisions(c: &mut Criterion) {
         });
     });
 
-    let mut chain = runner(&site, &["emergency", "licence", "internal", "external"]);
-    routing(c, "chain of four: extension to extension (one asked)", &mut chain, &inside);
-    routing(c, "chain of four: out to two trunks (two asked)", &mut chain, &outside);
+    let chain = runner(&site, &["emergency", "licence", "internal", "external"]);
+    routing(c, "chain of four: extension to extension (one asked)", &chain, &inside);
+    routing(c, "chain of four: out to two trunks (two asked)", &chain, &outside);
     c.bench_function("chain of four: registration, help, inside, outside (all four, five decisions)", |b| {
         let (mut inside, mut outside) = (inside.clone(), outside.clone());
         b.iter(|| {
             steps.clear();
-            black_box(chain.admit(&attempt, &mut steps));
+            black_box(block_on(chain.admit(&attempt, &mut steps)));
             black_box(chain.emergency(&help, &mut steps).unwrap());
-            black_box(chain.route(&mut inside, &mut steps));
-            black_box(chain.route(&mut outside, &mut steps));
+            black_box(block_on(chain.route(&mut inside, &mut steps)));
+            black_box(block_on(chain.route(&mut outside, &mut steps)));
         });
     });
 }

@@ -3,17 +3,19 @@
 
 use benches::{call, site};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use futures_executor::block_on;
 use gateway::{
     policy::{Candidate, Engine, EngineSettings, Runner},
     record::{self, Recorder, Settings},
 };
+use std::rc::Rc;
 use std::{fs, hint::black_box, path::Path, sync::Arc};
 use switch::{decision::Decision, site::Site};
 
 /// Decisions of the record that is replayed.
 const DECISIONS: usize = 20_000;
 
-fn runner(folder: &Path, site: &Arc<Site>, recorder: Option<Arc<Recorder>>) -> Runner {
+fn runner(folder: &Path, site: &Arc<Site>, recorder: Option<Arc<Recorder>>) -> Rc<Runner> {
     if !folder.join("30-internal.wasm").exists() {
         Engine::install_shipped(folder).unwrap();
         for other in ["10-emergency.wasm", "20-licence.wasm", "40-external.wasm"] {
@@ -37,12 +39,12 @@ fn recording(c: &mut Criterion) {
     let mut inside = call(&site, Some("desk-0"), "1001");
     let mut group = c.benchmark_group("a decision of `internal`");
     for (name, recorder) in [("not recorded", None), ("recorded", Some(recorder(&record)))] {
-        let mut runner = runner(folder.path(), &site, recorder);
+        let runner = runner(folder.path(), &site, recorder);
         let mut steps = Vec::with_capacity(8);
         group.bench_function(name, |b| {
             b.iter(|| {
                 steps.clear();
-                black_box(runner.route(&mut inside, &mut steps))
+                black_box(block_on(runner.route(&mut inside, &mut steps)))
             });
         });
     }
@@ -51,10 +53,10 @@ fn recording(c: &mut Criterion) {
 fn replaying(c: &mut Criterion) {
     let (folder, site) = (tempfile::tempdir().unwrap(), site());
     let record = folder.path().join("record");
-    let mut runner = runner(folder.path(), &site, Some(recorder(&record)));
+    let runner = runner(folder.path(), &site, Some(recorder(&record)));
     let mut inside = call(&site, Some("desk-0"), "1001");
     for number in 0..DECISIONS {
-        assert!(matches!(runner.route(&mut inside, &mut Vec::new()), Decision::Route(_)));
+        assert!(matches!(block_on(runner.route(&mut inside, &mut Vec::new())), Decision::Route(_)));
         // What waits to be written is bounded: none is to be left out here.
         if number % 1000 == 0 {
             std::thread::sleep(std::time::Duration::from_millis(50));

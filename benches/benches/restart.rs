@@ -3,6 +3,7 @@
 
 use benches::{call, renamed, shipped, site};
 use criterion::{Criterion, criterion_group, criterion_main};
+use futures_executor::block_on;
 use gateway::policy::{Engine, EngineSettings};
 use std::{fs, path::Path, sync::Arc, time::Duration};
 use switch::{decision::Decision, facts::Call, site::Site};
@@ -20,7 +21,7 @@ fn first_decision(folder: &Path, cache: Option<&Path>, site: &Arc<Site>, call: &
     let settings = EngineSettings { watch: false, cache: cache.map(Path::to_owned), ..EngineSettings::default() };
     let engine = Engine::start(folder, Arc::clone(site), settings).unwrap();
     let mut steps = Vec::new();
-    let decision = engine.runner(Arc::clone(site)).route(&mut call.clone(), &mut steps);
+    let decision = block_on(engine.runner(Arc::clone(site)).route(&mut call.clone(), &mut steps));
     assert!(matches!(decision, Decision::Route(_)) && steps.len() == 8, "{steps:?}");
 }
 

@@ -7,6 +7,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
 use benches::{bring, call, renamed, shipped, site, spread};
+use futures_executor::block_on;
 use gateway::policy::{Engine, EngineSettings, PolicyState};
 use std::{
     fs,
@@ -33,14 +34,14 @@ struct Calls {
 }
 
 fn calls(engine: &Arc<Engine>, site: &Arc<Site>, done: &AtomicBool) -> Calls {
-    let mut runner = engine.runner(Arc::clone(site));
+    let runner = engine.runner(Arc::clone(site));
     let inside = call(site, Some("desk-0"), "1001");
     let mut calls = Calls::default();
     let begin = Instant::now();
     while !done.load(Relaxed) {
         let mut steps = Vec::new();
         let began = Instant::now();
-        let decision = runner.route(&mut inside.clone(), &mut steps);
+        let decision = block_on(runner.route(&mut inside.clone(), &mut steps));
         calls.took.push(began.elapsed());
         runner.prepare();
         calls.decided += 1;

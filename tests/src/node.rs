@@ -159,7 +159,8 @@ fn engine() -> &'static Arc<Engine> {
         let folder = std::env::temp_dir().join(format!("holdfast-world-{}", std::process::id()));
         Engine::install_shipped(&folder).expect("the shipped policies can be written");
         let site = Arc::new(Site::new(directory(), switch::Limits::default()));
-        let settings = EngineSettings { watch: false, ..EngineSettings::default() };
+        // Time is virtual: no decision may come from another thread.
+        let settings = EngineSettings { watch: false, threads: 0, ..EngineSettings::default() };
         let engine = Engine::start(&folder, site, settings).expect("the policy engine starts");
         std::fs::remove_dir_all(&folder).expect("the folder is ours");
         engine

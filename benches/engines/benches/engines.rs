@@ -2,6 +2,8 @@
 //! asks the same host for the endpoint and for how the caller stands; each must give the same decision before it is measured.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
 
+use std::rc::Rc;
+use futures_executor::block_on;
 use benches::{NOW, call, flow, register};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gateway::policy::{Engine, EngineSettings, Runner};
@@ -93,7 +95,7 @@ fn native(call: &Call, site: &Site) -> Decision {
 }
 
 /// The shipped `internal`, in instances that are reused or fresh for each decision.
-fn component(site: &Arc<Site>, isolation: &str) -> Runner {
+fn component(site: &Arc<Site>, isolation: &str) -> Rc<Runner> {
     let folder = tempfile::tempdir().unwrap();
     for file in Engine::install_shipped(folder.path()).unwrap() {
         if !file.contains("internal") {
@@ -324,7 +326,7 @@ fn engines(c: &mut Criterion) {
     let floor: &dyn Fn(&Call, &Site) -> Decision = black_box(&native);
     row(c, "native Rust", &site, |call| floor(call, &site));
     for isolation in ["reused", "fresh"] {
-        let mut runner = component(&site, isolation);
+        let runner = component(&site, isolation);
         let mut steps = Vec::with_capacity(8);
         let (mut current, mut at) = (call(&site, Some("desk-0"), "1001"), std::ptr::null::<Call>());
         row(c, &format!("component, {isolation}"), &site, |call| {
@@ -333,7 +335,7 @@ fn engines(c: &mut Criterion) {
                 (current, at) = (call.clone(), call);
             }
             steps.clear();
-            let decision = runner.route(&mut current, &mut steps);
+            let decision = block_on(runner.route(&mut current, &mut steps));
             // A chain of one that passes ends in the host's own refusal.
             if steps.iter().any(|step| step.passed) { said("pass", "", "") } else { decision }
         });

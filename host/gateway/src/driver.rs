@@ -65,7 +65,7 @@ pub struct Parts {
 }
 
 /// Makes the shard's own parts on its thread, given its policies.
-pub type ShardParts = Box<dyn FnOnce(crate::policy::Runner) -> calls::Parts + Send>;
+pub type ShardParts = Box<dyn FnOnce(Rc<crate::policy::Runner>) -> calls::Parts + Send>;
 
 /// Starts a shard's thread. It ends when `stop` turns true.
 ///
@@ -124,7 +124,7 @@ struct Driver {
 /// What woke the loop.
 #[derive(Default)]
 struct Woken {
-    /// A timer, or a registration that the store has kept.
+    /// A timer, or something that waited for the store or a policy.
     due: bool,
     stop: bool,
 }

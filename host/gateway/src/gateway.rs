@@ -208,7 +208,8 @@ fn start_policies(
     for file in Engine::install_shipped(&policies)? {
         tracing::info!(file, "policy installed");
     }
-    let engine = Engine::start(&policies, Arc::clone(site), EngineSettings { cache: Some(data.cache()), ..EngineSettings::default() })?;
+    let settings = EngineSettings { cache: Some(data.cache()), threads: config.limits.policy_threads, ..EngineSettings::default() };
+    let engine = Engine::start(&policies, Arc::clone(site), settings)?;
     let recorder = Recorder::start(&data.decisions(), config.decisions.clone(), Arc::clone(counters)).unwrap_or_else(|error| {
         // No reason to leave phones without service.
         tracing::error!("decisions are not recorded: {error:#}");

@@ -2,7 +2,7 @@
 
 use super::{
     ladder::{Ladder, Said},
-    shard::Shard,
+    shard::{Shard, Waited},
 };
 use sip::{
     Instant, Message,
@@ -15,6 +15,7 @@ use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
     net::SocketAddr,
+    rc::Rc,
 };
 use switch::{
     bridge::{self, Bridge, Event, Home, SendId},
@@ -180,6 +181,7 @@ impl Shard {
     /// Feeds one event to one bridge and carries its effects out.
     fn step(&mut self, key: Key, event: Event<'_>, now: Instant, more: &mut Vec<Effect>) {
         let Some(entry) = self.live.calls.get_mut(&key) else { return };
+        let mut ended = None;
         let mut effects = Vec::new();
         entry.hears(&event, now);
         entry.bridge.on(event, now, &mut self.random, &mut effects);
@@ -210,12 +212,16 @@ impl Shard {
                     entry.tags.push(tag);
                 }
                 bridge::Effect::End(record) => {
-                    self.parts.runner.ended(&record);
+                    ended = Some(record.clone());
                     self.parts.observer.ended(&record);
                     entry.record = Some(record);
                 }
             }
         }
+        if let Some(record) = ended {
+            self.tell(record);
+        }
+        let Some(entry) = self.live.calls.get_mut(&key) else { return };
         // Long calls send many requests: forget those that have had their final answer.
         if entry.sent.len() > 8 {
             let Entry { bridge, sent, .. } = entry;
@@ -235,6 +241,15 @@ impl Shard {
             entry.armed = Some(at);
             self.live.timers.push(Reverse((at, key)));
         }
+    }
+
+    /// Tells the policies that a call has ended.
+    fn tell(&mut self, record: CallRecord) {
+        let runner = Rc::clone(&self.parts.runner);
+        let _told = self.now_or_later(async move {
+            runner.ended(&record).await;
+            Waited::Told
+        });
     }
 
     fn forget(&mut self, key: Key) {

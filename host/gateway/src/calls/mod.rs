@@ -16,7 +16,7 @@ pub use shard::Shard;
 use crate::policy::{Runner, Step};
 use bytes::Bytes;
 use sip::{Instant, digest::Authenticator, transport::Flow};
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, rc::Rc, sync::Arc};
 use switch::{
     decision::Refusal,
     record::{CallRecord, LegRecord},
@@ -50,7 +50,7 @@ pub struct Parts {
     /// Checks digests.
     pub authenticator: Arc<Authenticator>,
     /// Policies.
-    pub runner: Runner,
+    pub runner: Rc<Runner>,
     /// The store; `None` keeps bindings in memory only.
     pub keep: Option<Arc<dyn Keep>>,
     /// Where call steps, decisions and records are reported (log, demonstration ladder, counters).

@@ -2,8 +2,9 @@
 
 use super::{
     setup::{self, No, Replies},
-    shard::Shard,
+    shard::{Shard, Waited},
 };
+use crate::policy::Step;
 use sip::{
     Instant, Message,
     build::Writer,
@@ -11,7 +12,7 @@ use sip::{
     stack::{Effect, ServerId},
     transport::Flow,
 };
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 use switch::{
     decision::{Admission, Refusal, SeatRequest, WhenFull},
     directory::Endpoint,
@@ -35,14 +36,31 @@ impl Kept {
     }
 }
 
+/// A REGISTER whose sender has proved who it is.
+struct Asked {
+    message: Message,
+    flow: Flow,
+    endpoint: Arc<Endpoint>,
+    wish: Wish,
+}
+
+/// What the policies said about a registration.
+pub(super) struct Admitted {
+    id: ServerId,
+    asked: Asked,
+    steps: Vec<Step>,
+    admission: Admission,
+}
+
 /// Registers, or answers why not.
 pub(super) fn register(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant) {
-    if let Err(no) = bind(shard, replies, message, flow, now) {
+    if let Err(no) = prove(shard, replies, message, flow, now) {
         setup::refuse(shard, replies, message, no, now);
     }
 }
 
-fn bind(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant) -> Result<(), No> {
+/// Who asks, and for what.
+fn prove(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant) -> Result<(), No> {
     let site = shard.parts.site.clone();
     let directory = site.directory();
     let endpoint = match intake::authenticate(message, flow, &directory, &shard.parts.authenticator, now) {
@@ -52,48 +70,64 @@ fn bind(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow,
         Identity::Trunk(name) => return Err(Refusal::new(403, "Forbidden", format!("trunk {name} may not register")).into()),
     };
     let (registration, wish) = intake::read_registration(message, flow, &endpoint, &site, now)?;
-    let (seat, emergency_only) = match wish {
-        Wish::Bind(_) => admit(shard, registration, now)?,
-        Wish::Query | Wish::Remove(_) | Wish::RemoveAll => (Seat::none(), false),
-    };
-    let changes = site.register(&endpoint.id, &wish, message, flow, seat, emergency_only, now)?;
+    let asked = Asked { message: message.clone(), flow, endpoint, wish };
+    match asked.wish {
+        Wish::Bind(_) => admit(shard, replies, registration, asked, now),
+        Wish::Query | Wish::Remove(_) | Wish::RemoveAll => bind(shard, replies, asked, Seat::none(), false, now),
+    }
+}
 
+/// What the policies say.
+fn admit(shard: &mut Shard, replies: &mut Replies, registration: Registration, asked: Asked, now: Instant) -> Result<(), No> {
+    let (id, runner, registration) = (replies.id, Rc::clone(&shard.parts.runner), Arc::new(registration));
+    let admitting = async move {
+        let mut steps = Vec::new();
+        let admission = runner.admit(&registration, &mut steps).await;
+        Waited::Admitted(Admitted { id, asked, steps, admission })
+    };
+    match shard.now_or_later(admitting) {
+        Some(Waited::Admitted(admitted)) => seat(shard, replies, admitted, now),
+        _ => Ok(()),
+    }
+}
+
+/// The seat that they name.
+fn seat(shard: &mut Shard, replies: &mut Replies, admitted: Admitted, now: Instant) -> Result<(), No> {
+    let Admitted { id: _, asked, steps, admission } = admitted;
+    shard.parts.observer.decided(now, asked.message.call_id(), &steps);
+    let by = setup::decisive(steps);
+    let (seat, emergency_only) = match admission {
+        Admission::Pass => (Seat::none(), false),
+        Admission::Refuse(refusal) => return Err(No::Refused(refusal, by)),
+        Admission::Admit(SeatRequest { pool, when_full }) => match (shard.parts.site.ledger.take(&pool, &asked.endpoint.id), when_full) {
+            (Ok(seat), _) => (seat, false),
+            (Err(_), WhenFull::EmergencyOnly) => (Seat::none(), true),
+            (Err(why), WhenFull::Refuse(refusal)) => {
+                let detail = format!("{} (pool `{pool}`: {why})", refusal.detail);
+                return Err(No::Refused(Refusal { detail, ..refusal }, by));
+            }
+        },
+    };
+    bind(shard, replies, asked, seat, emergency_only, now)
+}
+
+/// The binding, and its answer.
+fn bind(shard: &mut Shard, replies: &mut Replies, asked: Asked, seat: Seat, emergency_only: bool, now: Instant) -> Result<(), No> {
+    let Asked { message, flow, endpoint, wish } = asked;
+    let changes = shard.parts.site.register(&endpoint.id, &wish, &message, flow, seat, emergency_only, now)?;
     match &shard.parts.keep {
         // A phone that got 200 OK is still registered after a crash: the answer waits for the disk.
         Some(keep) if !changes.is_empty() => {
             let kept = keep.keep(changes);
-            let answer = Some((replies.id, message.clone(), endpoint));
-            shard.waiting.push(Box::pin(async move { Kept { result: kept.await, answer } }));
+            let answer = Some((replies.id, message, endpoint));
+            shard.later(async move { Waited::Kept(Kept { result: kept.await, answer }) });
         }
         _ => {
-            let response = accepted(shard, message, &endpoint, now);
+            let response = accepted(shard, &message, &endpoint, now);
             replies.add(response);
         }
     }
     Ok(())
-}
-
-/// Asks the policies, then takes the seat that they name.
-fn admit(shard: &mut Shard, registration: Registration, now: Instant) -> Result<(Seat, bool), No> {
-    let registration = Arc::new(registration);
-    let mut steps = Vec::new();
-    let admission = shard.parts.runner.admit(&registration, &mut steps);
-    shard.parts.observer.decided(now, registration.message.call_id(), &steps);
-    let by = setup::decisive(steps);
-    match admission {
-        Admission::Pass => Ok((Seat::none(), false)),
-        Admission::Refuse(refusal) => Err(No::Refused(refusal, by)),
-        Admission::Admit(SeatRequest { pool, when_full }) => {
-            match (shard.parts.site.ledger.take(&pool, &registration.endpoint.id), when_full) {
-                (Ok(seat), _) => Ok((seat, false)),
-                (Err(_), WhenFull::EmergencyOnly) => Ok((Seat::none(), true)),
-                (Err(why), WhenFull::Refuse(refusal)) => {
-                    let detail = format!("{} (pool `{pool}`: {why})", refusal.detail);
-                    Err(No::Refused(Refusal { detail, ..refusal }, by))
-                }
-            }
-        }
-    }
 }
 
 /// The 200 OK with every binding of the endpoint (RFC 3261 10.3 step 8).
@@ -106,6 +140,15 @@ fn accepted(shard: &mut Shard, message: &Message, endpoint: &Arc<Endpoint>, now:
 }
 
 impl Shard {
+    /// The policies have decided about a registration that had to wait for them.
+    pub(super) fn go_on_admitted(&mut self, admitted: Admitted, now: Instant, more: &mut Vec<Effect>) {
+        let (mut replies, message) = (Replies::new(admitted.id), admitted.asked.message.clone());
+        if let Err(no) = seat(self, &mut replies, admitted, now) {
+            setup::refuse(self, &mut replies, &message, no, now);
+        }
+        self.reply(replies, now, more);
+    }
+
     /// The store has spoken: answers the REGISTER that waited for it.
     pub(super) fn answer_registration(&mut self, kept: Kept, now: Instant, more: &mut Vec<Effect>) {
         let Kept { result, answer } = kept;

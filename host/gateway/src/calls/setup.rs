@@ -1,9 +1,13 @@
 //! THE SCRIPT of a new call, from INVITE to bridge.
 //!
-//! It reads top to bottom and never waits: directory, bindings, seats and policies answer from memory, and a policy that takes too long is
-//! stopped by its deadline. An emergency call leaves the common road at the first fork and meets neither digest, licence, admission control nor any other policy.
+//! It reads top to bottom. Directory, bindings and seats answer from memory; the policies nearly always at once, and where one takes long the script goes on
+//! when it has answered or its deadline is over, while the shard does other work. An emergency call leaves the common road at the first fork, meets neither
+//! digest, licence, admission control nor any other policy, and never waits for another thread.
 
-use super::{dispatch, shard::Shard};
+use super::{
+    dispatch,
+    shard::{Shard, Waited},
+};
 use crate::policy::Step;
 use sip::{
     Instant, Message,
@@ -12,7 +16,7 @@ use sip::{
     stack::{Effect, ServerId},
     transport::Flow,
 };
-use std::sync::Arc;
+use std::{rc::Rc, sync::Arc};
 use switch::{
     bridge::Bridge,
     decision::{Decision, Refusal},
@@ -58,23 +62,33 @@ impl From<Refusal> for No {
     }
 }
 
-/// Sets a call up, or answers why not.
-pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) {
-    let no = match decide(shard, message, flow, now) {
-        Ok((call, plan)) => {
-            let home = shard.live.home();
-            match Bridge::new(shard.parts.site.clone(), call, replies.id, plan, home, now) {
-                Some(bridge) => return shard.start_call(bridge, now, more),
-                None => Refusal::new(400, "Missing Contact", "the INVITE has no Contact that could be answered").into(),
-            }
-        }
-        Err(no) => no,
-    };
-    refuse(shard, replies, message, no, now);
+/// What the policies said about a call.
+pub(super) struct Routed {
+    id: ServerId,
+    call: Box<Call>,
+    steps: Vec<Step>,
+    decision: Decision,
 }
 
-/// Who asks, from where, for whom; what the policies say; where that leads.
-fn decide(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Result<(Call, Resolved), No> {
+/// Sets a call up, or answers why not.
+pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) {
+    match screen(shard, message, flow, now) {
+        Ok(Screened::Help(call, plan)) => start(shard, replies, *call, plan, now, more),
+        Ok(Screened::Normal(call)) => route(shard, replies, call, now, more),
+        Err(no) => refuse(shard, replies, message, no, now),
+    }
+}
+
+/// A call that may be made.
+enum Screened {
+    /// For help, and how it goes out.
+    Help(Box<Call>, Resolved),
+    /// The policies decide about it.
+    Normal(Box<Call>),
+}
+
+/// Who asks, from where, for whom.
+fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Result<Screened, No> {
     let site = shard.parts.site.clone();
     let directory = site.directory();
     let mut call = intake::read_call(message, flow, &directory, now)?;
@@ -83,7 +97,7 @@ fn decide(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
         return Ok(call_for_help(shard, &site, call));
     }
 
-    if shard.live.len() >= site.limits.calls {
+    if shard.live.len() + shard.undecided.len() >= site.limits.calls {
         shard.parts.observer.dropped(now, flow, "too-many-calls");
         return Err(Refusal::new(503, "Too Many Calls", format!("{} calls are up, which is the limit `calls`", site.limits.calls)).into());
     }
@@ -98,18 +112,71 @@ fn decide(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
         return Ok(call_for_help(shard, &site, call));
     }
     intake::permit(&call, &site)?;
+    Ok(Screened::Normal(Box::new(call)))
+}
 
-    let mut steps = Vec::new();
-    let decision = shard.parts.runner.route(&mut call, &mut steps);
-    shard.parts.observer.decided(now, message.call_id(), &steps);
-    let by = decisive(steps);
-    let plan = match decision {
-        Decision::Route(plan) => plan,
-        Decision::Refuse(refusal) => return Err(No::Refused(refusal, by)),
-        Decision::Pass(_) => return Err(Refusal::new(404, "Not Found", "no policy had a route for this call").into()),
+/// What the policies say.
+fn route(shard: &mut Shard, replies: &mut Replies, mut call: Box<Call>, now: Instant, more: &mut Vec<Effect>) {
+    let (id, runner, invite) = (replies.id, Rc::clone(&shard.parts.runner), call.message.clone());
+    let routing = async move {
+        let mut steps = Vec::new();
+        let decision = runner.route(&mut call, &mut steps).await;
+        Waited::Routed(Routed { id, call, steps, decision })
     };
-    let resolved = plan::resolve(&plan, &call, &site).map_err(|refusal| No::Refused(refusal, by))?;
-    Ok((call, resolved))
+    match shard.now_or_later(routing) {
+        Some(Waited::Routed(routed)) => decided(shard, replies, routed, now, more),
+        Some(_) => {}
+        None => {
+            shard.undecided.insert(id, invite);
+        }
+    }
+}
+
+/// Where that leads.
+fn decided(shard: &mut Shard, replies: &mut Replies, routed: Routed, now: Instant, more: &mut Vec<Effect>) {
+    let Routed { id: _, call, steps, decision } = routed;
+    shard.parts.observer.decided(now, call.message.call_id(), &steps);
+    let by = decisive(steps);
+    let resolved = match decision {
+        Decision::Route(plan) => plan::resolve(&plan, &call, &shard.parts.site).map_err(|refusal| No::Refused(refusal, by)),
+        Decision::Refuse(refusal) => Err(No::Refused(refusal, by)),
+        Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for this call").into()),
+    };
+    match resolved {
+        Ok(plan) => start(shard, replies, *call, plan, now, more),
+        Err(no) => refuse(shard, replies, &call.message, no, now),
+    }
+}
+
+fn start(shard: &mut Shard, replies: &mut Replies, call: Call, plan: Resolved, now: Instant, more: &mut Vec<Effect>) {
+    let (invite, home) = (call.message.clone(), shard.live.home());
+    match Bridge::new(shard.parts.site.clone(), call, replies.id, plan, home, now) {
+        Some(bridge) => shard.start_call(bridge, now, more),
+        None => {
+            let no = Refusal::new(400, "Missing Contact", "the INVITE has no Contact that could be answered").into();
+            refuse(shard, replies, &invite, no, now);
+        }
+    }
+}
+
+impl Shard {
+    /// The policies have decided about a call that had to wait for them.
+    pub(super) fn go_on_routed(&mut self, routed: Routed, now: Instant, more: &mut Vec<Effect>) {
+        if self.undecided.remove(&routed.id).is_none() {
+            // The caller has hung up meanwhile.
+            return self.parts.observer.decided(now, routed.call.message.call_id(), &routed.steps);
+        }
+        let mut replies = Replies::new(routed.id);
+        decided(self, &mut replies, routed, now, more);
+        self.reply(replies, now, more);
+    }
+
+    /// The caller hangs up before the policies have decided (RFC 3261 9.2).
+    pub(super) fn cancel_undecided(&mut self, id: ServerId, invite: &Message, now: Instant, more: &mut Vec<Effect>) {
+        let tag = self.random.token();
+        let response = Writer::response(invite, 487, "Request Terminated", Some(tag.as_str())).finish_response(b"");
+        self.stack.respond(id, response, now, more);
+    }
 }
 
 /// The decision that counted: the last one that was no pass. Behind a policy that failed, others may have passed.
@@ -118,7 +185,7 @@ pub(super) fn decisive(steps: Vec<Step>) -> Option<Box<Step>> {
 }
 
 /// A call for help has no way to end in a refusal: the policy may choose trunks, caller id and location; whatever it fails to say, the host says itself.
-fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> (Call, Resolved) {
+fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> Screened {
     let directory = site.directory();
     if matches!(call.caller, Caller::Unknown) {
         // Right credentials tell who it is; wrong ones are no reason to refuse or to ask again.
@@ -133,7 +200,7 @@ fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> (Call, 
         call.message = reachable_where_it_came_from(&call.message, call.flow, &shard.parts.limits);
     }
     let resolved = emergency::resolve(&plan, &call, site);
-    (call, resolved)
+    Screened::Help(Box::new(call), resolved)
 }
 
 /// An INVITE without a Contact breaks RFC 3261 8.1.1.8 and is refused, but not when it calls for help: then its sender is where it came from.

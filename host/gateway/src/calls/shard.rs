@@ -1,19 +1,40 @@
 //! One shard: feeds what arrives to the transaction stack, what the stack delivers to calls and scripts, and what those ask for back to the stack.
 
-use super::{Parts, Transmit, live::Live, register::Kept};
-use crate::calls::{dispatch, setup::Replies};
+use super::{
+    Parts, Transmit, dispatch,
+    live::Live,
+    register::{Admitted, Kept},
+    setup::{Replies, Routed},
+};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use sip::{
-    Instant,
+    Instant, Message,
     random::Random,
-    stack::{Effect, Stack},
+    stack::{Effect, ServerId, Stack},
     transport::Flow,
 };
-use std::{future::Future, pin::Pin};
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
 
-/// A registration that waits for the store.
-pub(super) type Waiting = Pin<Box<dyn Future<Output = Kept> + Send>>;
+/// What a script waits for.
+type Waiting = Pin<Box<dyn Future<Output = Waited>>>;
+
+/// What a script has waited for.
+pub(super) enum Waited {
+    /// The policies have decided about a call.
+    Routed(Routed),
+    /// The policies have decided about a registration.
+    Admitted(Admitted),
+    /// The store has spoken.
+    Kept(Kept),
+    /// The policies have been told of a call's end.
+    Told,
+}
 
 /// One shard: a transaction stack, its calls and its policy instances. Knows no socket and reads no clock, so tests drive it in virtual time.
 pub struct Shard {
@@ -21,8 +42,10 @@ pub struct Shard {
     pub(super) stack: Stack,
     pub(super) live: Live,
     pub(super) random: Random,
-    pub(super) waiting: FuturesUnordered<Waiting>,
-    kept: Vec<Kept>,
+    waiting: FuturesUnordered<Waiting>,
+    waited: Vec<Waited>,
+    /// INVITEs about which the policies have not decided.
+    pub(super) undecided: HashMap<ServerId, Message>,
     effects: Vec<Effect>,
 }
 
@@ -47,7 +70,8 @@ impl Shard {
             stack,
             random: Random::from_seed(second),
             waiting: FuturesUnordered::new(),
-            kept: Vec::new(),
+            waited: Vec::new(),
+            undecided: HashMap::new(),
             effects: Vec::new(),
         }
     }
@@ -74,12 +98,12 @@ impl Shard {
         [stack, self.live.deadline(), self.parts.site.registrar.deadline()].into_iter().flatten().min()
     }
 
-    /// Fires timers, and goes on with registrations that were waiting for the store.
+    /// Fires timers, and goes on with what was waiting for a policy or the store.
     pub fn expire(&mut self, now: Instant, out: &mut Vec<Transmit>) {
         let mut effects = std::mem::take(&mut self.effects);
         self.stack.expire(now, &mut effects);
-        for kept in std::mem::take(&mut self.kept) {
-            self.answer_registration(kept, now, &mut effects);
+        for waited in std::mem::take(&mut self.waited) {
+            self.go_on(waited, now, &mut effects);
         }
         self.expire_calls(now, &mut effects);
         self.expire_bindings(now);
@@ -91,10 +115,10 @@ impl Shard {
         self.parts.runner.prepare();
     }
 
-    /// Resolves when a registration that waited for the store can be answered: then call [`Shard::expire`]. Never resolves while none waits.
+    /// Resolves when something that waited for a policy or the store can go on: then call [`Shard::expire`]. Never resolves while nothing waits.
     pub async fn ready(&mut self) {
         match self.waiting.next().await {
-            Some(kept) => self.kept.push(kept),
+            Some(waited) => self.waited.push(waited),
             None => std::future::pending().await,
         }
     }
@@ -109,6 +133,33 @@ impl Shard {
     #[must_use]
     pub fn transactions(&self) -> (usize, usize) {
         self.stack.transactions()
+    }
+
+    /// What comes of `later`, if that is clear at once; else it is awaited, and [`Shard::go_on`] hears of it.
+    pub(super) fn now_or_later(&mut self, later: impl Future<Output = Waited> + 'static) -> Option<Waited> {
+        let mut later: Waiting = Box::pin(later);
+        match later.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(waited) => Some(waited),
+            Poll::Pending => {
+                self.waiting.push(later);
+                None
+            }
+        }
+    }
+
+    /// Awaits it: [`Shard::go_on`] hears of it.
+    pub(super) fn later(&self, later: impl Future<Output = Waited> + 'static) {
+        self.waiting.push(Box::pin(later));
+    }
+
+    /// Goes on with a script that had to wait.
+    fn go_on(&mut self, waited: Waited, now: Instant, more: &mut Vec<Effect>) {
+        match waited {
+            Waited::Routed(routed) => self.go_on_routed(routed, now, more),
+            Waited::Admitted(admitted) => self.go_on_admitted(admitted, now, more),
+            Waited::Kept(kept) => self.answer_registration(kept, now, more),
+            Waited::Told => {}
+        }
     }
 
     /// Carries effects out until nothing is left; answering one may cause more.
@@ -132,12 +183,13 @@ impl Shard {
             Effect::Request { id, message, flow } => {
                 let mut replies = Replies::new(id);
                 dispatch::request(self, &mut replies, &message, flow, now, more);
-                for response in replies.take() {
-                    self.stack.respond(id, response, now, more);
-                }
+                self.reply(replies, now, more);
             }
             Effect::Ack { message, flow: _ } => self.acknowledge_call(&message, now, more),
-            Effect::Cancelled { id, message: _ } => self.cancel_call(id, now, more),
+            Effect::Cancelled { id, message: _ } => match self.undecided.remove(&id) {
+                Some(invite) => self.cancel_undecided(id, &invite, now, more),
+                None => self.cancel_call(id, now, more),
+            },
             Effect::Response { id, message, flow } => self.answer_call(id, &message, flow, now, more),
             Effect::Failed { id, why } => self.fail_call(id, why, now, more),
             // The peer never acknowledged a refusal: there is nothing to keep and nothing to do.
@@ -146,12 +198,19 @@ impl Shard {
         }
     }
 
+    /// Sends what a script has answered.
+    pub(super) fn reply(&mut self, mut replies: Replies, now: Instant, more: &mut Vec<Effect>) {
+        for response in replies.take() {
+            self.stack.respond(replies.id, response, now, more);
+        }
+    }
+
     fn expire_bindings(&mut self, now: Instant) {
         if self.parts.site.registrar.deadline().is_some_and(|at| at <= now) {
             let changes = self.parts.site.registrar.expire(now);
             if let Some(keep) = &self.parts.keep {
                 let kept = keep.keep(changes);
-                self.waiting.push(Box::pin(async move { Kept::forgotten(kept.await) }));
+                self.later(async move { Waited::Kept(Kept::forgotten(kept.await)) });
             }
         }
     }

@@ -65,6 +65,7 @@ fn gateway(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         ("registrations", "Registrations answered 200", counted.registrations),
         ("refusals", "Registrations and calls refused", counted.refusals),
         ("policy_failures", "Decisions at which a policy failed", counted.policy_faults),
+        ("policy_crowded", "Slow decisions that held up their shard because too many waited for a thread", shown.engine.crowded()),
     ] {
         encoder.encode_descriptor(name, help, None, MetricType::Counter)?.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
     }

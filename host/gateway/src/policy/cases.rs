@@ -2,7 +2,7 @@
 //! that says anything else does not join the chain.
 
 use super::{
-    instance::{Instance, Subject},
+    instance::{Instance, Subject, at_once},
     load::{Policy, Rejection},
     machine::Machine,
     options, said, trial,
@@ -347,18 +347,20 @@ pub(super) enum Said {
 impl Prepared {
     /// Starts the policy for this case.
     pub(super) fn instance(&self, machine: &Arc<Machine>) -> Result<Instance, PolicyFault> {
-        Instance::new(&self.policy, &self.site, machine, trial::DEADLINE)
+        at_once(Instance::new(&self.policy, &self.site, machine, trial::DEADLINE))
     }
 
     /// Asks an instance of [`Prepared::instance`].
     pub(super) fn decide(&self, instance: &mut Instance) -> Result<Said, PolicyFault> {
         match &self.subject {
             Subject::None => instance.check(trial::DEADLINE).map(Said::Problems),
-            Subject::Registration(registration) => instance.admit(registration, &self.directory, trial::DEADLINE).map(Said::Admission),
-            Subject::Call(call) if call.kind == CallKind::Normal => {
-                instance.route(call, &self.directory, trial::DEADLINE).map(Said::Decision)
+            Subject::Registration(registration) => {
+                at_once(instance.admit(registration, &self.directory, trial::DEADLINE)).map(Said::Admission)
             }
-            Subject::Call(call) => instance.emergency(call, &self.directory, trial::DEADLINE).map(Said::Emergency),
+            Subject::Call(call) if call.kind == CallKind::Normal => {
+                at_once(instance.route(call, &self.directory, trial::DEADLINE)).map(Said::Decision)
+            }
+            Subject::Call(call) => at_once(instance.emergency(call, &self.directory, trial::DEADLINE)).map(Said::Emergency),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Runner,
+    aside::Aside,
     entry::Entry,
     folder::{self, Found},
     load::{self, Policy, Rejection, Source},
@@ -19,6 +20,7 @@ use arc_swap::ArcSwap;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicUsize, mpsc::SyncSender},
     time::{Duration, Instant, SystemTime},
 };
@@ -33,6 +35,8 @@ pub struct EngineSettings {
     pub emergency_deadline: Duration,
     /// Linear memory of one instance, in bytes.
     pub memory_bytes: usize,
+    /// Threads for decisions that are not made within a millisecond. 0: they are made where they are asked for, and hold it up.
+    pub threads: usize,
     /// Whether the folder is followed. Without, [`Engine::rescan`] does it by hand.
     pub watch: bool,
     /// Folder in which compiled code is kept, so that a restart compiles nothing; made when it is not there. What lies in it is executed: it is used only
@@ -46,6 +50,7 @@ impl Default for EngineSettings {
             deadline: Duration::from_millis(5),
             emergency_deadline: Duration::from_millis(2),
             memory_bytes: 16 << 20,
+            threads: 2,
             watch: true,
             cache: None,
         }
@@ -69,6 +74,7 @@ pub struct Engine {
     alarm: OnceLock<SyncSender<()>>,
     /// Where decisions are written down.
     recorder: OnceLock<Arc<Recorder>>,
+    pub(super) aside: Aside,
 }
 
 /// The policies in force, in order, and who has which hook.
@@ -84,8 +90,6 @@ pub(super) struct Chain {
 
 /// One policy's place in the chain.
 pub(super) struct Link {
-    /// Where in [`Chain::policies`].
-    pub(super) index: usize,
     pub(super) policy: Arc<Policy>,
     /// Who is to decide the same beside it.
     pub(super) shadow: Option<Arc<Shadow>>,
@@ -256,10 +260,16 @@ impl Engine {
         self.recorder.get().cloned()
     }
 
-    /// A runner for one shard.
+    /// Decisions that took more than a millisecond and held up their shard, because too many waited for a thread.
     #[must_use]
-    pub fn runner(self: &Arc<Self>, site: Arc<Site>) -> Runner {
-        Runner::new(Arc::clone(self), site)
+    pub fn crowded(&self) -> u64 {
+        self.aside.crowded()
+    }
+
+    /// A runner for one shard, to be made on its thread.
+    #[must_use]
+    pub fn runner(self: &Arc<Self>, site: Arc<Site>) -> Rc<Runner> {
+        Rc::new(Runner::new(Arc::clone(self), site))
     }
 
     /// How every file of the folder stands, in the order of the chain.
@@ -319,9 +329,11 @@ impl Engine {
     }
 
     fn new(folder: &Path, site: Arc<Site>, settings: EngineSettings) -> anyhow::Result<Self> {
+        let aside = Aside::start(settings.threads).context("the threads for slow policies could not be started")?;
         Ok(Self {
             folder: folder.to_owned(),
             site,
+            aside,
             machine: Arc::new(Machine::new(settings)?),
             chain: ArcSwap::default(),
             entries: Mutex::default(),
@@ -426,8 +438,8 @@ impl Engine {
 impl Chain {
     fn of(policies: Vec<(Arc<Policy>, Option<Arc<Shadow>>)>) -> Self {
         let with = |has: fn(&Policy) -> bool| {
-            let links = policies.iter().enumerate().filter(|(_, (policy, _))| has(policy));
-            links.map(|(index, (policy, shadow))| Link { index, policy: Arc::clone(policy), shadow: shadow.clone() }).collect::<Vec<_>>()
+            let links = policies.iter().filter(|(policy, _)| has(policy));
+            links.map(|(policy, shadow)| Link { policy: Arc::clone(policy), shadow: shadow.clone() }).collect::<Vec<_>>()
         };
         Self {
             registration: with(|policy| policy.hooks.registration.is_some()),

@@ -1,4 +1,7 @@
 //! One running component: its store, its bounds, and the door through which every decision passes.
+//!
+//! A decision is a future that is ready when it is first polled, unless the component is still running after [`STAY`]: then it pauses once, so that whoever
+//! polls it can go on with it on another thread. [`at_once`] does not mind where it runs.
 
 use super::{
     load::Policy,
@@ -7,12 +10,15 @@ use super::{
     trace::{Answer, Script, Tape, Trace},
     v1::{CurrentCall, CurrentRegistration, answers, exports, facts},
 };
+use futures_util::FutureExt as _;
 use sip::Instant;
 use std::{
     any::Any,
     borrow::Cow,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::AssertUnwindSafe,
+    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use switch::{
@@ -33,6 +39,8 @@ const LOG_LINES: u32 = 16;
 const LOG_LINE_MAX: usize = 1024;
 /// Elements of a component's tables.
 const TABLE_ELEMENTS: usize = 20_000;
+/// How long a component runs before its decision pauses: one tick less than this, at least.
+pub(super) const STAY: Duration = Duration::from_millis(1);
 
 /// What is being decided.
 #[derive(Clone, Debug)]
@@ -107,7 +115,12 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Starts a component, which may run code of its own: within `deadline`.
-    pub(super) fn new(policy: &Arc<Policy>, site: &Arc<Site>, machine: &Arc<Machine>, deadline: Duration) -> Result<Self, PolicyFault> {
+    pub(super) async fn new(
+        policy: &Arc<Policy>,
+        site: &Arc<Site>,
+        machine: &Arc<Machine>,
+        deadline: Duration,
+    ) -> Result<Self, PolicyFault> {
         let state = State {
             policy: Arc::clone(policy),
             directory: site.directory(),
@@ -140,9 +153,9 @@ impl Instance {
             observation: None,
             configuration: None,
         };
-        let started = instance.enter(deadline, |store| policy.component.instantiate(store))?;
+        let started = instance.enter(deadline, async |store| policy.component.instantiate_async(store).await).await?;
         instance.curious = instance.store.data().questions_left < policy.options.questions;
-        let hooks = instance.enter(deadline, |store| {
+        let hooks = instance.enter(deadline, async |store| {
             let hooks = &policy.hooks;
             Ok((
                 hooks.registration.as_ref().map(|hook| hook.load(&mut *store, &started)).transpose()?,
@@ -153,12 +166,12 @@ impl Instance {
             ))
         });
         // Only looked up here, not run: what fails is the type of a hook.
-        let hooks = hooks.map_err(|fault| PolicyFault::Nonsense(format!("a hook of other types than the contract's: {fault}")))?;
+        let hooks = hooks.await.map_err(|fault| PolicyFault::Nonsense(format!("a hook of other types than the contract's: {fault}")))?;
         (instance.registration, instance.routing, instance.emergency, instance.observation, instance.configuration) = hooks;
         Ok(instance)
     }
 
-    pub(super) fn admit(
+    pub(super) async fn admit(
         &mut self,
         registration: &Arc<Registration>,
         directory: &Arc<Directory>,
@@ -166,22 +179,29 @@ impl Instance {
     ) -> Result<Admission, PolicyFault> {
         let Some(guest) = self.registration.take() else { return Err(PolicyFault::Absent) };
         self.about(Subject::Registration(Arc::clone(registration)), directory, registration.at);
-        let answer = self.enter(deadline, |store| {
-            guest.call_admit(store, facts::registration(registration), Resource::<CurrentRegistration>::new_borrow(0))
-        })?;
+        let ask = async |store: &mut Store<State>| {
+            guest.call_admit(store, facts::registration(registration), Resource::<CurrentRegistration>::new_borrow(0)).await
+        };
+        let answer = self.enter(deadline, ask).await?;
         self.registration = Some(guest);
         answers::admission(answer, self.known(directory))
     }
 
-    pub(super) fn route(&mut self, call: &Arc<Call>, directory: &Arc<Directory>, deadline: Duration) -> Result<Decision, PolicyFault> {
+    pub(super) async fn route(
+        &mut self,
+        call: &Arc<Call>,
+        directory: &Arc<Directory>,
+        deadline: Duration,
+    ) -> Result<Decision, PolicyFault> {
         let Some(guest) = self.routing.take() else { return Err(PolicyFault::Absent) };
         self.about(Subject::Call(Arc::clone(call)), directory, call.at);
-        let answer = self.enter(deadline, |store| guest.call_route(store, facts::call(call), Resource::<CurrentCall>::new_borrow(0)))?;
+        let ask = async |store: &mut Store<State>| guest.call_route(store, facts::call(call), Resource::<CurrentCall>::new_borrow(0)).await;
+        let answer = self.enter(deadline, ask).await?;
         self.routing = Some(guest);
         answers::decision(answer, self.known(&self.store.data().site))
     }
 
-    pub(super) fn emergency(
+    pub(super) async fn emergency(
         &mut self,
         call: &Arc<Call>,
         directory: &Arc<Directory>,
@@ -189,15 +209,16 @@ impl Instance {
     ) -> Result<EmergencyPlan, PolicyFault> {
         let Some(guest) = self.emergency.take() else { return Err(PolicyFault::Absent) };
         self.about(Subject::Call(Arc::clone(call)), directory, call.at);
-        let answer = self.enter(deadline, |store| guest.call_route(store, facts::call(call), Resource::<CurrentCall>::new_borrow(0)))?;
+        let ask = async |store: &mut Store<State>| guest.call_route(store, facts::call(call), Resource::<CurrentCall>::new_borrow(0)).await;
+        let answer = self.enter(deadline, ask).await?;
         self.emergency = Some(guest);
         answers::emergency(answer, self.known(directory))
     }
 
-    pub(super) fn ended(&mut self, record: &CallRecord, directory: &Arc<Directory>, deadline: Duration) -> Result<(), PolicyFault> {
+    pub(super) async fn ended(&mut self, record: &CallRecord, directory: &Arc<Directory>, deadline: Duration) -> Result<(), PolicyFault> {
         let Some(guest) = self.observation.take() else { return Err(PolicyFault::Absent) };
         self.about(Subject::None, directory, record.ended);
-        self.enter(deadline, |store| guest.call_ended(store, facts::record(record)))?;
+        self.enter(deadline, async |store: &mut Store<State>| guest.call_ended(store, facts::record(record)).await).await?;
         self.observation = Some(guest);
         Ok(())
     }
@@ -211,8 +232,9 @@ impl Instance {
     pub(super) fn check(&mut self, deadline: Duration) -> Result<Vec<String>, PolicyFault> {
         let Some(guest) = self.configuration.take() else { return Ok(Vec::new()) };
         let policy = Arc::clone(&self.store.data().policy);
-        let answer =
-            self.enter(deadline, |store| facts::with_settings(&policy.options.settings, |settings| guest.call_check(store, settings)))?;
+        let answer = facts::with_settings(&policy.options.settings, |settings| {
+            at_once(self.enter(deadline, async |store: &mut Store<State>| guest.call_check(store, settings).await))
+        })?;
         self.configuration = Some(guest);
         let problems = answer.err().unwrap_or_default();
         Ok(problems.into_iter().map(|problem| format!("settings.{}: {}", problem.key, problem.message)).collect())
@@ -265,7 +287,7 @@ impl Instance {
     }
 
     /// Runs something of the component within its bounds. After any fault the instance must be dropped: it answers nothing any more.
-    fn enter<T>(&mut self, deadline: Duration, run: impl FnOnce(&mut Store<State>) -> Result<T>) -> Result<T, PolicyFault> {
+    async fn enter<T>(&mut self, deadline: Duration, run: impl AsyncFnOnce(&mut Store<State>) -> Result<T>) -> Result<T, PolicyFault> {
         let state = self.store.data_mut();
         state.questions_left = state.policy.options.questions;
         state.lines_left = LOG_LINES;
@@ -275,7 +297,7 @@ impl Instance {
         let result = {
             let _deciding = self.machine.ticker.deciding();
             // A panic in one of the host's own functions ends here: it costs this instance, not the shard.
-            catch_unwind(AssertUnwindSafe(|| run(&mut self.store)))
+            AssertUnwindSafe(run(&mut self.store)).catch_unwind().await
         };
         self.store.data_mut().subject = Subject::None;
         match result {
@@ -384,7 +406,11 @@ impl State {
     fn tick(&mut self) -> UpdateDeadline {
         self.ticks = self.ticks.saturating_add(1);
         self.late = self.ticks > allowed_ticks(self.deadline);
-        if self.late { UpdateDeadline::Interrupt } else { UpdateDeadline::Continue(1) }
+        match self.late {
+            true => UpdateDeadline::Interrupt,
+            false if self.ticks == allowed_ticks(STAY) => UpdateDeadline::Yield(1),
+            false => UpdateDeadline::Continue(1),
+        }
     }
 
     fn over(&mut self, bound: impl Into<Cow<'static, str>>) -> wasmtime::Error {
@@ -417,6 +443,17 @@ impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let (ctx, table) = &mut **self.wasi.get_or_insert_with(|| Box::new((WasiCtx::builder().build(), ResourceTable::new())));
         WasiCtxView { ctx, table }
+    }
+}
+
+/// Makes a decision on this thread, however long it takes.
+pub(super) fn at_once<T>(decision: impl Future<Output = T>) -> T {
+    let mut decision = pin!(decision);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(decided) = decision.as_mut().poll(&mut context) {
+            return decided;
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     breaker::Breaker,
     cases::{self, Cases},
     engine::hex,
-    instance::{Instance, State, Subject},
+    instance::{Instance, State, Subject, at_once},
     linking::{hooks_of_later_versions, link, no_hook},
     machine::Machine,
     memory::Memory,
@@ -283,19 +283,19 @@ pub(super) fn again(
     let directory = site.directory();
     let settings = &machine.settings;
     let made_up = || {
-        let mut instance = Instance::new(&policy, site, machine, trial::DEADLINE)?;
+        let mut instance = at_once(Instance::new(&policy, site, machine, trial::DEADLINE))?;
         trial::run(&policy, &mut instance, site).map_err(|(_, fault)| fault)
     };
     let decide = |subject: &Subject| {
         let deadline = policy.options.deadline.unwrap_or(settings.deadline);
-        let mut instance = Instance::new(&policy, site, machine, trial::DEADLINE)?;
+        let mut instance = at_once(Instance::new(&policy, site, machine, trial::DEADLINE))?;
         match subject {
             Subject::None => Ok(()),
-            Subject::Registration(registration) => instance.admit(registration, &directory, deadline).map(|_| ()),
-            Subject::Call(call) if call.kind == CallKind::Normal => instance.route(call, &directory, deadline).map(|_| ()),
+            Subject::Registration(registration) => at_once(instance.admit(registration, &directory, deadline)).map(|_| ()),
+            Subject::Call(call) if call.kind == CallKind::Normal => at_once(instance.route(call, &directory, deadline)).map(|_| ()),
             Subject::Call(call) => {
                 let deadline = policy.options.deadline.unwrap_or(settings.emergency_deadline);
-                instance.emergency(call, &directory, deadline).map(|_| ())
+                at_once(instance.emergency(call, &directory, deadline)).map(|_| ())
             }
         }
     };
@@ -388,7 +388,7 @@ impl Hooks {
 fn attempt(policy: &Arc<Policy>, machine: &Arc<Machine>, site: &Arc<Site>) -> Result<(), Rejection> {
     let deadline = trial::DEADLINE;
     let mend = "mend the component; the log of its author's tests should show the same";
-    let mut instance = match Instance::new(policy, site, machine, deadline) {
+    let mut instance = match at_once(Instance::new(policy, site, machine, deadline)) {
         Ok(instance) => instance,
         Err(PolicyFault::Nonsense(what)) => {
             return Err(Rejection::new(format!("it has {what}"), "build it against the contract of this host"));

@@ -28,6 +28,7 @@ impl Machine {
             .total_core_instances(4 * INSTANCES)
             .total_memories(INSTANCES)
             .total_tables(4 * INSTANCES)
+            .total_stacks(INSTANCES)
             .max_memory_size(MEMORY_MAX)
             .linear_memory_keep_resident(KEEP_RESIDENT)
             .pagemap_scan(Enabled::Auto);

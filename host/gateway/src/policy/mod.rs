@@ -14,13 +14,14 @@
 //! | `rollback` | the way back to the component before |
 //! | `metrics` | what is counted |
 //! | `instance`, `machine`, `ticker` | one component within its bounds |
-//! | `stock` | instances prepared ahead of the calls |
+//! | `stock`, `aside` | instances prepared ahead of the calls; threads for decisions that take long |
 //! | `cache` | compiled code, kept over restarts |
 //! | `tool`, `bench` | a component tried and timed by its author, without a gateway |
 //! | `v1` | the contract's types, the host's interfaces, the check of every answer |
 //!
 //! Nothing outside this folder names the WebAssembly engine.
 
+mod aside;
 mod bench;
 mod breaker;
 mod cache;

@@ -3,7 +3,7 @@
 
 use super::{
     EngineSettings, Problem, folder,
-    instance::Instance,
+    instance::{Instance, at_once},
     load::{self, Policy, Rejection, Source},
     machine::Machine,
     options::{Options, Value as Setting},
@@ -169,7 +169,8 @@ impl Lane {
         let instance = match &mut self.instance {
             Some(instance) => instance,
             slot @ None => {
-                let new = Instance::new(&self.policy, &candidate.site, &candidate.machine, trial::DEADLINE).map_err(Failed::Fault)?;
+                let new =
+                    at_once(Instance::new(&self.policy, &candidate.site, &candidate.machine, trial::DEADLINE)).map_err(Failed::Fault)?;
                 slot.insert(new)
             }
         };
@@ -179,14 +180,15 @@ impl Lane {
         instance.play(Script::new(line.asked.clone()));
         let decided = if let Some(facts) = &line.registration {
             let registration = Arc::new(registration(facts, line.at_us).ok_or(Failed::Unreadable)?);
-            instance.admit(&registration, &directory, own.unwrap_or(settings.deadline)).map(|answer| said::admission(&answer))
+            at_once(instance.admit(&registration, &directory, own.unwrap_or(settings.deadline))).map(|answer| said::admission(&answer))
         } else {
             let facts = line.call.as_ref().ok_or(Failed::Unreadable)?;
             let call = Arc::new(call(facts, line.at_us).ok_or(Failed::Unreadable)?);
             if call.kind == CallKind::Normal {
-                instance.route(&call, &directory, own.unwrap_or(settings.deadline)).map(|answer| said::decision(&answer))
+                at_once(instance.route(&call, &directory, own.unwrap_or(settings.deadline))).map(|answer| said::decision(&answer))
             } else {
-                instance.emergency(&call, &directory, own.unwrap_or(settings.emergency_deadline)).map(|answer| said::emergency(&answer))
+                at_once(instance.emergency(&call, &directory, own.unwrap_or(settings.emergency_deadline)))
+                    .map(|answer| said::emergency(&answer))
             }
         };
         match (decided, instance.unanswered()) {

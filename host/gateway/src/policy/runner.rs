@@ -1,11 +1,14 @@
 //! The decisions of one shard.
+//!
+//! Most are made when they are first polled. One whose component takes long goes on aside, and the shard polls it again when there is an answer.
 
 use super::{
     Hook, Step,
+    aside::Begun,
     breaker::Breaker,
     decided::Decided,
     engine::{Chain, Engine, Link},
-    instance::{Instance, Subject},
+    instance::{Instance, Subject, at_once},
     load::Policy,
     metrics::Counted,
     options::OnFault,
@@ -16,6 +19,7 @@ use super::{
 };
 use crate::record::Recorder;
 use std::{
+    cell::{RefCell, RefMut},
     sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
@@ -39,12 +43,18 @@ const START: Duration = Duration::from_millis(5);
 pub struct Runner {
     engine: Arc<Engine>,
     site: Arc<Site>,
-    chain: Arc<Chain>,
-    /// One for each policy of the chain.
-    slots: Vec<Slot>,
+    /// Borrowed for moments, never while a decision is being made.
+    latest: RefCell<Latest>,
     /// Which of a policy's counters are this shard's.
     stripe: usize,
     recorder: Option<Arc<Recorder>>,
+}
+
+/// The chain that the latest decision followed.
+struct Latest {
+    chain: Arc<Chain>,
+    /// One for each policy of the chain.
+    slots: Vec<Slot>,
 }
 
 /// One question to one policy.
@@ -61,34 +71,39 @@ impl Runner {
     pub(super) fn new(engine: Arc<Engine>, site: Arc<Site>) -> Self {
         let chain = Arc::clone(&engine.chain());
         let slots = chain.policies.iter().map(|_| Slot::default()).collect();
+        let latest = RefCell::new(Latest { chain, slots });
         let stripe = engine.runners.fetch_add(1, Relaxed);
         let recorder = engine.recorder();
-        Self { engine, site, chain, slots, stripe, recorder }
+        Self { engine, site, latest, stripe, recorder }
     }
 
     /// Starts what the next decisions need and clears away what the latest have left. To be called when there is time, after what was decided is on its way;
     /// never needed, but without it a decision waits for what it needs.
-    pub fn prepare(&mut self) {
+    pub fn prepare(&self) {
         let chain = self.follow();
-        for (policy, slot) in chain.policies.iter().zip(&mut self.slots) {
-            slot.prepare(policy.reused, || Instance::new(policy, &self.site, &self.engine.machine, START));
+        for (policy, slot) in chain.policies.iter().zip(&mut self.latest.borrow_mut().slots) {
+            slot.prepare(policy.reused, || {
+                let (policy, site, machine) = (Arc::clone(policy), Arc::clone(&self.site), Arc::clone(&self.engine.machine));
+                self.engine.aside.begin(async move { Instance::new(&policy, &site, &machine, START).await })
+            });
         }
     }
 
     /// Asks the chain's admission hooks in order; the first answer other than pass ends it. `Admission::Pass` when nobody minds.
     /// A fault follows the policy's `on_fault`: `next` goes on, `refuse` becomes a refusal (503).
-    pub fn admit(&mut self, registration: &Arc<Registration>, steps: &mut Vec<Step>) -> Admission {
+    pub async fn admit(&self, registration: &Arc<Registration>, steps: &mut Vec<Step>) -> Admission {
         let chain = self.follow();
         let directory = self.site.directory();
         let deadline = self.engine.machine.settings.deadline;
         for link in &chain.registration {
             let about = Subject::Registration(Arc::clone(registration));
-            match self.ask(
-                Question { link, deadline, about, hook: Hook::Registration },
-                steps,
-                |instance, deadline| instance.admit(registration, &directory, deadline),
-                admission_outcome,
-            ) {
+            let question = Question { link, deadline, about, hook: Hook::Registration };
+            let (registration, directory) = (Arc::clone(registration), Arc::clone(&directory));
+            let decide = move |mut instance: Instance, deadline| async move {
+                let answer = instance.admit(&registration, &directory, deadline).await;
+                (instance, answer)
+            };
+            match self.ask(question, steps, decide, admission_outcome).await {
                 Ok(Admission::Pass) => {}
                 Ok(answer) => return answer,
                 Err(fault) if link.policy.options.on_fault == OnFault::Refuse => {
@@ -103,7 +118,7 @@ impl Runner {
     /// Asks the chain's routing hooks in order; amendments are applied to `call` between them. `Decision::Pass` when nobody decided. Plans are
     /// checked with `switch::plan::check`; nonsense is a fault. When nobody decided and one of them had failed, the call is refused with 503: the
     /// one that failed might have known the way.
-    pub fn route(&mut self, call: &mut Call, steps: &mut Vec<Step>) -> Decision {
+    pub async fn route(&self, call: &mut Call, steps: &mut Vec<Step>) -> Decision {
         let chain = self.follow();
         let directory = self.site.directory();
         let mut shared = Arc::new(call.clone());
@@ -112,13 +127,13 @@ impl Runner {
         let mut decision = None;
         let deadline = self.engine.machine.settings.deadline;
         for link in &chain.routing {
-            let about = Subject::Call(Arc::clone(&shared));
-            match self.ask(
-                Question { link, deadline, about, hook: Hook::Routing },
-                steps,
-                |instance, deadline| instance.route(&shared, &directory, deadline),
-                decision_outcome,
-            ) {
+            let question = Question { link, deadline, about: Subject::Call(Arc::clone(&shared)), hook: Hook::Routing };
+            let (asked, directory) = (Arc::clone(&shared), Arc::clone(&directory));
+            let decide = move |mut instance: Instance, deadline| async move {
+                let answer = instance.route(&asked, &directory, deadline).await;
+                (instance, answer)
+            };
+            match self.ask(question, steps, decide, decision_outcome).await {
                 Ok(Decision::Pass(amendments)) if amendments == Amendments::default() => {}
                 Ok(Decision::Pass(amendments)) => {
                     amend(Arc::make_mut(&mut shared), amendments);
@@ -148,23 +163,23 @@ impl Runner {
     ///
     /// # Errors
     /// Any fault, and [`PolicyFault::Absent`] when no policy has the hook: the host's own plan is used.
-    pub fn emergency(&mut self, call: &Call, steps: &mut Vec<Step>) -> Result<EmergencyPlan, PolicyFault> {
+    pub fn emergency(&self, call: &Call, steps: &mut Vec<Step>) -> Result<EmergencyPlan, PolicyFault> {
         let chain = self.follow();
         let Some(link) = &chain.emergency else { return Err(PolicyFault::Absent) };
         let directory = self.site.directory();
         let call = Arc::new(call.clone());
         let deadline = self.engine.machine.settings.emergency_deadline;
-        let about = Subject::Call(Arc::clone(&call));
-        self.ask(
-            Question { link, deadline, about, hook: Hook::Emergency },
-            steps,
-            |instance, deadline| instance.emergency(&call, &directory, deadline),
-            |plan: &EmergencyPlan| Words { passed: false, said: said::emergency(plan), why: "" },
-        )
+        let question = Question { link, deadline, about: Subject::Call(Arc::clone(&call)), hook: Hook::Emergency };
+        let decide = move |mut instance: Instance, deadline| async move {
+            let answer = instance.emergency(&call, &directory, deadline).await;
+            (instance, answer)
+        };
+        // Never aside: a call for help waits for nobody else's decision. What it can hold up its shard for is its deadline.
+        at_once(self.ask(question, steps, decide, emergency_outcome))
     }
 
     /// Tells observing policies that a call has ended. Faults are counted and otherwise ignored.
-    pub fn ended(&mut self, record: &CallRecord) {
+    pub async fn ended(&self, record: &CallRecord) {
         let chain = self.follow();
         if chain.observation.is_empty() {
             return;
@@ -174,28 +189,40 @@ impl Runner {
         let mut steps = Vec::new();
         for link in &chain.observation {
             // `ask` has logged and counted a fault, and nothing else follows from it.
-            let observed = self.ask(
-                Question { link, deadline, about: Subject::None, hook: Hook::Observation },
-                &mut steps,
-                |instance, deadline| instance.ended(record, &directory, deadline),
-                |()| Words { passed: true, said: String::new(), why: "" },
-            );
+            let question = Question { link, deadline, about: Subject::None, hook: Hook::Observation };
+            let (told, directory) = (record.clone(), Arc::clone(&directory));
+            let decide = move |mut instance: Instance, deadline| async move {
+                let answer = instance.ended(&told, &directory, deadline).await;
+                (instance, answer)
+            };
+            let observed = self.ask(question, &mut steps, decide, heard).await;
             self.offer(link, || Event::Ended(Box::new(record.clone())), || observed.map(|()| String::new()));
         }
     }
 
     /// The chain in force. Instances of policies that stay are kept.
-    fn follow(&mut self) -> Arc<Chain> {
+    fn follow(&self) -> Arc<Chain> {
         let current = self.engine.chain();
-        if !Arc::ptr_eq(&current, &self.chain) {
-            let mut old: Vec<_> = self.chain.policies.iter().zip(self.slots.drain(..)).collect();
+        let mut latest = self.latest.borrow_mut();
+        if !Arc::ptr_eq(&current, &latest.chain) {
+            let Latest { chain, slots } = &mut *latest;
+            let mut old: Vec<_> = chain.policies.iter().zip(slots.drain(..)).collect();
             let keep = |policy: &Arc<Policy>| {
                 old.iter_mut().find(|(was, _)| Arc::ptr_eq(was, policy)).map_or_else(Slot::default, |(_, slot)| std::mem::take(slot))
             };
-            self.slots = current.policies.iter().map(keep).collect();
-            self.chain = Arc::clone(&current);
+            let kept: Vec<_> = current.policies.iter().map(keep).collect();
+            *latest = Latest { chain: Arc::clone(&current), slots: kept };
         }
-        Arc::clone(&self.chain)
+        Arc::clone(&latest.chain)
+    }
+
+    /// Where a policy's instances are; `None` once it has been swapped out.
+    fn slot(&self, policy: &Arc<Policy>) -> Option<RefMut<'_, Slot>> {
+        RefMut::filter_map(self.latest.borrow_mut(), |latest| {
+            let place = latest.chain.policies.iter().position(|known| Arc::ptr_eq(known, policy))?;
+            latest.slots.get_mut(place)
+        })
+        .ok()
     }
 
     /// Hands a decision to whoever is tried beside this policy.
@@ -208,13 +235,17 @@ impl Runner {
     }
 
     /// One decision of one policy, written down as a step. Whatever goes wrong costs its instance; the next decision starts a new one.
-    fn ask<T: Counted>(
-        &mut self,
+    async fn ask<T, D>(
+        &self,
         Question { link, deadline, about, hook }: Question<'_>,
         steps: &mut Vec<Step>,
-        decide: impl FnOnce(&mut Instance, Duration) -> Result<T, PolicyFault>,
+        decide: impl FnOnce(Instance, Duration) -> D + Send + 'static,
         outcome: impl FnOnce(&T) -> Words<'_>,
-    ) -> Result<T, PolicyFault> {
+    ) -> Result<T, PolicyFault>
+    where
+        T: Counted + Send + 'static,
+        D: Future<Output = (Instance, Result<T, PolicyFault>)> + Send,
+    {
         let began = Instant::now();
         let policy = &link.policy;
         let breaker = policy.breakers.of(hook);
@@ -244,21 +275,41 @@ impl Runner {
             return Err(fault);
         }
         let deadline = policy.options.deadline.unwrap_or(deadline);
-        let Some(slot) = self.slots.get_mut(link.index) else { return Err(PolicyFault::Absent) };
-        let instance = slot.ready(|| Instance::new(policy, &self.site, &self.engine.machine, deadline.max(START)));
-        let mut tape = Tape::default();
-        let result = instance.and_then(|instance| {
-            if recorder.is_none() {
-                return decide(instance, deadline);
+        let ready = self.slot(policy).and_then(|mut slot| slot.take());
+        let recording = recorder.is_some();
+        let job = {
+            let (policy, site, machine) = (Arc::clone(policy), Arc::clone(&self.site), Arc::clone(&self.engine.machine));
+            async move {
+                let started = match ready {
+                    Some(instance) => Ok(instance),
+                    None => Instance::new(&policy, &site, &machine, deadline.max(START)).await,
+                };
+                let mut instance = match started {
+                    Ok(instance) => instance,
+                    Err(fault) => return (None, Err(fault), Tape::default()),
+                };
+                if recording {
+                    instance.record();
+                }
+                let (mut instance, answer) = decide(instance, deadline).await;
+                let tape = if recording { instance.take_tape() } else { Tape::default() };
+                (Some(instance), answer, tape)
             }
-            instance.record();
-            let result = decide(instance, deadline);
-            tape = instance.take_tape();
-            result
-        });
+        };
+        let (instance, result, tape) = match hook {
+            Hook::Emergency => at_once(job),
+            Hook::Registration | Hook::Routing | Hook::Observation => match self.engine.aside.begin(job) {
+                Begun::Done(decided) => decided,
+                Begun::Away(decided) => {
+                    decided.await.unwrap_or_else(|_| (None, Err(PolicyFault::Trap("the gateway was ending".to_owned())), Tape::default()))
+                }
+            },
+        };
         let took = began.elapsed();
         policy.meter.count(hook, self.stripe, &result, took);
-        slot.decided(policy.reused && result.is_ok());
+        if let Some(mut slot) = self.slot(policy) {
+            slot.decided(instance, policy.reused && result.is_ok());
+        }
         let (policy_name, component) = (Arc::clone(&policy.name), Arc::clone(&policy.which));
         match &result {
             Ok(answer) => {
@@ -338,4 +389,12 @@ fn decision_outcome(decision: &Decision) -> Words<'_> {
 fn admission_outcome(admission: &Admission) -> Words<'_> {
     let why = if let Admission::Refuse(refusal) = admission { refusal.detail.as_str() } else { "" };
     Words { passed: matches!(admission, Admission::Pass), said: said::admission(admission), why }
+}
+
+fn emergency_outcome(plan: &EmergencyPlan) -> Words<'_> {
+    Words { passed: false, said: said::emergency(plan), why: "" }
+}
+
+const fn heard((): &()) -> Words<'_> {
+    Words { passed: true, said: String::new(), why: "" }
 }

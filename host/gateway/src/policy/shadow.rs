@@ -6,7 +6,7 @@
 
 use super::{
     engine::{Engine, hex},
-    instance::{Instance, Subject},
+    instance::{Instance, Subject, at_once},
     load::{Policy, Rejection, beside_the_calls},
     machine::Machine,
     options::{self, Allow, Options},
@@ -165,7 +165,7 @@ impl Shadow {
     fn compare(&self, asked: Asked, instance: &mut Option<Instance>, machine: &Arc<Machine>, site: &Arc<Site>) {
         let started = match instance.take().filter(|_| self.apart.reused) {
             Some(instance) => Ok(instance),
-            None => Instance::new(&self.apart, site, machine, trial::DEADLINE),
+            None => at_once(Instance::new(&self.apart, site, machine, trial::DEADLINE)),
         };
         let said = started.and_then(|mut started| {
             let said = decide(&self.apart, &mut started, &asked, machine)?;
@@ -286,15 +286,15 @@ fn decide(policy: &Policy, instance: &mut Instance, asked: &Asked, machine: &Mac
     match &asked.event {
         Event::Decide(Subject::None) => Ok(String::new()),
         Event::Decide(Subject::Registration(registration)) => {
-            instance.admit(registration, directory, within(settings.deadline)).map(|answer| said::admission(&answer))
+            at_once(instance.admit(registration, directory, within(settings.deadline))).map(|answer| said::admission(&answer))
         }
         Event::Decide(Subject::Call(call)) if call.kind == CallKind::Normal => {
-            instance.route(call, directory, within(settings.deadline)).map(|answer| said::decision(&answer))
+            at_once(instance.route(call, directory, within(settings.deadline))).map(|answer| said::decision(&answer))
         }
         Event::Decide(Subject::Call(call)) => {
-            instance.emergency(call, directory, within(settings.emergency_deadline)).map(|answer| said::emergency(&answer))
+            at_once(instance.emergency(call, directory, within(settings.emergency_deadline))).map(|answer| said::emergency(&answer))
         }
-        Event::Ended(record) => instance.ended(record, directory, within(settings.deadline)).map(|()| String::new()),
+        Event::Ended(record) => at_once(instance.ended(record, directory, within(settings.deadline))).map(|()| String::new()),
     }
 }
 

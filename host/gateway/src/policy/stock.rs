@@ -7,8 +7,12 @@
 //! A prepared instance has seen nothing that can grow old: one that asked the host anything while it started is thrown away, and its policy is started on the
 //! spot from then on.
 
-use super::instance::Instance;
+use super::{aside::Begun, instance::Instance};
 use switch::decision::PolicyFault;
+use tokio::sync::oneshot::{Receiver, error::TryRecvError};
+
+/// The start of an instance.
+pub(super) type Start = Result<Instance, PolicyFault>;
 
 /// The instances of one policy in one shard.
 pub(super) struct Slot {
@@ -16,6 +20,8 @@ pub(super) struct Slot {
     ready: Option<Instance>,
     /// The one that decided last, to be cleared away. At most one: more would take room from other policies in the engine's pool.
     spent: Option<Instance>,
+    /// One that takes long to start.
+    starting: Option<Receiver<Start>>,
     /// The policy has decided since one was prepared: what fails to start costs one attempt for each decision, not one for each turn.
     wanted: bool,
     /// It asks the host while it starts.
@@ -24,38 +30,53 @@ pub(super) struct Slot {
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { ready: None, spent: None, wanted: true, curious: false }
+        Self { ready: None, spent: None, starting: None, wanted: true, curious: false }
     }
 }
 
 impl Slot {
-    /// The instance that decides now; `start`ed when none is prepared.
-    pub(super) fn ready(&mut self, start: impl FnOnce() -> Result<Instance, PolicyFault>) -> Result<&mut Instance, PolicyFault> {
-        match &mut self.ready {
-            Some(instance) => Ok(instance),
-            empty => Ok(empty.insert(start()?)),
-        }
+    /// The instance that decides now, if one is prepared.
+    pub(super) fn take(&mut self) -> Option<Instance> {
+        self.ready.take()
     }
 
     /// It has decided; `again` when it may decide once more.
-    pub(super) fn decided(&mut self, again: bool) {
+    pub(super) fn decided(&mut self, instance: Option<Instance>, again: bool) {
         self.wanted = true;
-        if !again {
-            self.spent = self.ready.take();
+        // While this one was deciding elsewhere, another may have taken its place.
+        if again && self.ready.is_none() {
+            self.ready = instance;
+        } else {
+            self.spent = instance;
         }
     }
 
     /// Clears away what has decided, and prepares what decides next. `reused`: it may be as old as it likes.
-    pub(super) fn prepare(&mut self, reused: bool, start: impl FnOnce() -> Result<Instance, PolicyFault>) {
+    pub(super) fn prepare(&mut self, reused: bool, start: impl FnOnce() -> Begun<Start>) {
         self.spent = None;
+        if let Some(starting) = &mut self.starting {
+            match starting.try_recv() {
+                Ok(started) => self.started(started, reused),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Closed) => {}
+            }
+            self.starting = None;
+        }
         if !self.wanted || self.ready.is_some() || self.curious {
             return;
         }
         self.wanted = false;
-        // What fails now fails again when it is to decide, and is told and counted then.
-        if let Ok(instance) = start() {
+        match start() {
+            Begun::Done(started) => self.started(started, reused),
+            Begun::Away(starting) => self.starting = Some(starting),
+        }
+    }
+
+    /// What failed now fails again when it is to decide, and is told and counted then.
+    fn started(&mut self, started: Start, reused: bool) {
+        if let Ok(instance) = started {
             self.curious = !reused && instance.is_curious();
-            self.ready = Some(instance).filter(|_| !self.curious);
+            self.ready = self.ready.take().or_else(|| Some(instance).filter(|_| !self.curious));
         }
     }
 }

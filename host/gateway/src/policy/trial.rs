@@ -1,7 +1,10 @@
 //! The cases that every new policy must decide without a fault before it joins the chain: made-up calls and registrations of the site's own
 //! endpoints and trunks, and of strangers. What it answers does not matter, only that it does.
 
-use super::{instance::Instance, load::Policy};
+use super::{
+    instance::{Instance, at_once},
+    load::Policy,
+};
 use bytes::Bytes;
 use sip::{
     Instant, Message,
@@ -40,24 +43,26 @@ pub(super) fn run(policy: &Policy, instance: &mut Instance, site: &Site) -> Resu
     if policy.hooks.registration.is_some() {
         for endpoint in &endpoints {
             let case = Arc::new(registration(&register, endpoint));
-            instance.admit(&case, &directory, DEADLINE).map_err(|fault| (format!("a registration of `{}`", endpoint.id), fault))?;
+            at_once(instance.admit(&case, &directory, DEADLINE))
+                .map_err(|fault| (format!("a registration of `{}`", endpoint.id), fault))?;
         }
     }
     if policy.hooks.routing.is_some() {
         for case in calls(&invite, &endpoints, &directory) {
             let what = format!("a call to `{}`", case.called);
-            instance.route(&Arc::new(case), &directory, DEADLINE).map_err(|fault| (what, fault))?;
+            at_once(instance.route(&Arc::new(case), &directory, DEADLINE)).map_err(|fault| (what, fault))?;
         }
     }
     if policy.hooks.emergency.is_some() {
         for (kind, called) in [(CallKind::Emergency, "urn:service:sos"), (CallKind::Emergency, "112"), (CallKind::EmergencyTest, "933")] {
             let mut case = call(&invite, Caller::Unknown, called, &directory);
             case.kind = kind;
-            instance.emergency(&Arc::new(case), &directory, DEADLINE).map_err(|fault| (format!("a call for help to `{called}`"), fault))?;
+            at_once(instance.emergency(&Arc::new(case), &directory, DEADLINE))
+                .map_err(|fault| (format!("a call for help to `{called}`"), fault))?;
         }
     }
     if policy.hooks.observation.is_some() {
-        instance.ended(&record(), &directory, DEADLINE).map_err(|fault| ("a call that has ended".to_owned(), fault))?;
+        at_once(instance.ended(&record(), &directory, DEADLINE)).map_err(|fault| ("a call that has ended".to_owned(), fault))?;
     }
     Ok(())
 }

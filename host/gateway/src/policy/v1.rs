@@ -18,6 +18,7 @@ mod generated {
         path: "../../wit",
         world: "policy",
         imports: { default: trappable },
+        exports: { default: async },
         ownership: Borrowing { duplicate_if_necessary: true },
         with: {
             "holdfast:policy/calls.call": crate::policy::v1::CurrentCall,

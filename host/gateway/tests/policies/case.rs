@@ -7,6 +7,7 @@ use sip::{
     digest::Ha1,
     transport::{Flow, Transport},
 };
+use std::rc::Rc;
 use std::{path::Path, sync::Arc};
 use switch::{
     Limits,
@@ -142,7 +143,7 @@ pub(crate) fn engine(folder: &Path, site: &Arc<Site>) -> Arc<Engine> {
 }
 
 /// A folder with the shipped policies, and a runner on it.
-pub(crate) fn shipped(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
+pub(crate) fn shipped(site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Rc<Runner>) {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(Engine::install_shipped(folder.path()).unwrap().len(), 4);
     let engine = engine(folder.path(), site);

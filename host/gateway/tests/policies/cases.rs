@@ -2,6 +2,7 @@
 
 use crate::case::{call, engine, phone, site};
 use expect_test::{Expect, expect};
+use futures_executor::block_on;
 use gateway::policy::{CaseResult, Engine, PolicyState, bench_file, try_file};
 use std::{fs, path::Path, time::Duration};
 use switch::decision::Decision;
@@ -62,12 +63,12 @@ fn cases_that_turn_wrong_keep_the_old_component_and_right_ones_let_the_new_one_i
     let (site, folder) = (site(), internal(&case("route desk-2")));
     let engine = engine(folder.path(), &site);
     assert_eq!(engine.status()[0].state, PolicyState::Running, "{:?}", engine.status());
-    let mut runner = engine.runner(site.clone());
+    let runner = engine.runner(site.clone());
 
     fs::write(folder.path().join("30-internal.cases.toml"), case("pass")).unwrap();
     engine.rescan().unwrap();
     assert!(matches!(engine.status()[0].state, PolicyState::Outdated(_)), "{:?}", engine.status());
-    let decision = runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new());
+    let decision = block_on(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new()));
     assert!(matches!(decision, Decision::Route(_)), "what ran goes on: {decision:?}");
 
     fs::write(folder.path().join("30-internal.cases.toml"), case("route desk-2")).unwrap();

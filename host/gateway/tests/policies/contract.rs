@@ -1,6 +1,7 @@
 //! Components of other versions of the contract: yesterday's, which decide as they did, and tomorrow's, which load as far as they use what is here.
 
 use crate::case::{call, engine, phone, site};
+use futures_executor::block_on;
 use gateway::policy::{CaseResult, PolicyState, Rejection, try_file};
 use std::{fs, path::Path};
 use switch::{decision::Decision, facts::CallKind, record::CallRecord};
@@ -45,9 +46,9 @@ fn the_frozen_component_of_0_1_0_decides_as_it_did() {
 #[test]
 fn the_frozen_component_observes_and_remembers_as_it_did() {
     let (site, folder) = (site(), folder(FROZEN));
-    let mut runner = engine(folder.path(), &site).runner(site.clone());
+    let runner = engine(folder.path(), &site).runner(site.clone());
     let at = sip::Instant::from_unix_micros;
-    runner.ended(&CallRecord {
+    block_on(runner.ended(&CallRecord {
         call_id: "c".to_owned(),
         kind: CallKind::Normal,
         caller: "desk-1".to_owned(),
@@ -58,8 +59,10 @@ fn the_frozen_component_observes_and_remembers_as_it_did() {
         ended: at(3_000_000),
         status: 200,
         cause: "bye",
-    });
-    let Decision::Refuse(refusal) = runner.route(&mut call(phone(&site, "desk-1"), "kept=ended"), &mut Vec::new()) else { panic!() };
+    }));
+    let Decision::Refuse(refusal) = block_on(runner.route(&mut call(phone(&site, "desk-1"), "kept=ended"), &mut Vec::new())) else {
+        panic!()
+    };
     assert_eq!(refusal.phrase, "c normal desk-1 1002 desk-2 1000 2000 3000 200 bye");
 }
 

@@ -1,6 +1,7 @@
 //! Decisions written down, and made again by another component.
 
 use crate::case::{bind, call, engine, help, phone, registration, site};
+use futures_executor::block_on;
 use gateway::{
     observe::Counters,
     policy::{Candidate, Engine, Runner},
@@ -17,15 +18,15 @@ use switch::{
 };
 
 /// The shipped policies with a recorder that writes into `record` of the same folder.
-fn recorded(site: &Arc<Site>, settings: Settings, decide: impl FnOnce(&mut Runner)) -> tempfile::TempDir {
+fn recorded(site: &Arc<Site>, settings: Settings, decide: impl FnOnce(&Runner)) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     Engine::install_shipped(folder.path()).unwrap();
     let engine = engine(folder.path(), site);
     let counters = Arc::new(Counters::default());
     let recorder = Recorder::start(&folder.path().join("record"), settings, Arc::clone(&counters)).unwrap().unwrap();
     engine.record_to(recorder);
-    let mut runner = engine.runner(Arc::clone(site));
-    decide(&mut runner);
+    let runner = engine.runner(Arc::clone(site));
+    decide(&runner);
     // The last who shares the recorder waits until everything is written.
     drop((runner, engine));
     assert!(counters.read().dropped.is_empty(), "{:?}", counters.read());
@@ -54,20 +55,20 @@ fn decisions(files: &[PathBuf]) -> Vec<DecisionLine> {
 }
 
 /// A day of a small site.
-fn day(site: &Arc<Site>) -> impl FnOnce(&mut Runner) + '_ {
+fn day(site: &Arc<Site>) -> impl FnOnce(&Runner) + '_ {
     |runner| {
         for id in ["desk-1", "desk-2"] {
-            runner.admit(&registration(site, id, ""), &mut Vec::new());
+            block_on(runner.admit(&registration(site, id, ""), &mut Vec::new()));
             bind(site, id, false);
         }
         bind(site, "door", true);
         for (from, called) in [("desk-1", "1002"), ("desk-1", "1003"), ("desk-2", "+442079460000"), ("desk-1", "9999"), ("door", "1001")] {
-            runner.route(&mut call(phone(site, from), called), &mut Vec::new());
+            block_on(runner.route(&mut call(phone(site, from), called), &mut Vec::new()));
         }
         for called in ["+442030001001", "+4420300019", "112233"] {
-            runner.route(&mut call(Caller::Trunk("provider".to_owned()), called), &mut Vec::new());
+            block_on(runner.route(&mut call(Caller::Trunk("provider".to_owned()), called), &mut Vec::new()));
         }
-        runner.route(&mut call(Caller::Unknown, "1001"), &mut Vec::new());
+        block_on(runner.route(&mut call(Caller::Unknown, "1001"), &mut Vec::new()));
         runner.emergency(&help(phone(site, "desk-1"), "112"), &mut Vec::new()).unwrap();
         let mut test = help(Caller::Unknown, "933");
         test.kind = CallKind::EmergencyTest;
@@ -153,7 +154,7 @@ fn another_component_is_compared_decision_by_decision() {
             bind(&site, id, false);
         }
         for called in ["1002", "trap", "remember", "spin"] {
-            runner.route(&mut call(phone(&site, "desk-1"), called), &mut Vec::new());
+            block_on(runner.route(&mut call(phone(&site, "desk-1"), called), &mut Vec::new()));
         }
     });
     let summary = again(&files(&folder), &zoo(folder.path()), "internal", &Mutex::default());
@@ -177,9 +178,9 @@ fn settings_come_from_the_record_unless_the_candidate_brings_its_own() {
     let engine = engine(folder.path(), &site);
     let recorder = Recorder::start(&folder.path().join("record"), Settings::default(), Arc::default()).unwrap().unwrap();
     engine.record_to(recorder);
-    let mut runner = engine.runner(Arc::clone(&site));
+    let runner = engine.runner(Arc::clone(&site));
     bind(&site, "desk-1", false);
-    runner.route(&mut call(phone(&site, "desk-1"), "0442079460000"), &mut Vec::new());
+    block_on(runner.route(&mut call(phone(&site, "desk-1"), "0442079460000"), &mut Vec::new()));
     drop((runner, engine));
     let elsewhere = tempfile::tempdir().unwrap();
     let component = elsewhere.path().join("40-external.wasm");
@@ -211,7 +212,7 @@ fn full_files_give_way_and_each_stands_alone() {
     let folder = recorded(&site, settings, |runner| {
         bind(&site, "desk-1", false);
         for _ in 0..50 {
-            runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new());
+            block_on(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new()));
         }
     });
     let files = files(&folder);
@@ -251,7 +252,7 @@ fn a_crash_costs_the_unfinished_line_and_no_other() {
 fn a_sample_has_all_decisions_of_a_call_or_none() {
     let site = site();
     let folder = recorded(&site, Settings { one_of: 1_000_000, ..Settings::default() }, |runner| {
-        runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new());
+        block_on(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new()));
     });
     assert_eq!(decisions(&files(&folder)), []);
     assert!(Recorder::start(folder.path(), Settings { one_of: 0, ..Settings::default() }, Arc::default()).unwrap().is_none());
@@ -271,10 +272,10 @@ fn what_cannot_be_written_in_time_is_left_out_and_counted_and_no_decision_waits_
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let counters = Arc::new(Counters::default());
     engine.record_to(Recorder::start(&record, Settings::default(), Arc::clone(&counters)).unwrap().unwrap());
-    let mut runner = engine.runner(Arc::clone(&site));
+    let runner = engine.runner(Arc::clone(&site));
     let decisions = 10_000;
     for _ in 0..decisions {
-        let decided = runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new());
+        let decided = block_on(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new()));
         assert!(matches!(decided, switch::decision::Decision::Route(_)));
     }
     let lost = counters.read().dropped["decision-not-recorded"];

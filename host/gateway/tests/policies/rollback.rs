@@ -1,6 +1,7 @@
 //! The way back, by hand. (By itself: `breaker`.)
 
 use crate::case::{call, engine, phone, site};
+use futures_executor::block_on;
 use gateway::policy::{Engine, NoWayBack, PolicyState};
 use std::{fs, path::Path, sync::Arc};
 
@@ -75,11 +76,11 @@ fn what_is_put_back_decides_the_next_call_and_is_counted_from_there() {
     let (shipped, folder) = folders();
     let site = site();
     let engine = engine(folder.path(), &site);
-    let mut runner = engine.runner(Arc::clone(&site));
+    let runner = engine.runner(Arc::clone(&site));
     put(&engine, &shipped.path().join("30-internal.wasm"), folder.path());
-    let mut ask = || {
+    let ask = || {
         let mut steps = Vec::new();
-        runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut steps);
+        block_on(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut steps));
         steps.len()
     };
     assert_eq!(ask(), 1);

@@ -1,7 +1,9 @@
 //! A changed component decides beside the one that runs before it takes its place.
 
 use crate::case::{bind, call, engine, help, phone, registration, site, told};
+use futures_executor::block_on;
 use gateway::policy::{Difference, Engine, EngineSettings, PolicyState, Runner, ShadowStatus, Step};
+use std::rc::Rc;
 use std::{
     fs,
     path::PathBuf,
@@ -22,7 +24,7 @@ const GRANTS: &str = "grants = ['directory', 'trunks', 'locations', 'settings', 
 struct Desk {
     folder: tempfile::TempDir,
     engine: Arc<Engine>,
-    runner: Runner,
+    runner: Rc<Runner>,
     site: Arc<Site>,
 }
 
@@ -73,7 +75,7 @@ impl Desk {
 
     fn ask(&mut self, called: &str) -> String {
         let mut steps: Vec<Step> = Vec::new();
-        self.runner.route(&mut call(phone(&self.site, "desk-1"), called), &mut steps);
+        block_on(self.runner.route(&mut call(phone(&self.site, "desk-1"), called), &mut steps));
         told(&steps).remove(0)
     }
 
@@ -187,12 +189,12 @@ fn one_that_fails_is_refused_and_no_call_notices() {
 #[test]
 fn every_hook_is_compared() {
     let shadow = "[shadow]\ncalls = 100\nallow = 100\n";
-    let mut desk = Desk::new(&zoo(), shadow);
+    let desk = Desk::new(&zoo(), shadow);
     desk.set(&format!("{shadow}[settings]\nact = 'trap'\nspare_trial = true\n"));
     let steps = &mut Vec::new();
-    desk.runner.admit(&registration(&desk.site, "desk-1", "refuse"), steps);
+    block_on(desk.runner.admit(&registration(&desk.site, "desk-1", "refuse"), steps));
     desk.runner.emergency(&help(Caller::Unknown, "112"), steps).unwrap();
-    desk.runner.ended(&CallRecord {
+    block_on(desk.runner.ended(&CallRecord {
         call_id: "the-call".to_owned(),
         kind: CallKind::Normal,
         caller: "desk-1".to_owned(),
@@ -203,7 +205,7 @@ fn every_hook_is_compared() {
         ended: sip::Instant::from_unix_micros(2_000_000),
         status: 200,
         cause: "caller hung up",
-    });
+    }));
     desk.attend();
     let shadow = desk.shadowing();
     let trapped = "it trapped: wasm trap: wasm `unreachable` instruction executed";
@@ -308,12 +310,12 @@ fn where_the_folder_is_followed_nobody_need_attend() {
     let site = site();
     bind(&site, "desk-1", false);
     let engine = Engine::start(folder.path(), Arc::clone(&site), EngineSettings::default()).unwrap();
-    let mut runner = engine.runner(Arc::clone(&site));
+    let runner = engine.runner(Arc::clone(&site));
     fs::write(folder.path().join("30-policy.wasm"), renamed(&internal, "2.0.0")).unwrap();
     let until = Instant::now() + Duration::from_secs(30);
     while engine.status()[0].version.as_deref() != Some("2.0.0") {
         assert!(Instant::now() < until, "{:?}", engine.status());
-        let decision = runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new());
+        let decision = block_on(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new()));
         assert!(matches!(decision, Decision::Route(_)), "{decision:?}");
         thread::sleep(Duration::from_millis(5));
     }

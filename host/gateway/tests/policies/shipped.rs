@@ -1,6 +1,7 @@
 //! What the four shipped policies decide, through the real host.
 
 use crate::case::{bind, call, help, phone, registration, shipped, site, told};
+use futures_executor::block_on;
 use gateway::policy::{Engine, PolicyState};
 use std::{fs, sync::Arc};
 use switch::{
@@ -86,36 +87,36 @@ fn an_empty_folder_is_checked_with_what_would_be_written_into_it() {
 #[test]
 fn extension_to_extension_rings_all_its_phones() {
     let site = site();
-    let (_folder, _engine, mut runner) = shipped(&site);
+    let (_folder, _engine, runner) = shipped(&site);
     let mut steps = Vec::new();
-    assert_eq!(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut steps), rings("desk-2"));
+    assert_eq!(block_on(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut steps)), rings("desk-2"));
     assert_eq!(told(&steps), ["internal → route desk-2"]);
 }
 
 #[test]
 fn a_disabled_extension_is_not_found() {
     let site = site();
-    let (_folder, _engine, mut runner) = shipped(&site);
-    assert_eq!(refused(&runner.route(&mut call(phone(&site, "desk-1"), "1003"), &mut Vec::new())), (404, "Not Found"));
+    let (_folder, _engine, runner) = shipped(&site);
+    assert_eq!(refused(&block_on(runner.route(&mut call(phone(&site, "desk-1"), "1003"), &mut Vec::new()))), (404, "Not Found"));
 }
 
 #[test]
 fn an_unknown_extension_is_passed_on_and_not_found() {
     let site = site();
-    let (_folder, _engine, mut runner) = shipped(&site);
+    let (_folder, _engine, runner) = shipped(&site);
     bind(&site, "desk-1", false);
     let mut steps = Vec::new();
-    assert_eq!(refused(&runner.route(&mut call(phone(&site, "desk-1"), "1999"), &mut steps)), (404, "Not Found"));
+    assert_eq!(refused(&block_on(runner.route(&mut call(phone(&site, "desk-1"), "1999"), &mut steps))), (404, "Not Found"));
     assert_eq!(told(&steps), ["internal → pass", "external → refuse 404 Not Found"]);
 }
 
 #[test]
 fn a_phone_without_a_seat_calls_nobody() {
     let site = site();
-    let (_folder, _engine, mut runner) = shipped(&site);
+    let (_folder, _engine, runner) = shipped(&site);
     bind(&site, "desk-1", true);
     for called in ["1002", "+442079460000"] {
-        let decision = runner.route(&mut call(phone(&site, "desk-1"), called), &mut Vec::new());
+        let decision = block_on(runner.route(&mut call(phone(&site, "desk-1"), called), &mut Vec::new()));
         assert_eq!(refused(&decision), (403, "Emergency calls only"), "{called}");
     }
 }
@@ -123,32 +124,32 @@ fn a_phone_without_a_seat_calls_nobody() {
 #[test]
 fn a_registered_phone_gets_outside_by_the_trunks_in_order_with_its_own_number() {
     let site = site();
-    let (_folder, _engine, mut runner) = shipped(&site);
+    let (_folder, _engine, runner) = shipped(&site);
     bind(&site, "desk-1", false);
     bind(&site, "desk-2", false);
     assert_eq!(
-        runner.route(&mut call(phone(&site, "desk-1"), "+442079460000"), &mut Vec::new()),
+        block_on(runner.route(&mut call(phone(&site, "desk-1"), "+442079460000"), &mut Vec::new())),
         dials("+442079460000", Some("+442030001001"))
     );
-    assert_eq!(runner.route(&mut call(phone(&site, "desk-2"), "02079460000"), &mut Vec::new()), dials("02079460000", None));
+    assert_eq!(block_on(runner.route(&mut call(phone(&site, "desk-2"), "02079460000"), &mut Vec::new())), dials("02079460000", None));
 }
 
 #[test]
 fn an_unregistered_phone_and_a_stranger_do_not_get_outside() {
     let site = site();
-    let (_folder, _engine, mut runner) = shipped(&site);
-    let decision = runner.route(&mut call(phone(&site, "desk-1"), "+442079460000"), &mut Vec::new());
+    let (_folder, _engine, runner) = shipped(&site);
+    let decision = block_on(runner.route(&mut call(phone(&site, "desk-1"), "+442079460000"), &mut Vec::new()));
     assert_eq!(refused(&decision), (403, "Not registered"));
     for called in ["+442079460000", "1001"] {
-        assert_eq!(refused(&runner.route(&mut call(Caller::Unknown, called), &mut Vec::new())), (403, "Forbidden"));
+        assert_eq!(refused(&block_on(runner.route(&mut call(Caller::Unknown, called), &mut Vec::new()))), (403, "Forbidden"));
     }
 }
 
 #[test]
 fn an_inbound_number_rings_its_owner_else_the_extension_behind_the_trunks_prefix() {
     let site = site();
-    let (_folder, _engine, mut runner) = shipped(&site);
-    let mut inbound = |called: &str| runner.route(&mut call(Caller::Trunk("provider".to_owned()), called), &mut Vec::new());
+    let (_folder, _engine, runner) = shipped(&site);
+    let inbound = |called: &str| block_on(runner.route(&mut call(Caller::Trunk("provider".to_owned()), called), &mut Vec::new()));
     assert_eq!(inbound("+442030001001"), rings("desk-1"), "a direct number");
     assert_eq!(inbound("+442030001002"), rings("desk-2"), "an extension behind the prefix");
     assert_eq!(refused(&inbound("+442030001003")), (404, "Not Found"), "disabled");
@@ -158,9 +159,9 @@ fn an_inbound_number_rings_its_owner_else_the_extension_behind_the_trunks_prefix
 #[test]
 fn a_trunk_never_reaches_a_trunk() {
     let site = site();
-    let (_folder, _engine, mut runner) = shipped(&site);
+    let (_folder, _engine, runner) = shipped(&site);
     for called in ["+442079460000", "02079460000", "1001", "+44203000"] {
-        let decision = runner.route(&mut call(Caller::Trunk("provider".to_owned()), called), &mut Vec::new());
+        let decision = block_on(runner.route(&mut call(Caller::Trunk("provider".to_owned()), called), &mut Vec::new()));
         assert_eq!(refused(&decision), (404, "Not Found"), "{called}");
     }
 }
@@ -168,7 +169,7 @@ fn a_trunk_never_reaches_a_trunk() {
 #[test]
 fn rules_of_the_operator_choose_trunk_and_number() {
     let site = site();
-    let (folder, engine, mut runner) = shipped(&site);
+    let (folder, engine, runner) = shipped(&site);
     bind(&site, "desk-2", false);
     let toml = "[settings]\noutside_prefix = '9'\ncaller_number = '+442030001000'\n[[settings.rule]]\nnumber = '0%'\ntrunks = ['backup']\nstrip = 1\nprepend = '+44'\n";
     fs::write(folder.path().join("40-external.toml"), toml).unwrap();
@@ -177,35 +178,35 @@ fn rules_of_the_operator_choose_trunk_and_number() {
         TrunkTarget { trunk: "backup".to_owned(), number: "+442079460000".to_owned(), caller_number: Some("+442030001000".to_owned()) };
     let next = NextOn { busy: false, no_answer: false, unreachable: true };
     let expected = Decision::Route(Plan { stages: vec![Stage { targets: vec![Target::Trunk(target)], ring: None, next }] });
-    assert_eq!(runner.route(&mut call(phone(&site, "desk-2"), "902079460000"), &mut Vec::new()), expected);
-    assert_eq!(refused(&runner.route(&mut call(phone(&site, "desk-2"), "02079460000"), &mut Vec::new())).0, 404);
+    assert_eq!(block_on(runner.route(&mut call(phone(&site, "desk-2"), "902079460000"), &mut Vec::new())), expected);
+    assert_eq!(refused(&block_on(runner.route(&mut call(phone(&site, "desk-2"), "02079460000"), &mut Vec::new()))).0, 404);
 }
 
 #[test]
 fn a_registration_draws_a_seat_from_the_endpoints_pool() {
     let site = site();
-    let (folder, engine, mut runner) = shipped(&site);
+    let (folder, engine, runner) = shipped(&site);
     let mut steps = Vec::new();
-    match runner.admit(&registration(&site, "desk-1", ""), &mut steps) {
+    match block_on(runner.admit(&registration(&site, "desk-1", ""), &mut steps)) {
         Admission::Admit(SeatRequest { pool, when_full: WhenFull::Refuse(refusal) }) => {
             assert_eq!((pool.as_str(), refusal.status, refusal.phrase.as_str()), ("site", 403, "No licence available"));
         }
         other => panic!("{other:?}"),
     }
     assert_eq!(told(&steps), ["licence → admit site"]);
-    assert_eq!(runner.admit(&registration(&site, "door", ""), &mut Vec::new()), Admission::Pass, "no pool");
+    assert_eq!(block_on(runner.admit(&registration(&site, "door", ""), &mut Vec::new())), Admission::Pass, "no pool");
 
     fs::write(folder.path().join("20-licence.toml"), "[settings]\nwhen_full = 'emergency-only'\n").unwrap();
     engine.rescan().unwrap();
     let seat = SeatRequest { pool: "site".to_owned(), when_full: WhenFull::EmergencyOnly };
-    assert_eq!(runner.admit(&registration(&site, "desk-1", ""), &mut Vec::new()), Admission::Admit(seat));
+    assert_eq!(block_on(runner.admit(&registration(&site, "desk-1", ""), &mut Vec::new())), Admission::Admit(seat));
 }
 
 #[test]
 fn a_call_for_help_takes_the_emergency_trunks_and_shows_the_place() {
     let site = site();
-    let (_folder, _engine, mut runner) = shipped(&site);
-    let mut numbers = |caller: Caller, called: &str| {
+    let (_folder, _engine, runner) = shipped(&site);
+    let numbers = |caller: Caller, called: &str| {
         let plan = runner.emergency(&help(caller, called), &mut Vec::new()).unwrap();
         plan.trunks.into_iter().map(|target| (target.trunk, target.number, target.caller_number)).collect::<Vec<_>>()
     };
@@ -220,10 +221,10 @@ fn a_call_for_help_takes_the_emergency_trunks_and_shows_the_place() {
 #[test]
 fn tests_of_the_way_for_help_can_have_trunks_of_their_own() {
     let site = site();
-    let (folder, engine, mut runner) = shipped(&site);
+    let (folder, engine, runner) = shipped(&site);
     fs::write(folder.path().join("10-emergency.toml"), "[settings]\ntest_trunks = ['backup']\n").unwrap();
     engine.rescan().unwrap();
-    let mut trunks = |kind: CallKind| {
+    let trunks = |kind: CallKind| {
         let case = switch::facts::Call { kind, ..help(phone(&site, "desk-1"), "933") };
         runner.emergency(&case, &mut Vec::new()).unwrap().trunks.into_iter().map(|target| target.trunk).collect::<Vec<_>>()
     };
@@ -234,7 +235,7 @@ fn tests_of_the_way_for_help_can_have_trunks_of_their_own() {
 #[test]
 fn settings_that_a_policy_does_not_accept_keep_the_old_ones_in_force() {
     let site = site();
-    let (folder, engine, mut runner) = shipped(&site);
+    let (folder, engine, runner) = shipped(&site);
     fs::write(folder.path().join("10-emergency.toml"), "[settings]\ntest_trunks = ['nowhere']\ntset = 1\n").unwrap();
     engine.rescan().unwrap();
     match &engine.status()[0].state {

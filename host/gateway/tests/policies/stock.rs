@@ -1,7 +1,9 @@
 //! Instances prepared ahead: what decides on them cannot tell.
 
 use crate::case::{call, engine, site, told};
+use futures_executor::block_on;
 use gateway::policy::{Engine, Runner, Step};
+use std::rc::Rc;
 use std::{fs, path::Path, sync::Arc};
 use switch::{
     decision::Decision,
@@ -13,7 +15,7 @@ use switch::{
 const ZOO: &str = env!("HOLDFAST_ZOO");
 const EARLY: &str = env!("HOLDFAST_EARLY");
 
-fn running(component: &str, toml: &str, site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Runner) {
+fn running(component: &str, toml: &str, site: &Arc<Site>) -> (tempfile::TempDir, Arc<Engine>, Rc<Runner>) {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(component, folder.path().join("10-policy.wasm")).unwrap();
     settings(folder.path(), toml);
@@ -27,14 +29,14 @@ fn settings(folder: &Path, toml: &str) {
 }
 
 /// The outcome of one routing decision.
-fn asked(runner: &mut Runner, called: &str) -> String {
+fn asked(runner: &Runner, called: &str) -> String {
     let mut steps: Vec<Step> = Vec::new();
-    runner.route(&mut call(Caller::Unknown, called), &mut steps);
+    block_on(runner.route(&mut call(Caller::Unknown, called), &mut steps));
     told(&steps).remove(0)
 }
 
 /// The same, with one prepared before it.
-fn asked_prepared(runner: &mut Runner, called: &str) -> String {
+fn asked_prepared(runner: &Runner, called: &str) -> String {
     runner.prepare();
     asked(runner, called)
 }
@@ -43,35 +45,35 @@ const FIRST: &str = "policy → refuse 403 Number 1";
 
 #[test]
 fn a_prepared_instance_knows_of_no_decision_before() {
-    let (folder, engine, mut runner) = running(ZOO, "", &site());
+    let (folder, engine, runner) = running(ZOO, "", &site());
     for _ in 0..3 {
-        assert_eq!(asked_prepared(&mut runner, "count"), FIRST);
+        assert_eq!(asked_prepared(&runner, "count"), FIRST);
     }
     // The stock is one: the next two are started on the spot.
-    assert_eq!([asked(&mut runner, "count"), asked(&mut runner, "count")], [FIRST; 2]);
+    assert_eq!([asked(&runner, "count"), asked(&runner, "count")], [FIRST; 2]);
     settings(folder.path(), "[settings]\ncheck = 'other'");
     runner.prepare();
     engine.rescan().unwrap();
-    assert_eq!([asked(&mut runner, "count"), asked_prepared(&mut runner, "count")], [FIRST; 2], "after a swap");
+    assert_eq!([asked(&runner, "count"), asked_prepared(&runner, "count")], [FIRST; 2], "after a swap");
 }
 
 #[test]
 fn one_that_is_reused_is_not_prepared_anew() {
-    let (_folder, _engine, mut runner) = running(ZOO, "isolation = 'reused'", &site());
-    let counted: Vec<String> = (0..3).map(|_| asked_prepared(&mut runner, "count")).collect();
+    let (_folder, _engine, runner) = running(ZOO, "isolation = 'reused'", &site());
+    let counted: Vec<String> = (0..3).map(|_| asked_prepared(&runner, "count")).collect();
     assert_eq!(counted, ["policy → refuse 403 Number 1", "policy → refuse 403 Number 2", "policy → refuse 403 Number 3"]);
-    assert!(asked(&mut runner, "trap").contains("trap"));
-    assert_eq!(asked_prepared(&mut runner, "count"), FIRST, "after a fault");
+    assert!(asked(&runner, "trap").contains("trap"));
+    assert_eq!(asked_prepared(&runner, "count"), FIRST, "after a fault");
 }
 
 #[test]
 fn a_prepared_instance_has_the_settings_of_its_decision() {
-    let (folder, engine, mut runner) = running(ZOO, "[settings]\nact = 'count'", &site());
-    assert_eq!(asked_prepared(&mut runner, "1"), FIRST);
+    let (folder, engine, runner) = running(ZOO, "[settings]\nact = 'count'", &site());
+    assert_eq!(asked_prepared(&runner, "1"), FIRST);
     runner.prepare();
     settings(folder.path(), "[settings]\nact = 'refuse'");
     engine.rescan().unwrap();
-    assert_eq!(asked(&mut runner, "1"), "policy → refuse 403 Not today");
+    assert_eq!(asked(&runner, "1"), "policy → refuse 403 Not today");
 }
 
 /// The directory with one extension more.
@@ -95,29 +97,29 @@ fn a_prepared_instance_has_the_directory_of_its_decision() {
     let shipped = tempfile::tempdir().unwrap();
     Engine::install_shipped(shipped.path()).unwrap();
     let internal = shipped.path().join("30-internal.wasm");
-    let (_folder, _engine, mut runner) = running(internal.to_str().unwrap(), "isolation = 'fresh'", &site);
+    let (_folder, _engine, runner) = running(internal.to_str().unwrap(), "isolation = 'fresh'", &site);
     crate::case::bind(&site, "desk-1", false);
-    let ask = |runner: &mut Runner| {
+    let ask = |runner: &Runner| {
         let mut steps = Vec::new();
-        let decision = runner.route(&mut call(crate::case::phone(&site, "desk-1"), "1005"), &mut steps);
+        let decision = block_on(runner.route(&mut call(crate::case::phone(&site, "desk-1"), "1005"), &mut steps));
         (matches!(decision, Decision::Route(_)), told(&steps))
     };
     runner.prepare();
-    assert!(!ask(&mut runner).0);
+    assert!(!ask(&runner).0);
     runner.prepare();
     site.replace_directory(with_1005(&site.directory()));
-    assert_eq!(ask(&mut runner), (true, vec!["policy → route new".to_owned()]));
+    assert_eq!(ask(&runner), (true, vec!["policy → route new".to_owned()]));
 }
 
 #[test]
 fn one_that_asks_while_it_starts_is_started_when_it_decides() {
     let site = site();
-    let (_folder, engine, mut runner) = running(EARLY, "", &site);
-    assert_eq!(asked_prepared(&mut runner, "1"), "policy → refuse 403 1005 was not there", "{:?}", engine.status());
+    let (_folder, engine, runner) = running(EARLY, "", &site);
+    assert_eq!(asked_prepared(&runner, "1"), "policy → refuse 403 1005 was not there", "{:?}", engine.status());
     runner.prepare();
     site.replace_directory(with_1005(&site.directory()));
-    assert_eq!(asked(&mut runner, "1"), "policy → refuse 403 1005 was there");
+    assert_eq!(asked(&runner, "1"), "policy → refuse 403 1005 was there");
     // Reused means: as it was when it started.
-    let (_folder, _engine, mut runner) = running(EARLY, "isolation = 'reused'", &crate::case::site());
-    assert_eq!(asked_prepared(&mut runner, "1"), "policy → refuse 403 1005 was not there");
+    let (_folder, _engine, runner) = running(EARLY, "isolation = 'reused'", &crate::case::site());
+    assert_eq!(asked_prepared(&runner, "1"), "policy → refuse 403 1005 was not there");
 }

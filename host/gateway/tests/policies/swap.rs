@@ -1,7 +1,9 @@
 //! Files that come, change and go while decisions are made.
 
 use crate::case::{call, phone, shipped, site};
+use futures_executor::block_on;
 use gateway::policy::{Engine, EngineSettings, PolicyState, Runner};
+use std::rc::Rc;
 use std::{
     fs,
     io::Write as _,
@@ -20,7 +22,7 @@ use switch::{decision::Decision, site::Site};
 struct Followed {
     folder: tempfile::TempDir,
     engine: Arc<Engine>,
-    runner: Runner,
+    runner: Rc<Runner>,
     site: Arc<Site>,
     internal: Vec<u8>,
     external: Vec<u8>,
@@ -37,9 +39,9 @@ enum Answer {
     Passed,
 }
 
-fn ask(runner: &mut Runner, site: &Site) -> Answer {
+fn ask(runner: &Runner, site: &Site) -> Answer {
     let mut steps = Vec::new();
-    let answer = match runner.route(&mut call(phone(site, "desk-1"), "1002"), &mut steps) {
+    let answer = match block_on(runner.route(&mut call(phone(site, "desk-1"), "1002"), &mut steps)) {
         Decision::Route(_) => Answer::Rings,
         Decision::Refuse(_) => Answer::Refused,
         Decision::Pass(_) => Answer::Passed,
@@ -219,10 +221,10 @@ fn decisions_never_fail_while_policies_are_swapped() {
         .map(|_| {
             let (engine, site, done) = (Arc::clone(&engine), Arc::clone(&site), Arc::clone(&done));
             thread::spawn(move || {
-                let mut runner = engine.runner(Arc::clone(&site));
+                let runner = engine.runner(Arc::clone(&site));
                 let mut answers = [0_u32; 3];
                 while !done.load(Relaxed) {
-                    answers[ask(&mut runner, &site) as usize] += 1;
+                    answers[ask(&runner, &site) as usize] += 1;
                 }
                 answers
             })

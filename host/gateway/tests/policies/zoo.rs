@@ -1,7 +1,9 @@
 //! Policies that misbehave while they decide: what the host makes of it, and that it goes on.
 
 use crate::case::{bind, call, engine, help, phone, registration, site, told};
+use futures_executor::block_on;
 use gateway::policy::{Engine, EngineSettings, Runner, Step};
+use std::rc::Rc;
 use std::{
     fs,
     sync::{
@@ -22,7 +24,7 @@ const ZOO: &str = env!("HOLDFAST_ZOO");
 const GRANTS: &str = "grants = ['directory', 'settings', 'log', 'clock', 'memory']\n";
 
 /// The zoo as `10-zoo.wasm`, with more lines in its file, and whatever `more` puts beside it.
-fn zoo(site: &Arc<Site>, toml: &str, more: &[(&str, &str)]) -> (tempfile::TempDir, Arc<Engine>, Runner) {
+fn zoo(site: &Arc<Site>, toml: &str, more: &[(&str, &str)]) -> (tempfile::TempDir, Arc<Engine>, Rc<Runner>) {
     let folder = tempfile::tempdir().unwrap();
     for (name, file) in [("10-zoo", toml)].iter().chain(more) {
         fs::copy(ZOO, folder.path().join(format!("{name}.wasm"))).unwrap();
@@ -34,14 +36,14 @@ fn zoo(site: &Arc<Site>, toml: &str, more: &[(&str, &str)]) -> (tempfile::TempDi
     (folder, engine, runner)
 }
 
-fn route(runner: &mut Runner, act: &str) -> (Decision, Step) {
+fn route(runner: &Runner, act: &str) -> (Decision, Step) {
     let mut steps = Vec::new();
-    let decision = runner.route(&mut call(Caller::Unknown, act), &mut steps);
+    let decision = block_on(runner.route(&mut call(Caller::Unknown, act), &mut steps));
     (decision, steps.remove(0))
 }
 
 /// The fault of one routing decision; also that the policy decides again right after it.
-fn fault(runner: &mut Runner, act: &str) -> PolicyFault {
+fn fault(runner: &Runner, act: &str) -> PolicyFault {
     let (decision, step) = route(runner, act);
     assert!(matches!(&decision, Decision::Refuse(refusal) if refusal.status == 503), "{act}: {decision:?}");
     let (after, _) = route(runner, "pass");
@@ -51,24 +53,24 @@ fn fault(runner: &mut Runner, act: &str) -> PolicyFault {
 
 #[test]
 fn a_trap_is_a_trap() {
-    let (_folder, engine, mut runner) = zoo(&site(), "", &[]);
-    assert_eq!(fault(&mut runner, "trap"), PolicyFault::Trap("wasm trap: wasm `unreachable` instruction executed".to_owned()));
+    let (_folder, engine, runner) = zoo(&site(), "", &[]);
+    assert_eq!(fault(&runner, "trap"), PolicyFault::Trap("wasm trap: wasm `unreachable` instruction executed".to_owned()));
     assert_eq!(engine.status()[0].faults, 1);
 }
 
 #[test]
 fn a_spinning_policy_is_late_and_stopped_soon() {
-    let (_folder, _engine, mut runner) = zoo(&site(), "", &[]);
-    assert_eq!(fault(&mut runner, "spin"), PolicyFault::Late(Duration::from_millis(5)));
-    let (_, step) = route(&mut runner, "spin");
+    let (_folder, _engine, runner) = zoo(&site(), "", &[]);
+    assert_eq!(fault(&runner, "spin"), PolicyFault::Late(Duration::from_millis(5)));
+    let (_, step) = route(&runner, "spin");
     // The deadline counts time in which the component runs; the wall's may be longer on a busy machine, never endless.
     assert!(step.took >= Duration::from_millis(2) && step.took < Duration::from_secs(2), "{:?}", step.took);
 }
 
 #[test]
 fn the_operators_deadline_holds() {
-    let (_folder, _engine, mut runner) = zoo(&site(), "deadline_ms = 40\n", &[]);
-    let (_, step) = route(&mut runner, "spin");
+    let (_folder, _engine, runner) = zoo(&site(), "deadline_ms = 40\n", &[]);
+    let (_, step) = route(&runner, "spin");
     assert_eq!(step.fault, Some(PolicyFault::Late(Duration::from_millis(40))));
     assert!(step.took >= Duration::from_millis(35), "{:?}", step.took);
 }
@@ -76,29 +78,29 @@ fn the_operators_deadline_holds() {
 #[test]
 fn every_bound_holds() {
     // Time enough that it is the bound that ends it.
-    let (_folder, _engine, mut runner) = zoo(&site(), "deadline_ms = 500\n", &[]);
+    let (_folder, _engine, runner) = zoo(&site(), "deadline_ms = 500\n", &[]);
     let bound = |text: &str| PolicyFault::Bound(text.to_owned());
-    assert_eq!(fault(&mut runner, "grow"), bound("more than 16 MiB of memory"));
-    assert_eq!(fault(&mut runner, "recurse"), bound("stack"));
-    assert_eq!(fault(&mut runner, "ask"), bound("more than 10000 questions to the host"));
-    assert_eq!(fault(&mut runner, "huge"), bound("an answer of more than 262144 octets"));
+    assert_eq!(fault(&runner, "grow"), bound("more than 16 MiB of memory"));
+    assert_eq!(fault(&runner, "recurse"), bound("stack"));
+    assert_eq!(fault(&runner, "ask"), bound("more than 10000 questions to the host"));
+    assert_eq!(fault(&runner, "huge"), bound("an answer of more than 262144 octets"));
 }
 
 #[test]
 fn a_memory_limit_of_the_operator_holds() {
-    let (_folder, _engine, mut runner) = zoo(&site(), "memory_mib = 2\ndeadline_ms = 500\n", &[]);
-    assert_eq!(fault(&mut runner, "grow"), PolicyFault::Bound("more than 2 MiB of memory".to_owned()));
+    let (_folder, _engine, runner) = zoo(&site(), "memory_mib = 2\ndeadline_ms = 500\n", &[]);
+    assert_eq!(fault(&runner, "grow"), PolicyFault::Bound("more than 2 MiB of memory".to_owned()));
 }
 
 #[test]
 fn the_operators_bounds_hold() {
-    let (_folder, _engine, mut runner) = zoo(&site(), "questions = 20\nanswer_kib = 1\ndeadline_ms = 500\n", &[]);
-    assert_eq!(fault(&mut runner, "ask"), PolicyFault::Bound("more than 20 questions to the host".to_owned()));
-    assert_eq!(fault(&mut runner, "huge"), PolicyFault::Bound("an answer of more than 1024 octets".to_owned()));
+    let (_folder, _engine, runner) = zoo(&site(), "questions = 20\nanswer_kib = 1\ndeadline_ms = 500\n", &[]);
+    assert_eq!(fault(&runner, "ask"), PolicyFault::Bound("more than 20 questions to the host".to_owned()));
+    assert_eq!(fault(&runner, "huge"), PolicyFault::Bound("an answer of more than 1024 octets".to_owned()));
 }
 
 /// The phrase with which the zoo counts its decisions.
-fn counted(runner: &mut Runner) -> String {
+fn counted(runner: &Runner) -> String {
     match route(runner, "count").0 {
         Decision::Refuse(refusal) => refusal.phrase,
         other => panic!("{other:?}"),
@@ -118,8 +120,8 @@ fn nothing_leaks_from_one_call_to_the_next_unless_the_operator_allows_it() {
 
 #[test]
 fn a_chattering_policy_is_cut_short_not_stopped() {
-    let (_folder, _engine, mut runner) = zoo(&site(), "", &[]);
-    assert_eq!(route(&mut runner, "chatter").0, Decision::Pass(Amendments::default()));
+    let (_folder, _engine, runner) = zoo(&site(), "", &[]);
+    assert_eq!(route(&runner, "chatter").0, Decision::Pass(Amendments::default()));
 }
 
 #[test]
@@ -147,9 +149,9 @@ fn every_senseless_routing_answer_is_a_fault() {
     ];
     // Five faults in a row, and the policy would be left out.
     for lies in lies.chunks(4) {
-        let (_folder, _engine, mut runner) = zoo(&site, "", &[]);
+        let (_folder, _engine, runner) = zoo(&site, "", &[]);
         for (act, says) in lies {
-            match fault(&mut runner, act) {
+            match fault(&runner, act) {
                 PolicyFault::Nonsense(what) => assert!(what.contains(says), "{act}: {what}"),
                 other => panic!("{act}: {other:?}"),
             }
@@ -160,13 +162,13 @@ fn every_senseless_routing_answer_is_a_fault() {
 #[test]
 fn every_senseless_admission_is_a_fault() {
     let site = site();
-    let (_folder, _engine, mut runner) = zoo(&site, "", &[]);
+    let (_folder, _engine, runner) = zoo(&site, "", &[]);
     for (act, says) in [("unknown-pool", "nowhere"), ("bad-when-full", "status 200")] {
         let mut steps = Vec::new();
-        assert_eq!(runner.admit(&registration(&site, "desk-1", act), &mut steps), Admission::Pass, "the phone may still call");
+        assert_eq!(block_on(runner.admit(&registration(&site, "desk-1", act), &mut steps)), Admission::Pass, "the phone may still call");
         assert!(matches!(&steps[0].fault, Some(PolicyFault::Nonsense(what)) if what.contains(says)), "{:?}", steps[0]);
     }
-    let admitted = runner.admit(&registration(&site, "desk-1", "admit"), &mut Vec::new());
+    let admitted = block_on(runner.admit(&registration(&site, "desk-1", "admit"), &mut Vec::new()));
     assert!(matches!(admitted, Admission::Admit(seat) if seat.when_full == WhenFull::EmergencyOnly && seat.pool == "site"));
 }
 
@@ -174,15 +176,15 @@ fn every_senseless_admission_is_a_fault() {
 fn after_a_fault_the_next_policy_decides_or_the_call_is_refused_as_the_operator_says() {
     let site = site();
     let more = [("20-second", "[settings]\nact = 'ring'\n")];
-    let (_folder, _engine, mut runner) = zoo(&site, "", &more);
+    let (_folder, _engine, runner) = zoo(&site, "", &more);
     let mut steps = Vec::new();
-    let decision = runner.route(&mut call(Caller::Unknown, "trap"), &mut steps);
+    let decision = block_on(runner.route(&mut call(Caller::Unknown, "trap"), &mut steps));
     assert!(matches!(decision, Decision::Route(_)), "{decision:?}");
     assert_eq!(steps.len(), 2, "{:?}", told(&steps));
 
-    let (_folder, _engine, mut runner) = zoo(&site, "on_fault = 'refuse'\n", &more);
+    let (_folder, _engine, runner) = zoo(&site, "on_fault = 'refuse'\n", &more);
     let mut steps = Vec::new();
-    match runner.route(&mut call(Caller::Unknown, "trap"), &mut steps) {
+    match block_on(runner.route(&mut call(Caller::Unknown, "trap"), &mut steps)) {
         Decision::Refuse(refusal) => {
             assert_eq!((refusal.status, refusal.phrase.as_str()), (503, "Service Unavailable"));
             assert!(refusal.detail.starts_with("policy zoo trapped"), "{}", refusal.detail);
@@ -190,17 +192,17 @@ fn after_a_fault_the_next_policy_decides_or_the_call_is_refused_as_the_operator_
         other => panic!("{other:?}"),
     }
     assert_eq!(steps.len(), 1, "{:?}", told(&steps));
-    let refused = runner.admit(&registration(&site, "desk-1", "trap"), &mut Vec::new());
+    let refused = block_on(runner.admit(&registration(&site, "desk-1", "trap"), &mut Vec::new()));
     assert!(matches!(refused, Admission::Refuse(refusal) if refusal.status == 503));
 }
 
 #[test]
 fn amendments_reach_the_next_policy_and_the_call() {
     let site = site();
-    let (_folder, _engine, mut runner) = zoo(&site, "", &[("20-second", "")]);
+    let (_folder, _engine, runner) = zoo(&site, "", &[("20-second", "")]);
     let mut amended = call(Caller::Unknown, "amend");
     let mut steps = Vec::new();
-    assert_eq!(runner.route(&mut amended, &mut steps), Decision::Pass(Amendments::default()));
+    assert_eq!(block_on(runner.route(&mut amended, &mut steps)), Decision::Pass(Amendments::default()));
     assert_eq!(
         told(&steps),
         ["zoo → pass, called pass, caller name Amended, zoo.seen=\"A B\" <sip:1001@sip.example>;tag=1", "second → pass"],
@@ -213,8 +215,8 @@ fn amendments_reach_the_next_policy_and_the_call() {
 
 #[test]
 fn what_a_policy_asks_about_the_call_is_answered() {
-    let (_folder, _engine, mut runner) = zoo(&site(), "", &[]);
-    match route(&mut runner, "refuse").0 {
+    let (_folder, _engine, runner) = zoo(&site(), "", &[]);
+    match route(&runner, "refuse").0 {
         Decision::Refuse(refusal) => assert_eq!(refusal.detail, "from 10.1.0.7:5060 over udp as sip:refuse@sip.example"),
         other => panic!("{other:?}"),
     }
@@ -222,7 +224,7 @@ fn what_a_policy_asks_about_the_call_is_answered() {
 
 fn ask_for_help(toml: &str, called: &str) -> Result<usize, PolicyFault> {
     let site = site();
-    let (_folder, _engine, mut runner) = zoo(&site, toml, &[]);
+    let (_folder, _engine, runner) = zoo(&site, toml, &[]);
     runner.emergency(&help(phone(&site, "desk-1"), called), &mut Vec::new()).map(|plan| plan.trunks.len())
 }
 
@@ -230,7 +232,7 @@ fn ask_for_help(toml: &str, called: &str) -> Result<usize, PolicyFault> {
 fn an_absent_emergency_policy_is_told() {
     let site = site();
     let folder = tempfile::tempdir().unwrap();
-    let mut runner = engine(folder.path(), &site).runner(Arc::clone(&site));
+    let runner = engine(folder.path(), &site).runner(Arc::clone(&site));
     assert_eq!(runner.emergency(&help(Caller::Unknown, "112"), &mut Vec::new()), Err(PolicyFault::Absent));
 }
 
@@ -260,7 +262,7 @@ fn a_senseless_emergency_plan_is_told() {
 #[test]
 fn an_observer_sees_the_end_and_its_fault_changes_nothing() {
     let site = site();
-    let (_folder, engine, mut runner) = zoo(&site, "", &[]);
+    let (_folder, engine, runner) = zoo(&site, "", &[]);
     let record = |called: &str| CallRecord {
         call_id: "the-call".to_owned(),
         kind: CallKind::Normal,
@@ -273,18 +275,18 @@ fn an_observer_sees_the_end_and_its_fault_changes_nothing() {
         status: 200,
         cause: "caller hung up",
     };
-    runner.ended(&record("1002"));
+    block_on(runner.ended(&record("1002")));
     assert_eq!(engine.status()[0].faults, 0);
-    runner.ended(&record("trap"));
+    block_on(runner.ended(&record("trap")));
     assert_eq!(engine.status()[0].faults, 1);
-    assert_eq!(route(&mut runner, "pass").0, Decision::Pass(Amendments::default()));
+    assert_eq!(route(&runner, "pass").0, Decision::Pass(Amendments::default()));
 }
 
 #[test]
 fn a_busy_machine_makes_no_policy_late() {
     let site = site();
     bind(&site, "desk-1", false);
-    let (_folder, _engine, mut runner) = crate::case::shipped(&site);
+    let (_folder, _engine, runner) = crate::case::shipped(&site);
     let done = Arc::new(AtomicBool::new(false));
     let burners: Vec<_> = (0..4 * thread::available_parallelism().map_or(2, usize::from))
         .map(|_| {
@@ -296,7 +298,7 @@ fn a_busy_machine_makes_no_policy_late() {
     let mut faults = Vec::new();
     while Instant::now() < until {
         let mut steps = Vec::new();
-        runner.route(&mut call(phone(&site, "desk-1"), "+442079460000"), &mut steps);
+        block_on(runner.route(&mut call(phone(&site, "desk-1"), "+442079460000"), &mut steps));
         faults.extend(runner.emergency(&help(Caller::Unknown, "112"), &mut steps).err());
         faults.extend(steps.into_iter().filter_map(|step| step.fault));
     }
@@ -312,18 +314,18 @@ fn a_quiet_engine_still_keeps_its_deadlines() {
     fs::copy(ZOO, folder.path().join("10-zoo.wasm")).unwrap();
     fs::write(folder.path().join("10-zoo.toml"), GRANTS).unwrap();
     let engine = Engine::start(folder.path(), Arc::clone(&site), EngineSettings { watch: false, ..EngineSettings::default() }).unwrap();
-    let mut runner = engine.runner(site);
+    let runner = engine.runner(site);
     // Long enough for the ticker to have gone to sleep.
     thread::sleep(Duration::from_millis(400));
-    assert_eq!(route(&mut runner, "spin").1.fault, Some(PolicyFault::Late(Duration::from_millis(5))));
+    assert_eq!(route(&runner, "spin").1.fault, Some(PolicyFault::Late(Duration::from_millis(5))));
 }
 
 #[test]
 fn calls_that_policies_change_keep_what_they_do_not_change() {
-    let (_folder, _engine, mut runner) = zoo(&site(), "", &[]);
+    let (_folder, _engine, runner) = zoo(&site(), "", &[]);
     let before = call(Caller::Unknown, "pass");
     let mut after: Call = before.clone();
-    runner.route(&mut after, &mut Vec::new());
+    block_on(runner.route(&mut after, &mut Vec::new()));
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
 }
 
@@ -333,8 +335,8 @@ fn a_policy_that_imports_wasi_gets_an_empty_one() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(env!("HOLDFAST_WASI"), folder.path().join("10-wasi.wasm")).unwrap();
     let engine = engine(folder.path(), &site);
-    let mut runner = engine.runner(Arc::clone(&site));
-    match runner.route(&mut call(Caller::Unknown, "1"), &mut Vec::new()) {
+    let runner = engine.runner(Arc::clone(&site));
+    match block_on(runner.route(&mut call(Caller::Unknown, "1"), &mut Vec::new())) {
         Decision::Refuse(refusal) => assert_eq!(refusal.detail, "0 variables, 0 arguments", "{:?}", engine.status()),
         other => panic!("{other:?}: {:?}", engine.status()),
     }
