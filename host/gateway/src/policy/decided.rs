@@ -16,7 +16,7 @@ pub(crate) struct Decided {
     pub(super) policy: Arc<Policy>,
     pub(super) hook: Hook,
     pub(super) subject: Subject,
-    pub(super) tape: Tape,
+    pub(super) tape: Arc<Tape>,
     pub(super) said: String,
     /// What a refusal says to the operator.
     pub(super) why: String,

@@ -249,13 +249,18 @@ impl Instance {
     pub(super) fn take_tape(&mut self) -> Tape {
         match std::mem::take(&mut self.store.data_mut().trace) {
             Trace::Recording(tape) => tape,
-            Trace::Off | Trace::Playing(_) => Tape::default(),
+            Trace::Off | Trace::Playing(_) | Trace::Recalling(_) => Tape::default(),
         }
     }
 
     /// Answers the next decision from `script` instead of the site.
     pub(super) fn play(&mut self, script: Script) {
         self.store.data_mut().trace = Trace::Playing(script);
+    }
+
+    /// Answers the next decision as `tape` has it, and from the site what was not asked then.
+    pub(super) fn recall(&mut self, tape: &Tape) {
+        self.store.data_mut().trace = Trace::Recalling(Script::of_tables(tape));
     }
 
     /// What the names of an answer are looked up in; nothing while an earlier decision is made again, whose site is gone.
@@ -267,7 +272,7 @@ impl Instance {
     pub(super) fn unanswered(&mut self) -> Option<String> {
         match std::mem::take(&mut self.store.data_mut().trace) {
             Trace::Playing(script) => script.unknown,
-            Trace::Off | Trace::Recording(_) => None,
+            Trace::Off | Trace::Recording(_) | Trace::Recalling(_) => None,
         }
     }
 
@@ -359,9 +364,17 @@ impl State {
     /// Answers one question: from the site, or as an earlier decision was told. Counts it.
     pub(super) fn answer<T: Answer>(&mut self, question: &'static str, arguments: &[&str], look: impl FnOnce(&mut Self) -> T) -> Result<T> {
         self.asked()?;
-        if let Trace::Playing(script) = &mut self.trace {
-            let unknown = || wasmtime::Error::msg(format!("the record has no answer to {question}"));
-            return script.answer(question, arguments).ok_or_else(unknown);
+        match &mut self.trace {
+            Trace::Playing(script) => {
+                let unknown = || wasmtime::Error::msg(format!("the record has no answer to {question}"));
+                return script.answer(question, arguments).ok_or_else(unknown);
+            }
+            Trace::Recalling(script) => {
+                if let Some(answer) = script.answer(question, arguments) {
+                    return Ok(answer);
+                }
+            }
+            Trace::Recording(_) | Trace::Off => {}
         }
         let answer = look(self);
         if let Trace::Recording(tape) = &mut self.trace {

@@ -196,7 +196,7 @@ impl Runner {
                 (instance, answer)
             };
             let observed = self.ask(question, &mut steps, decide, heard).await;
-            self.offer(link, || Event::Ended(Box::new(record.clone())), || observed.map(|()| String::new()));
+            self.offer(link, || Event::Ended(Box::new(record.clone())), Arc::default(), || observed.map(|()| String::new()));
         }
     }
 
@@ -226,10 +226,12 @@ impl Runner {
     }
 
     /// Hands a decision to whoever is tried beside this policy.
-    fn offer(&self, link: &Link, event: impl FnOnce() -> Event, said: impl FnOnce() -> Result<String, PolicyFault>) {
+    fn offer(&self, link: &Link, event: impl FnOnce() -> Event, tape: Arc<Tape>, said: impl FnOnce() -> Result<String, PolicyFault>) {
         let Some(shadow) = &link.shadow else { return };
         let event = event();
-        if !matches!(event, Event::Decide(Subject::None)) && shadow.offer(Asked { event, directory: self.site.directory(), said: said() }) {
+        if !matches!(event, Event::Decide(Subject::None))
+            && shadow.offer(Asked { event, directory: self.site.directory(), tape, said: said() })
+        {
             self.engine.alarm();
         }
     }
@@ -251,18 +253,19 @@ impl Runner {
         let breaker = policy.breakers.of(hook);
         // One that failed too often is recorded, too: its silence is part of the story.
         let recorder = self.recorder.as_ref().filter(|recorder| about.call_id().is_some_and(|call_id| recorder.wants(call_id)));
-        let record = |tape: Tape, said: &str, why: &str, fault: Option<&PolicyFault>, took: Duration| {
+        let record = |tape: &Arc<Tape>, said: &str, why: &str, fault: Option<&PolicyFault>, took: Duration| {
             if let Some(recorder) = recorder {
                 let (policy, subject) = (Arc::clone(policy), about.clone());
                 let (said, why) = (said.to_owned(), why.to_owned());
-                recorder.decided(Decided { policy, hook, subject, tape, said, why, fault: fault.cloned(), took });
+                recorder.decided(Decided { policy, hook, subject, tape: Arc::clone(tape), said, why, fault: fault.cloned(), took });
             }
         };
         if breaker.is_some_and(Breaker::is_open) {
             let fault = PolicyFault::Resting;
             policy.meter.count::<T>(hook, self.stripe, &Err(PolicyFault::Resting), Duration::ZERO);
-            record(Tape::default(), &fault.to_string(), "", Some(&fault), began.elapsed());
-            self.offer(link, || Event::Decide(about), || Err(fault.clone()));
+            let tape = Arc::default();
+            record(&tape, &fault.to_string(), "", Some(&fault), began.elapsed());
+            self.offer(link, || Event::Decide(about), tape, || Err(fault.clone()));
             steps.push(Step {
                 policy: Arc::clone(&policy.name),
                 component: Arc::clone(&policy.which),
@@ -276,7 +279,7 @@ impl Runner {
         }
         let deadline = policy.options.deadline.unwrap_or(deadline);
         let ready = self.slot(policy).and_then(|mut slot| slot.take());
-        let recording = recorder.is_some();
+        let recording = recorder.is_some() || link.shadow.is_some();
         let job = {
             let (policy, site, machine) = (Arc::clone(policy), Arc::clone(&self.site), Arc::clone(&self.engine.machine));
             async move {
@@ -305,7 +308,7 @@ impl Runner {
                 }
             },
         };
-        let took = began.elapsed();
+        let (tape, took) = (Arc::new(tape), began.elapsed());
         policy.meter.count(hook, self.stripe, &result, took);
         if let Some(mut slot) = self.slot(policy) {
             slot.decided(instance, policy.reused && result.is_ok());
@@ -314,14 +317,14 @@ impl Runner {
         match &result {
             Ok(answer) => {
                 let Words { passed, mut said, why } = outcome(answer);
-                record(tape, &said, why, None, took);
-                self.offer(link, || Event::Decide(about), || Ok(said.clone()));
+                record(&tape, &said, why, None, took);
+                self.offer(link, || Event::Decide(about), tape, || Ok(said.clone()));
                 said.truncate(said.floor_char_boundary(OUTCOME_MAX));
                 steps.push(Step { policy: policy_name, component, hook, outcome: said, passed, fault: None, took });
             }
             Err(fault) => {
-                record(tape, &fault.to_string(), "", Some(fault), took);
-                self.offer(link, || Event::Decide(about.clone()), || Err(fault.clone()));
+                record(&tape, &fault.to_string(), "", Some(fault), took);
+                self.offer(link, || Event::Decide(about.clone()), tape, || Err(fault.clone()));
                 let faults = policy.faults.fetch_add(1, Relaxed).saturating_add(1);
                 tracing::warn!(policy = &*policy.name, file = policy.file, %fault, faults, took_us = took.as_micros(), "policy failed");
                 steps.push(Step {

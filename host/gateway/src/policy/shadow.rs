@@ -1,8 +1,9 @@
 //! A changed component decides beside the one that runs, on live calls and without effect, before it takes its place.
 //!
 //! A call pays for it with a few pointers put into a queue, after its own decision. Whoever attends to the policies takes them out and lets the candidate decide
-//! the same, with a memory of its own; the two answers are compared in words. So the candidate sees tables (registrations, seats, trunks in use) as they are up to a
-//! second later: a policy that decides by them may seem to differ at a few calls, which is what `allow` is for.
+//! the same, with a memory of its own; the two answers are compared in words. What the one that runs has asked the host, the candidate is told the same; what only
+//! the candidate asks (registrations, seats, trunks in use) it is told as it is up to a second later, so that it may seem to differ at a few calls: that is what
+//! `allow` is for.
 
 use super::{
     engine::{Engine, hex},
@@ -10,7 +11,9 @@ use super::{
     load::{Policy, Rejection, beside_the_calls},
     machine::Machine,
     options::{self, Allow, Options},
-    said, trial,
+    said,
+    trace::Tape,
+    trial,
 };
 use std::{
     collections::VecDeque,
@@ -38,6 +41,8 @@ pub(super) struct Asked {
     pub(super) event: Event,
     /// The directory that it had.
     pub(super) directory: Arc<Directory>,
+    /// What it asked the host.
+    pub(super) tape: Arc<Tape>,
     /// What it said; its fault when it failed.
     pub(super) said: Result<String, PolicyFault>,
 }
@@ -168,6 +173,7 @@ impl Shadow {
             None => at_once(Instance::new(&self.apart, site, machine, trial::DEADLINE)),
         };
         let said = started.and_then(|mut started| {
+            started.recall(&asked.tape);
             let said = decide(&self.apart, &mut started, &asked, machine)?;
             *instance = Some(started);
             Ok(said)

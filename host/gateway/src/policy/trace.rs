@@ -26,6 +26,8 @@ pub(super) enum Trace {
     Recording(Tape),
     /// Takes them from an earlier decision instead of the host.
     Playing(Script),
+    /// The same, and asks the host what was not asked then.
+    Recalling(Script),
 }
 
 /// The questions of one decision and their answers, in order.
@@ -85,6 +87,12 @@ impl Script {
             answers.entry((question, arguments)).or_default().push_back(told);
         }
         Self { answers, unknown: None }
+    }
+
+    /// What the host's tables held when a decision was made. What the policy itself keeps is no part of it: whoever decides the same has that of its own.
+    pub(super) fn of_tables(tape: &Tape) -> Self {
+        let tables = tape.asked.iter().filter(|asked| !asked.question.starts_with("memory."));
+        Self::new(tables.map(|asked| (asked.question.to_owned(), asked.arguments.clone(), asked.told.json())).collect())
     }
 
     pub(super) fn answer<T: Answer>(&mut self, question: &str, arguments: &[&str]) -> Option<T> {

@@ -249,6 +249,19 @@ fn what_it_keeps_while_it_is_tried_is_its_own() {
 }
 
 #[test]
+fn it_is_told_what_the_other_was_told() {
+    let internal = shipped("30-internal.wasm");
+    let mut desk = Desk::new(&internal, "[shadow]\ncalls = 1\n");
+    desk.bring(&renamed(&internal, "2.0.0"));
+    assert_eq!(desk.ask("1002"), "policy → route desk-2");
+    // Asked now, the host would say that the caller may call nobody but the emergency services.
+    bind(&desk.site, "desk-1", true);
+    assert!(desk.ask("1002").starts_with("policy → refuse 403"));
+    desk.attend();
+    assert_eq!(desk.state(), PolicyState::Running, "the call is decided as it was");
+}
+
+#[test]
 fn after_so_long_it_is_clear_whatever_was_called() {
     let mut desk = Desk::new(&zoo(), "[shadow]\nseconds = 60\n");
     desk.set("deadline_ms = 40\n[shadow]\nseconds = 60\n");
