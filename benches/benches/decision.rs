@@ -6,7 +6,13 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use futures_executor::block_on;
 use gateway::policy::{Engine, EngineSettings, PolicyState, Runner};
 use std::rc::Rc;
-use std::{fs, hint::black_box, sync::Arc, time::Duration};
+use std::{
+    fs,
+    hint::black_box,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 use switch::{
     decision::{Admission, Decision, NextOn, Plan, Stage, Target},
     facts::{Call, CallKind, Caller, Registration},
@@ -81,7 +87,7 @@ fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
             let mut on_the_path = Duration::ZERO;
             for _ in 0..times {
                 runner.prepare();
-                let begin = std::time::Instant::now();
+                let begin = Instant::now();
                 decide(&runner);
                 on_the_path += begin.elapsed();
             }
@@ -95,6 +101,36 @@ fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
         });
     });
     c.bench_function("internal, fresh: started on the spot", |b| b.iter(|| decide(&runner)));
+}
+
+/// The chain of four in one thread, and in two at once with a runner each: the time of one decision of each thread.
+fn threads(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
+    let folder = tempfile::tempdir().unwrap();
+    Engine::install_shipped(folder.path()).unwrap();
+    let engine = Engine::start(folder.path(), Arc::clone(site), EngineSettings { watch: false, ..EngineSettings::default() }).unwrap();
+    let decide = |times: u64| {
+        let runner = engine.runner(Arc::clone(site));
+        let (mut call, mut steps) = (call.clone(), Vec::with_capacity(8));
+        let mut once = || {
+            steps.clear();
+            black_box(block_on(runner.route(black_box(&mut call), &mut steps)));
+        };
+        once();
+        let begin = Instant::now();
+        (0..times).for_each(|_| once());
+        begin.elapsed()
+    };
+    let mut group = c.benchmark_group("chain of four: out to two trunks");
+    for (name, count) in [("one thread", 1), ("two threads", 2)] {
+        group.bench_function(name, |b| {
+            b.iter_custom(|times| {
+                thread::scope(|scope| {
+                    let threads: Vec<_> = (0..count).map(|_| scope.spawn(|| decide(times))).collect();
+                    threads.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
+                })
+            });
+        });
+    }
 }
 
 /// What a call pays for a candidate that decides beside `internal`.
@@ -116,15 +152,15 @@ fn shadowed(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
         b.iter_custom(|times| {
             let mut on_the_path = Duration::ZERO;
             for time in 0..times {
-                let begin = std::time::Instant::now();
+                let begin = Instant::now();
                 steps.clear();
                 black_box(block_on(runner.route(black_box(&mut call), &mut steps)));
                 on_the_path += begin.elapsed();
                 if time % BEHIND == BEHIND - 1 {
-                    engine.attend(std::time::Instant::now());
+                    engine.attend(Instant::now());
                 }
             }
-            engine.attend(std::time::Instant::now());
+            engine.attend(Instant::now());
             on_the_path
         });
     });
@@ -169,6 +205,7 @@ fn decisions(c: &mut Criterion) {
         });
     });
 
+    threads(c, &site, &outside);
     let chain = runner(&site, &["emergency", "licence", "internal", "external"]);
     routing(c, "chain of four: extension to extension (one asked)", &chain, &inside);
     routing(c, "chain of four: out to two trunks (two asked)", &chain, &outside);

@@ -36,16 +36,20 @@ def cpu():
             for t in os.listdir(f'/proc/{p}/task'): ns += int(open(f'/proc/{p}/task/{t}/schedstat').read().split()[0])
         except OSError: pass
     return u * 10000, s * 10000, ns / 1000.0   # microseconds
-def disk():
-    """CPU of the threads that make registrations durable, in microseconds."""
-    ns = 0
+def threads():
+    """CPU of each kind of thread, in microseconds."""
+    by = {}
     for p in tree(srv.pid):
         try:
             for t in os.listdir(f'/proc/{p}/task'):
-                if re.match('store$|sqlx-sqlite', open(f'/proc/{p}/task/{t}/comm').read().strip()):
-                    ns += int(open(f'/proc/{p}/task/{t}/schedstat').read().split()[0])
+                kind = open(f'/proc/{p}/task/{t}/comm').read().strip().rstrip('0123456789-')
+                by[kind] = by.get(kind, 0) + int(open(f'/proc/{p}/task/{t}/schedstat').read().split()[0]) / 1000.0
         except OSError: pass
-    return ns / 1000.0
+    return by
+def spent(before, after, n):
+    """What each kind of thread has spent on one of n, in microseconds."""
+    each = {kind: round((us - before.get(kind, 0)) / n, 1) for kind, us in after.items()}
+    return {kind: us for kind, us in sorted(each.items(), key=lambda each: -each[1]) if us >= 1}
 def mem():
     pss = 0; hwm = 0
     for p in tree(srv.pid):
@@ -80,10 +84,12 @@ try:
     with open(users, 'w') as f:
         f.write('SEQUENTIAL\n' + ''.join(f'7{i:05};7000;[authentication username=7{i:05} password=pw7{i:05}]\n' for i in range(a.reg)))
     # From the port at which the calls will come in: a gateway that sends calls down the flow of the registration finds it there.
-    c0 = cpu(); d0 = disk(); t0 = time.time()
+    c0 = cpu(); d0 = threads(); t0 = time.time()
     p, o = sipp(['-sf', HERE + '/sipp/reg.xml', '-inf', users, '-p', '7000', '-m', str(a.reg), '-r', str(a.regrate)], 'reg', 150); p.wait()
-    c1 = cpu(); d1 = disk(); st = stats(o)
-    res['reg'] = dict(st, us_disk=round((d1 - d0) / a.reg, 1), n=a.reg, secs=round(time.time() - t0, 2), us_user=round((c1[0] - c0[0]) / a.reg, 1), us_sys=round((c1[1] - c0[1]) / a.reg, 1), us_total_sched=round((c1[2] - c0[2]) / a.reg, 1))
+    c1 = cpu(); us_threads = spent(d0, threads(), a.reg); st = stats(o)
+    # The threads that make registrations durable.
+    us_disk = sum(us for kind, us in us_threads.items() if kind in ('store', 'sqlx-sqlite-worker', 'sqlx-sqlite-wor'))
+    res['reg'] = dict(st, us_disk=round(us_disk, 1), us_threads=us_threads, n=a.reg, secs=round(time.time() - t0, 2), us_user=round((c1[0] - c0[0]) / a.reg, 1), us_sys=round((c1[1] - c0[1]) / a.reg, 1), us_total_sched=round((c1[2] - c0[2]) / a.reg, 1))
     time.sleep(1); res['mem_after_reg_kB'] = mem()
     print(json.dumps(res['reg']), flush=True)
     if a.lat:
@@ -94,10 +100,10 @@ try:
             time.sleep(0.5)
     uas, _ = sipp(['-sf', HERE + '/sipp/uas.xml', '-p', '7000', '-buff_size', '4194304', '-l', '200000'], 'uas', 400); time.sleep(1)
     def calls(n, rate, tag):
-        c0 = cpu(); t0 = time.time()
+        c0 = cpu(); d0 = threads(); t0 = time.time()
         p, o = sipp(['-sf', HERE + '/sipp/uac.xml', '-inf', users, '-p', '7300', '-m', str(n), '-r', str(rate), '-l', '100000', '-buff_size', '4194304'], tag, 60 + n // rate); p.wait()
         c1 = cpu(); st = stats(o)
-        d = dict(st, n=n, rate=rate, secs=round(time.time() - t0, 2), us_user=round((c1[0] - c0[0]) / n, 1), us_sys=round((c1[1] - c0[1]) / n, 1), us_total_sched=round((c1[2] - c0[2]) / n, 1), mem_kB=mem())
+        d = dict(st, n=n, us_threads=spent(d0, threads(), n), rate=rate, secs=round(time.time() - t0, 2), us_user=round((c1[0] - c0[0]) / n, 1), us_sys=round((c1[1] - c0[1]) / n, 1), us_total_sched=round((c1[2] - c0[2]) / n, 1), mem_kB=mem())
         print(tag, json.dumps(d), flush=True)
         return d
     if a.calls:

@@ -135,10 +135,30 @@ pub fn bring(file: &Path, bytes: &[u8]) {
     std::fs::rename(new, file).unwrap();
 }
 
+/// The time that so many percent of `sorted` do not exceed.
+#[must_use]
+pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
+}
+
+/// As criterion writes times.
+#[must_use]
+pub fn nanoseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e9
+}
+
 /// Median, 99th percentile and longest of some times, in words.
 #[must_use]
 pub fn spread(took: &mut [Duration]) -> String {
     took.sort_unstable();
-    let at = |percent: usize| took.get(took.len() * percent / 100).copied().unwrap_or_default();
-    format!("p50 {:?}, p99 {:?}, longest {:?} of {}", at(50), at(99), took.last().copied().unwrap_or_default(), took.len())
+    let longest = took.last().copied().unwrap_or_default();
+    format!("p50 {:?}, p99 {:?}, longest {longest:?} of {}", percentile(took, 50), percentile(took, 99), took.len())
+}
+
+/// Keeps the figures of a bench that criterion does not run, where `benches/table` finds them: in `figures` below `folder`.
+pub fn keep(folder: &str, bench: &str, figures: &[(&str, f64)]) {
+    let folder = Path::new(folder).join("figures");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lines: Vec<String> = figures.iter().map(|(name, value)| format!("  {name:?}: {value}")).collect();
+    std::fs::write(folder.join(format!("{bench}.json")), format!("{{\n{}\n}}\n", lines.join(",\n"))).unwrap();
 }

@@ -14,7 +14,7 @@ pub struct Limits {
     pub shards: usize,
     /// Threads that carry stream connections, the store, names and reloads.
     pub threads: usize,
-    /// Threads for policies that take longer than a millisecond.
+    /// Threads for policies that take longer than half a millisecond.
     pub policy_threads: usize,
     /// Messages that may wait for one shard.
     pub shard_queue: usize,
@@ -148,7 +148,7 @@ pub const KEYS: &[Key] = &[
     milliseconds!("emergency_trunk_wait_milliseconds", 100..=64_000, site.emergency_trunk_wait, "the same for emergency calls"),
     number!("shards", 1..=64, shards, "threads that carry calls; more than 1 only when one core is full"),
     number!("threads", 1..=64, threads, "threads for TCP and TLS, the store, names and reloads"),
-    number!("policy_threads", 1..=64, policy_threads, "threads for decisions of policies that take longer than a millisecond"),
+    number!("policy_threads", 1..=64, policy_threads, "threads for decisions of policies that take longer than half a millisecond"),
     number!("shard_queue", 64..=1_048_576, shard_queue, "messages that may wait for one shard"),
     number!("datagram_batch", 1..=1_024, datagram_batch, "datagrams taken from a socket in one go"),
     number!("datagram_buffer_bytes", 65_536..=1_073_741_824, datagram_buffer, "receive buffer asked of the kernel per UDP socket"),

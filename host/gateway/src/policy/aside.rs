@@ -1,10 +1,11 @@
 //! Threads for decisions that take long, so that a component which spins costs a thread of these and never holds up a shard.
 //!
 //! A decision begins where it is asked for: most are made in a few microseconds, and to hand one to another thread costs more than that. One that is still
-//! running after a millisecond pauses ([`super::instance`]), and goes on here to its end. Neither a setting nor a guess has to say which policies are slow.
+//! running after half a millisecond pauses ([`super::instance`]), and goes on here to its end. Neither a setting nor a guess has to say which policies are slow.
 
 use super::{instance::at_once, load::beside_the_calls};
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -87,7 +88,8 @@ fn run(queue: &Mutex<Receiver<Job>>) {
         // Held while it waits: the others wait for the lock instead.
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        at_once(job);
+        // Whoever waits for it sees that it is gone; the thread lives on.
+        let _panicked = catch_unwind(AssertUnwindSafe(|| at_once(job)));
     }
 }
 
@@ -159,6 +161,19 @@ mod tests {
         drop(goes);
         for begun in all {
             assert_ne!(block_on(begun).unwrap(), thread::current().id());
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_one_decision_and_no_thread() {
+        let aside = Aside::start(1).unwrap();
+        for _ in 0..2 {
+            let mut paused = false;
+            let begun = away(aside.begin(poll_fn(move |_| match std::mem::replace(&mut paused, true) {
+                false => Poll::<()>::Pending,
+                true => panic!("on purpose"),
+            })));
+            assert!(block_on(begun).is_err());
         }
     }
 

@@ -47,8 +47,8 @@ impl Decided {
             hook: self.hook.name().to_owned(),
             policy: self.policy.name.to_string(),
             version: self.policy.version.clone(),
-            hash: hex(&self.policy.hash),
-            settings_id: settings_id(&self.policy),
+            hash: self.policy.which.hash.clone(),
+            settings_id: settings_id(&self.policy).to_owned(),
             said: self.said.clone(),
             why: self.why.clone(),
             fault: self.fault.as_ref().map(|fault| fault.kind().to_owned()),
@@ -68,13 +68,13 @@ impl Decided {
 
     /// The policy that decided.
     pub(crate) fn policy_line(&self) -> PolicyLine {
-        let Policy { file, name, version, hash, options, .. } = &*self.policy;
+        let Policy { file, name, version, which, options, .. } = &*self.policy;
         PolicyLine {
             policy: name.to_string(),
             file: file.clone(),
             version: version.clone(),
-            hash: hex(hash),
-            settings_id: settings_id(&self.policy),
+            hash: which.hash.clone(),
+            settings_id: settings_id(&self.policy).to_owned(),
             settings: settings(&options.settings),
             grants: options.grants.clone(),
         }
@@ -92,9 +92,11 @@ fn settings(settings: &[(String, Setting)]) -> BTreeMap<String, Value> {
 }
 
 /// Names a set of settings: equal settings have equal names.
-fn settings_id(policy: &Policy) -> String {
-    let Ok(text) = serde_json::to_vec(&settings(&policy.options.settings)) else { return String::new() };
-    hex(Sha256::digest(text).get(..8).unwrap_or_default())
+fn settings_id(policy: &Policy) -> &str {
+    policy.settings_id.get_or_init(|| {
+        let text = serde_json::to_vec(&settings(&policy.options.settings)).unwrap_or_default();
+        hex(Sha256::digest(text).get(..8).unwrap_or_default())
+    })
 }
 
 fn call_facts(call: &Call) -> CallFacts {

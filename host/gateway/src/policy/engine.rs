@@ -35,7 +35,7 @@ pub struct EngineSettings {
     pub emergency_deadline: Duration,
     /// Linear memory of one instance, in bytes.
     pub memory_bytes: usize,
-    /// Threads for decisions that are not made within a millisecond. 0: they are made where they are asked for, and hold it up.
+    /// Threads for decisions that are not made within half a millisecond. 0: they are made where they are asked for, and hold it up.
     pub threads: usize,
     /// Whether the folder is followed. Without, [`Engine::rescan`] does it by hand.
     pub watch: bool,
@@ -260,7 +260,7 @@ impl Engine {
         self.recorder.get().cloned()
     }
 
-    /// Decisions that took more than a millisecond and held up their shard, because too many waited for a thread.
+    /// Decisions that took more than half a millisecond and held up their shard, because too many waited for a thread.
     #[must_use]
     pub fn crowded(&self) -> u64 {
         self.aside.crowded()

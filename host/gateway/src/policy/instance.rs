@@ -1,12 +1,15 @@
 //! One running component: its store, its bounds, and the door through which every decision passes.
 //!
+//! Time is kept without a clock of its own: compiled code counts what it executes, and hands back control after each [`STEP`]. Only then is the clock read, so
+//! that a decision of some microseconds pays a few percent for the counting and nothing else. (A thread that ticks, as is usual, has to wake two thousand
+//! times a second to notice a deadline within half a millisecond: that was a seventh of what a registration costs.)
+//!
 //! A decision is a future that is ready when it is first polled, unless the component is still running after [`STAY`]: then it pauses once, so that whoever
 //! polls it can go on with it on another thread. [`at_once`] does not mind where it runs.
 
 use super::{
     load::Policy,
     machine::Machine,
-    ticker::TICK,
     trace::{Answer, Script, Tape, Trace},
     v1::{CurrentCall, CurrentRegistration, answers, exports, facts},
 };
@@ -15,8 +18,9 @@ use sip::Instant;
 use std::{
     any::Any,
     borrow::Cow,
+    future::poll_fn,
     panic::AssertUnwindSafe,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -29,7 +33,7 @@ use switch::{
     site::Site,
 };
 use wasmtime::{
-    ResourceLimiter, Result, Store, Trap, UpdateDeadline,
+    ResourceLimiter, Result, Store, Trap,
     component::{Resource, ResourceTable},
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -39,8 +43,13 @@ const LOG_LINES: u32 = 16;
 const LOG_LINE_MAX: usize = 1024;
 /// Elements of a component's tables.
 const TABLE_ELEMENTS: usize = 20_000;
-/// How long a component runs before its decision pauses: one tick less than this, at least.
-pub(super) const STAY: Duration = Duration::from_millis(1);
+/// Instructions after which the clock is read: some tens of microseconds.
+const STEP: u64 = 50_000;
+/// What a step counts at most. One that took longer was kept waiting, by other threads or by the hypervisor (which even the thread's own clock counts as
+/// use): a busy machine makes no policy late.
+const STEP_COUNTS: Duration = Duration::from_micros(500);
+/// How long a component runs before its decision pauses.
+const STAY: Duration = Duration::from_micros(500);
 
 /// What is being decided.
 #[derive(Clone, Debug)]
@@ -89,10 +98,6 @@ pub(crate) struct State {
     memory_bytes: usize,
     /// Linear memory that the instance has.
     memory_held: usize,
-    deadline: Duration,
-    /// Ticks at which the component was seen running.
-    ticks: u32,
-    late: bool,
     /// Which bound was hit.
     bound: Option<Cow<'static, str>>,
     /// Whether answers are kept, or taken from an earlier decision.
@@ -103,7 +108,6 @@ pub(crate) struct State {
 
 /// One instance of one policy, owned by one shard.
 pub(super) struct Instance {
-    machine: Arc<Machine>,
     store: Store<State>,
     curious: bool,
     registration: Option<exports::registration::Guest>,
@@ -132,9 +136,6 @@ impl Instance {
             lines_left: LOG_LINES,
             memory_bytes: policy.options.memory_bytes.unwrap_or(machine.settings.memory_bytes),
             memory_held: 0,
-            deadline,
-            ticks: 0,
-            late: false,
             bound: None,
             trace: Trace::Off,
             wasi: policy.wasi.then(|| Box::new((WasiCtx::builder().build(), ResourceTable::new()))),
@@ -142,17 +143,10 @@ impl Instance {
         let mut store = Store::new(&machine.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(policy.options.answer_bytes);
-        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().tick()));
-        let mut instance = Self {
-            machine: Arc::clone(machine),
-            store,
-            curious: false,
-            registration: None,
-            routing: None,
-            emergency: None,
-            observation: None,
-            configuration: None,
-        };
+        let counted = store.fuel_async_yield_interval(Some(STEP));
+        let mut instance =
+            Self { store, curious: false, registration: None, routing: None, emergency: None, observation: None, configuration: None };
+        counted.map_err(|error| instance.fault(&error))?;
         let started = instance.enter(deadline, async |store| policy.component.instantiate_async(store).await).await?;
         instance.curious = instance.store.data().questions_left < policy.options.questions;
         let hooks = instance.enter(deadline, async |store| {
@@ -296,19 +290,19 @@ impl Instance {
         let state = self.store.data_mut();
         state.questions_left = state.policy.options.questions;
         state.lines_left = LOG_LINES;
-        state.deadline = deadline;
-        state.ticks = 0;
-        self.store.set_epoch_deadline(1);
+        self.store.set_fuel(u64::MAX).map_err(|error| self.fault(&error))?;
         let result = {
-            let _deciding = self.machine.ticker.deciding();
             // A panic in one of the host's own functions ends here: it costs this instance, not the shard.
-            AssertUnwindSafe(run(&mut self.store)).catch_unwind().await
+            let mut running = pin!(AssertUnwindSafe(run(&mut self.store)).catch_unwind());
+            let mut watch = Watch::new(deadline);
+            poll_fn(|context| watch.poll(running.as_mut(), context)).await
         };
         self.store.data_mut().subject = Subject::None;
         match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.fault(&error)),
-            Err(panic) => Err(PolicyFault::Trap(format!("the host's answer failed: {}", panic_text(&*panic)))),
+            Some(Ok(Ok(value))) => Ok(value),
+            Some(Ok(Err(error))) => Err(self.fault(&error)),
+            Some(Err(panic)) => Err(PolicyFault::Trap(format!("the host's answer failed: {}", panic_text(&*panic)))),
+            None => Err(PolicyFault::Late(deadline)),
         }
     }
 
@@ -316,9 +310,6 @@ impl Instance {
         let state = self.store.data();
         if let Some(bound) = &state.bound {
             return PolicyFault::Bound(bound.clone().into_owned());
-        }
-        if state.late {
-            return PolicyFault::Late(state.deadline);
         }
         let text = error.root_cause().to_string();
         match error.downcast_ref::<Trap>() {
@@ -413,19 +404,6 @@ impl State {
         Some(line)
     }
 
-    /// The ticker has ticked since the component was last seen here. Counted are the ticks at which it was running, not the time that passed: while the
-    /// thread waits for a processor, or the hypervisor gives the processor to another machine (which even the thread's own clock counts as use), the
-    /// component is not seen, and a busy machine makes no policy late.
-    fn tick(&mut self) -> UpdateDeadline {
-        self.ticks = self.ticks.saturating_add(1);
-        self.late = self.ticks > allowed_ticks(self.deadline);
-        match self.late {
-            true => UpdateDeadline::Interrupt,
-            false if self.ticks == allowed_ticks(STAY) => UpdateDeadline::Yield(1),
-            false => UpdateDeadline::Continue(1),
-        }
-    }
-
     fn over(&mut self, bound: impl Into<Cow<'static, str>>) -> wasmtime::Error {
         let bound = bound.into();
         let error = wasmtime::Error::msg(format!("over its bound: {bound}"));
@@ -470,9 +448,42 @@ pub(super) fn at_once<T>(decision: impl Future<Output = T>) -> T {
     }
 }
 
-/// At how many ticks a decision may be seen running: one that is seen once more has run for at least its deadline, for there is a tick between each two.
-fn allowed_ticks(deadline: Duration) -> u32 {
-    u32::try_from(deadline.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u32::MAX).max(1)
+/// Keeps the time of one decision.
+struct Watch {
+    deadline: Duration,
+    /// How long the component has run.
+    ran: Duration,
+    /// When it was given control, once it has handed it back.
+    since: Option<std::time::Instant>,
+    paused: bool,
+}
+
+impl Watch {
+    const fn new(deadline: Duration) -> Self {
+        Self { deadline, ran: Duration::ZERO, since: None, paused: false }
+    }
+
+    /// Lets the component run; `None` when it was not done in time.
+    fn poll<T>(&mut self, mut running: Pin<&mut impl Future<Output = T>>, context: &mut Context<'_>) -> Poll<Option<T>> {
+        loop {
+            if let Poll::Ready(done) = running.as_mut().poll(context) {
+                return Poll::Ready(Some(done));
+            }
+            let now = std::time::Instant::now();
+            // The first step began when nobody looked at the clock.
+            let step = self.since.replace(now).map_or(STEP_COUNTS / 10, |since| now - since);
+            self.ran += step.min(STEP_COUNTS);
+            if self.ran > self.deadline {
+                return Poll::Ready(None);
+            }
+            if self.ran > STAY && !std::mem::replace(&mut self.paused, true) {
+                // Until it goes on it does not run.
+                self.since = None;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

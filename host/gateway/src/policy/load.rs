@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::Instant,
@@ -45,6 +45,8 @@ pub(crate) struct Policy {
     /// Version and hash, to be shown.
     pub(super) which: Arc<Which>,
     pub(super) options: Options,
+    /// What the record calls its settings.
+    pub(super) settings_id: OnceLock<String>,
     pub(super) hooks: Hooks,
     /// It imports WASI.
     pub(super) wasi: bool,
@@ -180,6 +182,7 @@ pub(super) fn load(source: Source<'_>, machine: &Arc<Machine>, site: &Arc<Site>)
         description: metadata.description,
         hash,
         options: source.options,
+        settings_id: OnceLock::new(),
         hooks,
         wasi,
         memory: Arc::default(),
@@ -253,6 +256,7 @@ impl Policy {
             hash: self.hash,
             which: Arc::clone(&self.which),
             options: self.options.clone(),
+            settings_id: OnceLock::new(),
             hooks: self.hooks.clone(),
             wasi: self.wasi,
             memory,

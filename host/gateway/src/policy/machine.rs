@@ -1,7 +1,6 @@
 //! The WebAssembly engine of a process: made once, shared by every policy and shard.
 
-use super::{EngineSettings, cache::CodeCache, ticker::Ticker};
-use anyhow::Context as _;
+use super::{EngineSettings, cache::CodeCache};
 use std::path::Path;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
 
@@ -16,7 +15,6 @@ const INSTANCES: u32 = 2048;
 
 pub(super) struct Machine {
     pub(super) engine: wasmtime::Engine,
-    pub(super) ticker: Ticker,
     pub(super) settings: EngineSettings,
     pub(super) cache: Option<CodeCache>,
 }
@@ -34,7 +32,7 @@ impl Machine {
             .pagemap_scan(Enabled::Auto);
         let mut config = Config::new();
         config
-            .epoch_interruption(true)
+            .consume_fuel(true)
             .max_wasm_stack(STACK_BYTES)
             // Nothing of a guest ever runs beside something else of it: cheaper to enter, less to go wrong.
             .concurrency_support(false)
@@ -47,8 +45,7 @@ impl Machine {
         config.cache(cache.as_ref().map(CodeCache::cache));
         let engine =
             wasmtime::Engine::new(&config).map_err(|error| anyhow::anyhow!("the WebAssembly engine could not be made: {error:#}"))?;
-        let ticker = Ticker::start(engine.weak()).context("the thread that keeps deadlines could not be started")?;
-        Ok(Self { engine, ticker, settings, cache })
+        Ok(Self { engine, settings, cache })
     }
 
     /// Compiles a component, or finds it compiled.

@@ -13,7 +13,7 @@
 //! | `breaker` | when a policy that fails is left out, and when it comes back |
 //! | `rollback` | the way back to the component before |
 //! | `metrics` | what is counted |
-//! | `instance`, `machine`, `ticker` | one component within its bounds |
+//! | `instance`, `machine` | one component within its bounds |
 //! | `stock`, `aside` | instances prepared ahead of the calls; threads for decisions that take long |
 //! | `cache` | compiled code, kept over restarts |
 //! | `tool`, `bench` | a component tried and timed by its author, without a gateway |
@@ -44,7 +44,6 @@ mod said;
 mod shadow;
 mod shipped;
 mod stock;
-mod ticker;
 mod tool;
 mod trace;
 mod trial;

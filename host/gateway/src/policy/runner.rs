@@ -304,7 +304,7 @@ impl Runner {
             Hook::Registration | Hook::Routing | Hook::Observation => match self.engine.aside.begin(job) {
                 Begun::Done(decided) => decided,
                 Begun::Away(decided) => {
-                    decided.await.unwrap_or_else(|_| (None, Err(PolicyFault::Trap("the gateway was ending".to_owned())), Tape::default()))
+                    decided.await.unwrap_or_else(|_| (None, Err(PolicyFault::Trap("its thread ended".to_owned())), Tape::default()))
                 }
             },
         };

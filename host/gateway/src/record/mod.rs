@@ -53,8 +53,8 @@ const QUEUE: usize = 8192;
 /// …and octets of the messages that they are about: a message may be long.
 const QUEUE_BYTES: usize = 32 << 20;
 
-/// How long the thread that writes lets lines gather once one has woken it.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long the thread that writes lets lines gather once one has woken it. Waking it costs more than writing a line; a crash costs the lines of this time.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// What is recorded.
 #[derive(Clone, PartialEq, Eq, Debug)]

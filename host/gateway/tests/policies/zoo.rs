@@ -2,7 +2,7 @@
 
 use crate::case::{bind, call, engine, help, phone, registration, site, told};
 use futures_executor::block_on;
-use gateway::policy::{Engine, EngineSettings, Runner, Step};
+use gateway::policy::{Engine, Runner, Step};
 use std::rc::Rc;
 use std::{
     fs,
@@ -305,19 +305,6 @@ fn a_busy_machine_makes_no_policy_late() {
     done.store(true, Relaxed);
     burners.into_iter().for_each(|burner| burner.join().unwrap());
     assert_eq!(faults, []);
-}
-
-#[test]
-fn a_quiet_engine_still_keeps_its_deadlines() {
-    let site = site();
-    let folder = tempfile::tempdir().unwrap();
-    fs::copy(ZOO, folder.path().join("10-zoo.wasm")).unwrap();
-    fs::write(folder.path().join("10-zoo.toml"), GRANTS).unwrap();
-    let engine = Engine::start(folder.path(), Arc::clone(&site), EngineSettings { watch: false, ..EngineSettings::default() }).unwrap();
-    let runner = engine.runner(site);
-    // Long enough for the ticker to have gone to sleep.
-    thread::sleep(Duration::from_millis(400));
-    assert_eq!(route(&runner, "spin").1.fault, Some(PolicyFault::Late(Duration::from_millis(5))));
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn there_are_never_many_more_than_allowed() {
     let folder = root.path().join("cache");
     let cache = CodeCache::bounded(&folder, 2, BYTES).unwrap();
     let mut config = wasmtime::Config::new();
-    config.epoch_interruption(true).cache(Some(cache.cache()));
+    config.consume_fuel(true).cache(Some(cache.cache()));
     let engine = wasmtime::Engine::new(&config).unwrap();
     for (_, component) in shipped::COMPONENTS {
         let before = cache.counts();

@@ -38,23 +38,46 @@ fn an_error_of_the_host_that_nobody_foresaw_is_a_trap_with_its_text() {
     assert_eq!(fault, Err(PolicyFault::Trap("no call is being decided".to_owned())));
 }
 
-#[test]
-fn time_in_which_the_component_did_not_run_is_not_counted() {
-    let mut instance = instance();
-    let state = instance.store.data_mut();
-    state.deadline = Duration::from_millis(1);
-    assert!(matches!(state.tick(), UpdateDeadline::Continue(1)));
-    // What a hypervisor takes away looks like this even to the thread's own clock: processor time goes by, and the component is not seen.
-    let begin = std::time::Instant::now();
-    while begin.elapsed() < Duration::from_millis(20) {
-        std::hint::spin_loop();
-    }
-    // It pauses once, for whoever would rather go on with it elsewhere.
-    assert!(matches!(state.tick(), UpdateDeadline::Yield(1)));
-    assert!(matches!(state.tick(), UpdateDeadline::Interrupt));
+/// What a component that never ends looks like from outside.
+fn steps(each: Duration) -> impl Future<Output = ()> {
+    poll_fn(move |_| {
+        let begin = std::time::Instant::now();
+        while begin.elapsed() < each {
+            std::hint::spin_loop();
+        }
+        Poll::Pending
+    })
+}
+
+/// How often it was given control until it was late.
+fn until_late(deadline: Duration, each: Duration) -> usize {
+    let (mut watch, mut running, mut polls) = (Watch::new(deadline), pin!(steps(each)), 0);
+    let mut counted = pin!(poll_fn(|context| {
+        polls += 1;
+        running.as_mut().poll(context)
+    }));
+    let late = at_once(poll_fn(|context| watch.poll(counted.as_mut(), context)));
+    assert_eq!(late, None);
+    polls
 }
 
 #[test]
-fn a_deadline_is_missed_by_being_seen_at_one_tick_more_than_fit_into_it() {
-    assert_eq!([1, 2, 3, 5, 40].map(|ms| allowed_ticks(Duration::from_millis(ms))), [2, 4, 6, 10, 80]);
+fn time_in_which_the_component_did_not_run_is_not_counted() {
+    // What another thread or a hypervisor takes away lies between two looks at the clock: none of them counts for more than STEP_COUNTS.
+    assert_eq!(until_late(Duration::from_millis(1), Duration::from_millis(20)), 4);
+}
+
+#[test]
+fn short_steps_count_for_what_they_took() {
+    let polls = until_late(Duration::from_millis(2), Duration::from_micros(100));
+    assert!((4..=21).contains(&polls), "{polls}");
+}
+
+#[test]
+fn it_pauses_once() {
+    let (mut watch, mut running) = (Watch::new(Duration::from_millis(5)), pin!(steps(Duration::from_micros(100))));
+    let mut context = Context::from_waker(Waker::noop());
+    assert_eq!(watch.poll(running.as_mut(), &mut context), Poll::Pending);
+    assert!(watch.ran > STAY && watch.ran < Duration::from_millis(2), "{:?}", watch.ran);
+    assert_eq!(watch.poll(running.as_mut(), &mut context), Poll::Ready(None));
 }
