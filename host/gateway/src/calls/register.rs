@@ -83,11 +83,11 @@ fn admit(shard: &mut Shard, replies: &mut Replies, registration: Registration, a
     let admitting = async move {
         let mut steps = Vec::new();
         let admission = runner.admit(&registration, &mut steps).await;
-        Waited::Admitted(Admitted { id, asked, steps, admission })
+        Admitted { id, asked, steps, admission }
     };
-    match shard.now_or_later(admitting) {
-        Some(Waited::Admitted(admitted)) => seat(shard, replies, admitted, now),
-        _ => Ok(()),
+    match shard.now_or_later(admitting, Waited::Admitted) {
+        Some(admitted) => seat(shard, replies, admitted, now),
+        None => Ok(()),
     }
 }
 

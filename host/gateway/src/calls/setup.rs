@@ -121,11 +121,10 @@ fn route(shard: &mut Shard, replies: &mut Replies, mut call: Box<Call>, now: Ins
     let routing = async move {
         let mut steps = Vec::new();
         let decision = runner.route(&mut call, &mut steps).await;
-        Waited::Routed(Routed { id, call, steps, decision })
+        Routed { id, call, steps, decision }
     };
-    match shard.now_or_later(routing) {
-        Some(Waited::Routed(routed)) => decided(shard, replies, routed, now, more),
-        Some(_) => {}
+    match shard.now_or_later(routing, Waited::Routed) {
+        Some(routed) => decided(shard, replies, routed, now, more),
         None => {
             shard.undecided.insert(id, invite);
         }

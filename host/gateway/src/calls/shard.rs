@@ -33,7 +33,7 @@ pub(super) enum Waited {
     /// The store has spoken.
     Kept(Kept),
     /// The policies have been told of a call's end.
-    Told,
+    Told(()),
 }
 
 /// One shard: a transaction stack, its calls and its policy instances. Knows no socket and reads no clock, so tests drive it in virtual time.
@@ -136,12 +136,12 @@ impl Shard {
     }
 
     /// What comes of `later`, if that is clear at once; else it is awaited, and [`Shard::go_on`] hears of it.
-    pub(super) fn now_or_later(&mut self, later: impl Future<Output = Waited> + 'static) -> Option<Waited> {
-        let mut later: Waiting = Box::pin(later);
+    pub(super) fn now_or_later<T: 'static>(&self, later: impl Future<Output = T> + 'static, waited: fn(T) -> Waited) -> Option<T> {
+        let mut later = Box::pin(later);
         match later.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(waited) => Some(waited),
+            Poll::Ready(done) => Some(done),
             Poll::Pending => {
-                self.waiting.push(later);
+                self.later(async move { waited(later.await) });
                 None
             }
         }
@@ -158,7 +158,7 @@ impl Shard {
             Waited::Routed(routed) => self.go_on_routed(routed, now, more),
             Waited::Admitted(admitted) => self.go_on_admitted(admitted, now, more),
             Waited::Kept(kept) => self.answer_registration(kept, now, more),
-            Waited::Told => {}
+            Waited::Told(()) => {}
         }
     }
 
