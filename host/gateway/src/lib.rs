@@ -15,6 +15,7 @@ pub mod manage;
 pub mod net;
 pub mod observe;
 pub mod policy;
+mod priority;
 pub mod record;
 pub mod reload;
 pub mod serve;

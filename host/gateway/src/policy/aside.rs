@@ -4,6 +4,7 @@
 //! running after half a millisecond pauses ([`super::instance`]), and goes on here to its end. Neither a setting nor a guess has to say which policies are slow.
 
 use super::{instance::at_once, load::beside_the_calls};
+use crate::priority::behind_the_calls;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -50,7 +51,10 @@ impl Aside {
         let queue = Arc::new(Mutex::new(queue));
         for number in 0..threads {
             let queue = Arc::clone(&queue);
-            thread::Builder::new().name(format!("policy-{number}")).spawn(move || beside_the_calls(|| run(&queue)))?;
+            thread::Builder::new().name(format!("policy-{number}")).spawn(move || {
+                behind_the_calls();
+                beside_the_calls(|| run(&queue));
+            })?;
         }
         Ok(Self { jobs: Some(jobs).filter(|_| threads > 0), crowded: AtomicU64::new(0) })
     }

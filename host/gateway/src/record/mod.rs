@@ -23,6 +23,7 @@ use crate::{
     data,
     observe::Counters,
     policy::{Decided, Step},
+    priority::behind_the_calls,
 };
 use anyhow::Context as _;
 use files::Files;
@@ -106,7 +107,10 @@ impl Recorder {
         let mask = Mask::new(settings.mask, data::random_bytes()?);
         let waiting = Arc::new(AtomicUsize::new(0));
         let writer = Writer { files, mask, known: HashSet::new(), counters: Arc::clone(&counters), waiting: Arc::clone(&waiting) };
-        let thread = std::thread::Builder::new().name("decisions".to_owned()).spawn(move || writer.run(&inbox));
+        let thread = std::thread::Builder::new().name("decisions".to_owned()).spawn(move || {
+            behind_the_calls();
+            writer.run(&inbox);
+        });
         let thread = thread.context("the thread that writes the decision record could not be started")?;
         Ok(Some(Arc::new(Self { events: Some(events), waiting, one_of: settings.one_of, counters, writer: Mutex::new(Some(thread)) })))
     }
