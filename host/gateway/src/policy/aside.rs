@@ -73,7 +73,7 @@ impl Aside {
         });
         if let Err(TrySendError::Full(rest) | TrySendError::Disconnected(rest)) = jobs.try_send(rest) {
             let before = self.crowded.fetch_add(1, Relaxed);
-            if before % LOG_EVERY == 0 {
+            if before.is_multiple_of(LOG_EVERY) {
                 tracing::warn!(before, "{QUEUE} slow decisions wait for a thread; this one holds up its shard: limit `policy_threads`");
             }
             at_once(rest);
@@ -101,11 +101,7 @@ fn run(queue: &Mutex<Receiver<Job>>) {
 mod tests {
     use super::*;
     use futures_executor::block_on;
-    use std::{
-        future::poll_fn,
-        sync::mpsc::{Sender, channel},
-        thread::ThreadId,
-    };
+    use std::{future::poll_fn, thread::ThreadId};
 
     /// Pauses once, then waits for `go`; the thread on which it ended.
     fn slow(go: Receiver<()>) -> impl Future<Output = ThreadId> + Send {
@@ -136,7 +132,7 @@ mod tests {
     #[test]
     fn what_pauses_goes_on_elsewhere() {
         let aside = Aside::start(1).unwrap();
-        let (go, gone) = channel();
+        let (go, gone) = sync_channel(1);
         let begun = away(aside.begin(slow(gone)));
         go.send(()).unwrap();
         assert_ne!(block_on(begun).unwrap(), thread::current().id());
@@ -145,11 +141,11 @@ mod tests {
     #[test]
     fn where_too_many_wait_it_is_done_here_and_counted() {
         let aside = Aside::start(1).unwrap();
-        let mut goes: Vec<Sender<()>> = Vec::new();
+        let mut goes: Vec<SyncSender<()>> = Vec::new();
         let mut all = Vec::new();
         // One that the thread has taken, and a full queue.
         while aside.crowded() == 0 && all.len() <= QUEUE + 1 {
-            let (go, gone) = channel();
+            let (go, gone) = sync_channel(1);
             // Done here, it must not wait for anybody.
             if all.len() >= QUEUE {
                 go.send(()).unwrap();
@@ -184,7 +180,7 @@ mod tests {
     #[test]
     fn without_threads_all_is_done_here() {
         let aside = Aside::start(0).unwrap();
-        let (go, gone) = channel();
+        let (go, gone) = sync_channel(1);
         go.send(()).unwrap();
         assert!(matches!(aside.begin(slow(gone)), Begun::Done(id) if id == thread::current().id()));
     }

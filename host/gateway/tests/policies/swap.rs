@@ -58,7 +58,7 @@ impl Followed {
     /// Waits for the watcher.
     fn until(&mut self, answer: Answer) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while ask(&mut self.runner, &self.site) != answer {
+        while ask(&self.runner, &self.site) != answer {
             assert!(Instant::now() < deadline, "never {answer:?}: {:?}", self.engine.status());
             thread::sleep(Duration::from_millis(10));
         }
@@ -95,8 +95,8 @@ fn followed() -> Followed {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("30-policy.wasm"), components().0).unwrap();
     let path = folder.path().to_owned();
-    let mut followed = follow(folder, &path);
-    assert_eq!(ask(&mut followed.runner, &followed.site), Answer::Rings);
+    let followed = follow(folder, &path);
+    assert_eq!(ask(&followed.runner, &followed.site), Answer::Rings);
     followed
 }
 
@@ -123,7 +123,7 @@ fn a_turned_link_is_followed() {
     symlink("..data/30-policy.wasm", folder.path().join("30-policy.wasm")).unwrap();
     let path = folder.path().to_owned();
     let mut followed = follow(folder, &path);
-    assert_eq!(ask(&mut followed.runner, &followed.site), Answer::Rings);
+    assert_eq!(ask(&followed.runner, &followed.site), Answer::Rings);
     symlink(elsewhere.path().join("v2"), path.join("..new")).unwrap();
     fs::rename(path.join("..new"), path.join("..data")).unwrap();
     followed.until(Answer::Refused);
@@ -140,7 +140,7 @@ fn a_turned_folder_is_followed() {
     let path = root.path().join("policies");
     symlink("v1", &path).unwrap();
     let mut followed = follow(root, &path);
-    assert_eq!(ask(&mut followed.runner, &followed.site), Answer::Rings);
+    assert_eq!(ask(&followed.runner, &followed.site), Answer::Rings);
     symlink("v2", followed.folder.path().join("new")).unwrap();
     fs::rename(followed.folder.path().join("new"), &path).unwrap();
     followed.until(Answer::Refused);
@@ -168,7 +168,7 @@ fn a_half_written_file_changes_nothing_until_it_is_whole() {
     file.sync_all().unwrap();
     let reason = followed.until_refused();
     assert!(reason.starts_with("it does not compile"), "{reason}");
-    assert_eq!(ask(&mut followed.runner, &followed.site), Answer::Rings, "the old one stays");
+    assert_eq!(ask(&followed.runner, &followed.site), Answer::Rings, "the old one stays");
     file.write_all(rest).unwrap();
     drop(file);
     followed.until(Answer::Refused);
@@ -177,10 +177,10 @@ fn a_half_written_file_changes_nothing_until_it_is_whole() {
 
 #[test]
 fn a_bad_file_keeps_the_old_one() {
-    let mut followed = followed();
+    let followed = followed();
     fs::write(followed.file(), b"a text").unwrap();
     assert_eq!(followed.until_refused(), "it is not a WebAssembly component");
-    assert_eq!(ask(&mut followed.runner, &followed.site), Answer::Rings);
+    assert_eq!(ask(&followed.runner, &followed.site), Answer::Rings);
     fs::write(followed.file(), &followed.internal).unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     while followed.engine.status()[0].state != PolicyState::Running {

@@ -109,13 +109,13 @@ fn counted(runner: &Runner) -> String {
 
 #[test]
 fn nothing_leaks_from_one_call_to_the_next_unless_the_operator_allows_it() {
-    let (_folder, _engine, mut fresh) = zoo(&site(), "", &[]);
-    assert_eq!([counted(&mut fresh), counted(&mut fresh)], ["Number 1", "Number 1"]);
-    let (_folder, _engine, mut reused) = zoo(&site(), "isolation = 'reused'\n", &[]);
-    assert_eq!([counted(&mut reused), counted(&mut reused)], ["Number 1", "Number 2"]);
+    let (_folder, _engine, fresh) = zoo(&site(), "", &[]);
+    assert_eq!([counted(&fresh), counted(&fresh)], ["Number 1", "Number 1"]);
+    let (_folder, _engine, reused) = zoo(&site(), "isolation = 'reused'\n", &[]);
+    assert_eq!([counted(&reused), counted(&reused)], ["Number 1", "Number 2"]);
     // A fault ends it also there.
-    assert!(route(&mut reused, "trap").1.fault.is_some());
-    assert_eq!(counted(&mut reused), "Number 1");
+    assert!(route(&reused, "trap").1.fault.is_some());
+    assert_eq!(counted(&reused), "Number 1");
 }
 
 #[test]
