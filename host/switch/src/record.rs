@@ -1,6 +1,6 @@
 //! The record of a call that has ended: one log line, one event for observing policies.
 
-use crate::facts::CallKind;
+use crate::facts::{Call, CallKind, Caller};
 use sip::Instant;
 use std::net::SocketAddr;
 
@@ -38,4 +38,27 @@ pub struct CallRecord {
     pub status: u16,
     /// Who ended it and why, in a few words: `caller hung up`, `callee hung up`, `cancelled`, `no answer`, …
     pub cause: &'static str,
+}
+
+impl CallRecord {
+    /// Of a call that ends without an answer: `status` is what the caller was told.
+    #[must_use]
+    pub fn unanswered(call: &Call, status: u16, cause: &'static str, ended: Instant) -> Self {
+        Self {
+            call_id: String::from_utf8_lossy(call.message.call_id()).into_owned(),
+            kind: call.kind,
+            caller: match &call.caller {
+                Caller::Endpoint(endpoint) => endpoint.id.clone(),
+                Caller::Trunk(name) => format!("trunk:{name}"),
+                Caller::Unknown => call.flow.remote.to_string(),
+            },
+            called: call.called.clone(),
+            answered_by: None,
+            began: call.at,
+            answered: None,
+            ended,
+            status,
+            cause,
+        }
+    }
 }

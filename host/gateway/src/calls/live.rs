@@ -244,7 +244,7 @@ impl Shard {
     }
 
     /// Tells the policies that a call has ended.
-    fn tell(&mut self, record: CallRecord) {
+    pub(super) fn tell(&self, record: CallRecord) {
         let runner = Rc::clone(&self.parts.runner);
         let _told = self.now_or_later(async move { runner.ended(&record).await }, Waited::Told);
     }

@@ -6,6 +6,7 @@
 
 use super::{
     dispatch,
+    ladder::Ladder,
     shard::{Shard, Waited},
 };
 use crate::policy::Step;
@@ -13,6 +14,7 @@ use sip::{
     Instant, Message,
     build::{Response, Writer},
     header::Name,
+    message::Method,
     stack::{Effect, ServerId},
     transport::Flow,
 };
@@ -24,6 +26,7 @@ use switch::{
     facts::{Call, CallKind, Caller},
     intake::{self, Identity},
     plan::{self, Resolved},
+    record::CallRecord,
     site::Site,
 };
 
@@ -60,6 +63,13 @@ impl From<Refusal> for No {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal, None)
     }
+}
+
+/// An INVITE about which the policies have not decided.
+pub(super) struct Undecided {
+    invite: Message,
+    /// Since when it is known that nobody waits for the decision any more.
+    cancelled: Option<Instant>,
 }
 
 /// What the policies said about a call.
@@ -126,7 +136,7 @@ fn route(shard: &mut Shard, replies: &mut Replies, mut call: Box<Call>, now: Ins
     match shard.now_or_later(routing, Waited::Routed) {
         Some(routed) => decided(shard, replies, routed, now, more),
         None => {
-            shard.undecided.insert(id, invite);
+            shard.undecided.insert(id, Undecided { invite, cancelled: None });
         }
     }
 }
@@ -161,20 +171,35 @@ fn start(shard: &mut Shard, replies: &mut Replies, call: Call, plan: Resolved, n
 impl Shard {
     /// The policies have decided about a call that had to wait for them.
     pub(super) fn go_on_routed(&mut self, routed: Routed, now: Instant, more: &mut Vec<Effect>) {
-        if self.undecided.remove(&routed.id).is_none() {
-            // The caller has hung up meanwhile.
-            return self.parts.observer.decided(now, routed.call.message.call_id(), &routed.steps);
-        }
         let mut replies = Replies::new(routed.id);
-        decided(self, &mut replies, routed, now, more);
+        match self.undecided.remove(&routed.id).and_then(|undecided| undecided.cancelled) {
+            Some(at) => self.end_cancelled(&routed, at),
+            None => decided(self, &mut replies, routed, now, more),
+        }
         self.reply(replies, now, more);
     }
 
     /// The caller hangs up before the policies have decided (RFC 3261 9.2).
-    pub(super) fn cancel_undecided(&mut self, id: ServerId, invite: &Message, now: Instant, more: &mut Vec<Effect>) {
+    pub(super) fn cancel_undecided(&mut self, id: ServerId, now: Instant, more: &mut Vec<Effect>) {
+        let Some(undecided) = self.undecided.get_mut(&id) else { return };
+        undecided.cancelled = Some(now);
         let tag = self.random.token();
-        let response = Writer::response(invite, 487, "Request Terminated", Some(tag.as_str())).finish_response(b"");
+        let response = Writer::response(&undecided.invite, 487, "Request Terminated", Some(tag.as_str())).finish_response(b"");
         self.stack.respond(id, response, now, more);
+    }
+
+    /// Tells whoever follows calls of one that was never dialled. The policies, too: what they counted at its beginning, they count down at its end.
+    fn end_cancelled(&mut self, routed: &Routed, at: Instant) {
+        let Routed { id, call, steps, decision: _ } = routed;
+        let record = CallRecord::unanswered(call, 487, "cancelled", at);
+        let mut ladder = Ladder::default();
+        ladder.asked(*id, Method::Invite, call.flow, call.at);
+        ladder.cancelled(*id, at);
+        ladder.answered(*id, 487, at);
+        self.parts.observer.decided(at, call.message.call_id(), steps);
+        self.parts.observer.ended(&record);
+        self.parts.observer.told(&record, &ladder, &[]);
+        self.tell(record);
     }
 }
 
@@ -219,7 +244,7 @@ pub(super) fn refuse(shard: &mut Shard, replies: &mut Replies, message: &Message
             let tag = shard.stack.stateless_tag(message);
             let (status, name) = match message.method() {
                 // RFC 3261 22.1: a registrar is a user agent server and answers 401; for a call we stand in the way as a proxy does.
-                sip::message::Method::Invite => (407, Name::ProxyAuthenticate),
+                Method::Invite => (407, Name::ProxyAuthenticate),
                 _ => (401, Name::WwwAuthenticate),
             };
             let mut writer = Writer::response(message, status, sip::build::reason_phrase(status), Some(tag.as_str()));

@@ -4,12 +4,12 @@ use super::{
     Parts, Transmit, dispatch,
     live::Live,
     register::{Admitted, Kept},
-    setup::{Replies, Routed},
+    setup::{Replies, Routed, Undecided},
 };
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use sip::{
-    Instant, Message,
+    Instant,
     random::Random,
     stack::{Effect, ServerId, Stack},
     transport::Flow,
@@ -45,7 +45,7 @@ pub struct Shard {
     waiting: FuturesUnordered<Waiting>,
     waited: Vec<Waited>,
     /// INVITEs about which the policies have not decided.
-    pub(super) undecided: HashMap<ServerId, Message>,
+    pub(super) undecided: HashMap<ServerId, Undecided>,
     effects: Vec<Effect>,
 }
 
@@ -186,10 +186,8 @@ impl Shard {
                 self.reply(replies, now, more);
             }
             Effect::Ack { message, flow: _ } => self.acknowledge_call(&message, now, more),
-            Effect::Cancelled { id, message: _ } => match self.undecided.remove(&id) {
-                Some(invite) => self.cancel_undecided(id, &invite, now, more),
-                None => self.cancel_call(id, now, more),
-            },
+            Effect::Cancelled { id, message: _ } if self.undecided.contains_key(&id) => self.cancel_undecided(id, now, more),
+            Effect::Cancelled { id, message: _ } => self.cancel_call(id, now, more),
             Effect::Response { id, message, flow } => self.answer_call(id, &message, flow, now, more),
             Effect::Failed { id, why } => self.fail_call(id, why, now, more),
             // The peer never acknowledged a refusal: there is nothing to keep and nothing to do.

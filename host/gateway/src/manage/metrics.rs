@@ -116,7 +116,7 @@ fn policies(policies: &[PolicyFigures], encoder: &mut DescriptorEncoder<'_>) -> 
     }
     let mut took = encoder.encode_descriptor(
         "policy_decision",
-        "Time of decisions, those that failed included",
+        "Time of decisions, those that failed and what they waited for included",
         Some(&Unit::Seconds),
         MetricType::Histogram,
     )?;

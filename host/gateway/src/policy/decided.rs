@@ -25,13 +25,14 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
-    /// Octets of the message that it keeps alive.
+    /// Octets that it keeps alive: the message and what was told.
     pub(crate) fn octets(&self) -> usize {
-        match &self.subject {
+        let message = match &self.subject {
             Subject::None => 0,
             Subject::Call(call) => call.message.bytes().len(),
             Subject::Registration(registration) => registration.message.bytes().len(),
-        }
+        };
+        message + self.tape.octets()
     }
 
     /// As it stands in the record. Not for the call path.

@@ -43,8 +43,14 @@ const LOG_LINES: u32 = 16;
 const LOG_LINE_MAX: usize = 1024;
 /// Elements of a component's tables.
 const TABLE_ELEMENTS: usize = 20_000;
-/// Instructions after which the clock is read: some tens of microseconds.
+/// Instructions after which the clock is read: some tens of microseconds of computing.
 const STEP: u64 = 50_000;
+/// The same for a component that asks the system: what it is told there costs time, and hardly an instruction.
+const STEP_OF_WASI: u64 = 2_000;
+/// Questions to the host after which the clock is read at each: the host's answers cost time that no instruction counts.
+const QUICK_QUESTIONS: u32 = 32;
+/// Random octets that a component may ask the system for at a time.
+const RANDOM_MAX: u64 = 4096;
 /// What a step counts at most. One that took longer was kept waiting, by other threads or by the hypervisor (which even the thread's own clock counts as
 /// use): a busy machine makes no policy late.
 const STEP_COUNTS: Duration = Duration::from_micros(500);
@@ -94,6 +100,8 @@ pub(crate) struct State {
     /// The time of the event.
     pub(super) now: Instant,
     questions_left: u32,
+    /// Time among questions to the host, once there are many.
+    asking: Watch,
     lines_left: u32,
     memory_bytes: usize,
     /// Linear memory that the instance has.
@@ -133,17 +141,18 @@ impl Instance {
             subject: Subject::None,
             now: Instant::default(),
             questions_left: policy.options.questions,
+            asking: Watch::new(deadline),
             lines_left: LOG_LINES,
             memory_bytes: policy.options.memory_bytes.unwrap_or(machine.settings.memory_bytes),
             memory_held: 0,
             bound: None,
             trace: Trace::Off,
-            wasi: policy.wasi.then(|| Box::new((WasiCtx::builder().build(), ResourceTable::new()))),
+            wasi: policy.wasi.then(nothing_of_the_system),
         };
         let mut store = Store::new(&machine.engine, state);
         store.limiter(|state| state);
         store.set_hostcall_fuel(policy.options.answer_bytes);
-        let counted = store.fuel_async_yield_interval(Some(STEP));
+        let counted = store.fuel_async_yield_interval(Some(if policy.wasi { STEP_OF_WASI } else { STEP }));
         let mut instance =
             Self { store, curious: false, registration: None, routing: None, emergency: None, observation: None, configuration: None };
         counted.map_err(|error| instance.fault(&error))?;
@@ -290,6 +299,7 @@ impl Instance {
         let state = self.store.data_mut();
         state.questions_left = state.policy.options.questions;
         state.lines_left = LOG_LINES;
+        state.asking = Watch::new(deadline);
         self.store.set_fuel(u64::MAX).map_err(|error| self.fault(&error))?;
         let result = {
             // A panic in one of the host's own functions ends here: it costs this instance, not the shard.
@@ -310,6 +320,9 @@ impl Instance {
         let state = self.store.data();
         if let Some(bound) = &state.bound {
             return PolicyFault::Bound(bound.clone().into_owned());
+        }
+        if state.asking.late() {
+            return PolicyFault::Late(state.asking.deadline);
         }
         let text = error.root_cause().to_string();
         match error.downcast_ref::<Trap>() {
@@ -379,6 +392,9 @@ impl State {
         match self.questions_left.checked_sub(1) {
             Some(left) => {
                 self.questions_left = left;
+                if self.policy.options.questions - left > QUICK_QUESTIONS && !self.asking.step() {
+                    return Err(wasmtime::Error::msg("out of time"));
+                }
                 Ok(())
             }
             None => Err(self.over(format!("more than {} questions to the host", self.policy.options.questions))),
@@ -430,9 +446,8 @@ impl ResourceLimiter for State {
 }
 
 impl WasiView for State {
-    /// Deny-all: no file, no network, no environment, no arguments; what is written is lost.
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let (ctx, table) = &mut **self.wasi.get_or_insert_with(|| Box::new((WasiCtx::builder().build(), ResourceTable::new())));
+        let (ctx, table) = &mut **self.wasi.get_or_insert_with(nothing_of_the_system);
         WasiCtxView { ctx, table }
     }
 }
@@ -446,6 +461,11 @@ pub(super) fn at_once<T>(decision: impl Future<Output = T>) -> T {
             return decided;
         }
     }
+}
+
+/// Deny-all: no file, no network, no environment, no arguments; what is written is lost.
+fn nothing_of_the_system() -> Box<(WasiCtx, ResourceTable)> {
+    Box::new((WasiCtx::builder().max_random_size(RANDOM_MAX).build(), ResourceTable::new()))
 }
 
 /// Keeps the time of one decision.
@@ -463,17 +483,26 @@ impl Watch {
         Self { deadline, ran: Duration::ZERO, since: None, paused: false }
     }
 
+    /// Counts the time since it was last here; `false` when there is none left.
+    fn step(&mut self) -> bool {
+        let now = std::time::Instant::now();
+        // The first step began when nobody looked at the clock.
+        let step = self.since.replace(now).map_or(STEP_COUNTS / 10, |since| now - since);
+        self.ran += step.min(STEP_COUNTS);
+        !self.late()
+    }
+
+    fn late(&self) -> bool {
+        self.ran > self.deadline
+    }
+
     /// Lets the component run; `None` when it was not done in time.
     fn poll<T>(&mut self, mut running: Pin<&mut impl Future<Output = T>>, context: &mut Context<'_>) -> Poll<Option<T>> {
         loop {
             if let Poll::Ready(done) = running.as_mut().poll(context) {
                 return Poll::Ready(Some(done));
             }
-            let now = std::time::Instant::now();
-            // The first step began when nobody looked at the clock.
-            let step = self.since.replace(now).map_or(STEP_COUNTS / 10, |since| now - since);
-            self.ran += step.min(STEP_COUNTS);
-            if self.ran > self.deadline {
+            if !self.step() {
                 return Poll::Ready(None);
             }
             if self.ran > STAY && !std::mem::replace(&mut self.paused, true) {

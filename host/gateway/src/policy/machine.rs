@@ -10,7 +10,7 @@ const MEMORY_MAX: usize = 256 << 20;
 const STACK_BYTES: usize = 256 << 10;
 /// Memory of a slot that is kept and cleared instead of being given back to the system.
 const KEEP_RESIDENT: usize = 2 << 20;
-/// Instances at a time: policies times shards, each with one that has decided and one that decides next, twice during a swap.
+/// Instances at a time: policies times shards, each with one that has decided and those that decide next, twice during a swap, and those that take long.
 const INSTANCES: u32 = 2048;
 
 pub(super) struct Machine {

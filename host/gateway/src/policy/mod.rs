@@ -81,7 +81,7 @@ pub struct Step {
     pub passed: bool,
     /// Set when it failed.
     pub fault: Option<PolicyFault>,
-    /// Time it took.
+    /// Time from question to answer; for one that took long, what it waited for a thread included.
     pub took: Duration,
 }
 

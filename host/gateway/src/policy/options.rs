@@ -36,7 +36,7 @@ pub enum Isolation {
     /// Nothing: each decision has an instance of its own. Costs 10 to 30 µs for compiled languages, up to a millisecond for scripts. The default for every
     /// component but those that come with Holdfast: who wrote it, and how careful they were, the host cannot know.
     Fresh,
-    /// Whatever the component keeps in its own memory: an instance serves one shard until it fails. Costs about 1 µs.
+    /// Whatever the component keeps in its own memory: an instance serves one shard, one decision at a time, until it fails. Costs about 1 µs.
     Reused,
 }
 

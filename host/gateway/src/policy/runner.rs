@@ -278,7 +278,7 @@ impl Runner {
             return Err(fault);
         }
         let deadline = policy.options.deadline.unwrap_or(deadline);
-        let ready = self.slot(policy).and_then(|mut slot| slot.take());
+        let ready = self.slot(policy).and_then(|mut slot| slot.take(policy.reused));
         let recording = recorder.is_some() || link.shadow.is_some();
         let job = {
             let (policy, site, machine) = (Arc::clone(policy), Arc::clone(&self.site), Arc::clone(&self.engine.machine));

@@ -11,13 +11,16 @@ use super::{aside::Begun, instance::Instance};
 use switch::decision::PolicyFault;
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
+/// Instances of one policy that a shard keeps ready, at most.
+const READY: usize = 4;
+
 /// The start of an instance.
 pub(super) type Start = Result<Instance, PolicyFault>;
 
 /// The instances of one policy in one shard.
 pub(super) struct Slot {
-    /// The one that decides next.
-    ready: Option<Instance>,
+    /// Those that decide next. More than one only where several were deciding elsewhere at a time.
+    ready: Vec<Instance>,
     /// The one that decided last, to be cleared away. At most one: more would take room from other policies in the engine's pool.
     spent: Option<Instance>,
     /// One that takes long to start.
@@ -30,22 +33,22 @@ pub(super) struct Slot {
 
 impl Default for Slot {
     fn default() -> Self {
-        Self { ready: None, spent: None, starting: None, wanted: true, curious: false }
+        Self { ready: Vec::new(), spent: None, starting: None, wanted: true, curious: false }
     }
 }
 
 impl Slot {
     /// The instance that decides now, if one is prepared.
-    pub(super) fn take(&mut self) -> Option<Instance> {
-        self.ready.take()
+    pub(super) fn take(&mut self, reused: bool) -> Option<Instance> {
+        self.collect(reused);
+        self.ready.pop()
     }
 
     /// It has decided; `again` when it may decide once more.
     pub(super) fn decided(&mut self, instance: Option<Instance>, again: bool) {
         self.wanted = true;
-        // While this one was deciding elsewhere, another may have taken its place.
-        if again && self.ready.is_none() {
-            self.ready = instance;
+        if again && self.ready.len() < READY {
+            self.ready.extend(instance);
         } else {
             self.spent = instance;
         }
@@ -54,15 +57,8 @@ impl Slot {
     /// Clears away what has decided, and prepares what decides next. `reused`: it may be as old as it likes.
     pub(super) fn prepare(&mut self, reused: bool, start: impl FnOnce() -> Begun<Start>) {
         self.spent = None;
-        if let Some(starting) = &mut self.starting {
-            match starting.try_recv() {
-                Ok(started) => self.started(started, reused),
-                Err(TryRecvError::Empty) => return,
-                Err(TryRecvError::Closed) => {}
-            }
-            self.starting = None;
-        }
-        if !self.wanted || self.ready.is_some() || self.curious {
+        self.collect(reused);
+        if !self.wanted || !self.ready.is_empty() || self.starting.is_some() || self.curious {
             return;
         }
         self.wanted = false;
@@ -72,11 +68,22 @@ impl Slot {
         }
     }
 
+    /// Takes in the one that took long to start, once it has.
+    fn collect(&mut self, reused: bool) {
+        let Some(starting) = &mut self.starting else { return };
+        match starting.try_recv() {
+            Ok(started) => self.started(started, reused),
+            Err(TryRecvError::Empty) => return,
+            Err(TryRecvError::Closed) => {}
+        }
+        self.starting = None;
+    }
+
     /// What failed now fails again when it is to decide, and is told and counted then.
     fn started(&mut self, started: Start, reused: bool) {
         if let Ok(instance) = started {
             self.curious = !reused && instance.is_curious();
-            self.ready = self.ready.take().or_else(|| Some(instance).filter(|_| !self.curious));
+            self.ready.extend(Some(instance).filter(|_| !self.curious));
         }
     }
 }

@@ -51,6 +51,11 @@ pub(super) struct Asked {
 }
 
 impl Tape {
+    /// Octets that it holds, roughly.
+    pub(super) const fn octets(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn keep(&mut self, question: &'static str, arguments: &[&str], told: Told) {
         let bytes = question.len() + arguments.iter().map(|argument| argument.len()).sum::<usize>() + told.bytes();
         if self.fits(bytes) {

@@ -51,7 +51,7 @@ pub const FOLDER: &str = "decisions";
 
 /// Lines that may wait to be written…
 const QUEUE: usize = 8192;
-/// …and octets of the messages that they are about: a message may be long.
+/// …and octets of the messages that they are about and of the host's answers: both may be long.
 const QUEUE_BYTES: usize = 32 << 20;
 
 /// How long the thread that writes lets lines gather once one has woken it. Waking it costs more than writing a line; a crash costs the lines of this time.
@@ -79,7 +79,7 @@ impl Default for Settings {
 /// Records decisions, refusals and calls. Cheap to share; ends with the last one who shares it, after everything is written.
 pub struct Recorder {
     events: Option<SyncSender<(usize, Event)>>,
-    /// Octets of messages in the queue.
+    /// Octets of messages and answers in the queue.
     waiting: Arc<AtomicUsize>,
     one_of: u32,
     counters: Arc<Counters>,

@@ -87,6 +87,13 @@ fn every_bound_holds() {
 }
 
 #[test]
+fn time_in_the_hosts_answers_counts() {
+    // The host's time, and hardly an instruction of the component's own: it would come to its ten thousand questions first.
+    let (_folder, _engine, runner) = zoo(&site(), "log_lines = 0\n", &[]);
+    assert_eq!(fault(&runner, "shout"), PolicyFault::Late(Duration::from_millis(5)));
+}
+
+#[test]
 fn a_memory_limit_of_the_operator_holds() {
     let (_folder, _engine, runner) = zoo(&site(), "memory_mib = 2\ndeadline_ms = 500\n", &[]);
     assert_eq!(fault(&runner, "grow"), PolicyFault::Bound("more than 2 MiB of memory".to_owned()));

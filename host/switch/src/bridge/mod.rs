@@ -16,7 +16,7 @@ pub use write::contact;
 
 use crate::{
     decision::Refusal,
-    facts::{Call, Caller},
+    facts::Call,
     plan::Resolved,
     record::{CallRecord, LegRecord},
     site::Site,
@@ -474,22 +474,8 @@ impl Bridge {
         for leg in &mut self.legs {
             leg.release();
         }
-        out.push(Effect::End(CallRecord {
-            call_id: String::from_utf8_lossy(self.call.message.call_id()).into_owned(),
-            kind: self.call.kind,
-            caller: match &self.call.caller {
-                Caller::Endpoint(endpoint) => endpoint.id.clone(),
-                Caller::Trunk(name) => format!("trunk:{name}"),
-                Caller::Unknown => self.call.flow.remote.to_string(),
-            },
-            called: self.call.called.clone(),
-            answered_by,
-            began: self.call.at,
-            answered: self.answered_at,
-            ended: now,
-            status,
-            cause,
-        }));
+        let unanswered = CallRecord::unanswered(&self.call, status, cause, now);
+        out.push(Effect::End(CallRecord { answered_by, answered: self.answered_at, ..unanswered }));
     }
 
     fn send(&mut self, request: Request, flow: Flow, what: Sent, out: &mut Vec<Effect>) -> SendId {

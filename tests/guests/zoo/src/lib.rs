@@ -152,6 +152,12 @@ fn misbehave(act: &str) {
                 black_box(clock::now_ms());
             }
         }
+        "shout" => {
+            let text = "x".repeat(200 << 10);
+            while black_box(true) {
+                log::write(log::Level::Debug, &text);
+            }
+        }
         "huge" => log::write(log::Level::Info, &"x".repeat(300 << 10)),
         "chatter" => (0..1000).for_each(|n| log::write(log::Level::Info, &format!("line {n}"))),
         _ => {}
