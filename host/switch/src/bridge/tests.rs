@@ -1,6 +1,7 @@
 //! Table tests of the bridge: events in, effects out, in virtual time.
 
 use super::*;
+use crate::facts::Caller;
 use crate::{
     Limits,
     decision::NextOn,
