@@ -84,6 +84,7 @@ fn main() -> ExitCode {
     let routes = value("--component").is_none();
     let file = folder.path().join("30-internal.wasm");
     bring(&file, &component);
+    fs::write(file.with_extension("toml"), "isolation = 'reused'\n").unwrap();
     let site = site();
     let settings = EngineSettings { watch: false, cache: Some(data.path().join("cache")), ..EngineSettings::default() };
     let engine = Engine::start(folder.path(), Arc::clone(&site), settings).unwrap();

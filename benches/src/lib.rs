@@ -16,6 +16,10 @@ use switch::{
     site::Site,
 };
 
+/// The gateway's own: what a decision costs is for a good part what its strings cost.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// When everything here happens.
 pub const NOW: Instant = Instant::from_unix_micros(1_700_000_000_000_000);
 

@@ -346,7 +346,7 @@ pub(super) enum Said {
 
 impl Prepared {
     /// Starts the policy for this case.
-    pub(super) fn instance(&self, machine: &Arc<Machine>) -> Result<Instance, PolicyFault> {
+    pub(super) fn instance(&self, machine: &Arc<Machine>) -> Result<Box<Instance>, PolicyFault> {
         at_once(Instance::new(&self.policy, &self.site, machine, trial::DEADLINE))
     }
 

@@ -126,13 +126,13 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Starts a component, which may run code of its own: within `deadline`.
+    /// Starts a component, which may run code of its own: within `deadline`. In a box, because it changes hands at each decision.
     pub(super) async fn new(
         policy: &Arc<Policy>,
         site: &Arc<Site>,
         machine: &Arc<Machine>,
         deadline: Duration,
-    ) -> Result<Self, PolicyFault> {
+    ) -> Result<Box<Self>, PolicyFault> {
         let state = State {
             policy: Arc::clone(policy),
             directory: site.directory(),
@@ -153,8 +153,15 @@ impl Instance {
         store.limiter(|state| state);
         store.set_hostcall_fuel(policy.options.answer_bytes);
         let counted = store.fuel_async_yield_interval(Some(if policy.wasi { STEP_OF_WASI } else { STEP }));
-        let mut instance =
-            Self { store, curious: false, registration: None, routing: None, emergency: None, observation: None, configuration: None };
+        let mut instance = Box::new(Self {
+            store,
+            curious: false,
+            registration: None,
+            routing: None,
+            emergency: None,
+            observation: None,
+            configuration: None,
+        });
         counted.map_err(|error| instance.fault(&error))?;
         let started = instance.enter(deadline, async |store| policy.component.instantiate_async(store).await).await?;
         instance.curious = instance.store.data().questions_left < policy.options.questions;

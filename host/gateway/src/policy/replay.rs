@@ -69,7 +69,7 @@ pub struct Player {
 
 struct Lane {
     policy: Arc<Policy>,
-    instance: Option<Instance>,
+    instance: Option<Box<Instance>>,
 }
 
 impl Candidate {

@@ -99,7 +99,7 @@ impl Runner {
             let about = Subject::Registration(Arc::clone(registration));
             let question = Question { link, deadline, about, hook: Hook::Registration };
             let (registration, directory) = (Arc::clone(registration), Arc::clone(&directory));
-            let decide = move |mut instance: Instance, deadline| async move {
+            let decide = move |mut instance: Box<Instance>, deadline| async move {
                 let answer = instance.admit(&registration, &directory, deadline).await;
                 (instance, answer)
             };
@@ -129,7 +129,7 @@ impl Runner {
         for link in &chain.routing {
             let question = Question { link, deadline, about: Subject::Call(Arc::clone(&shared)), hook: Hook::Routing };
             let (asked, directory) = (Arc::clone(&shared), Arc::clone(&directory));
-            let decide = move |mut instance: Instance, deadline| async move {
+            let decide = move |mut instance: Box<Instance>, deadline| async move {
                 let answer = instance.route(&asked, &directory, deadline).await;
                 (instance, answer)
             };
@@ -170,7 +170,7 @@ impl Runner {
         let call = Arc::new(call.clone());
         let deadline = self.engine.machine.settings.emergency_deadline;
         let question = Question { link, deadline, about: Subject::Call(Arc::clone(&call)), hook: Hook::Emergency };
-        let decide = move |mut instance: Instance, deadline| async move {
+        let decide = move |mut instance: Box<Instance>, deadline| async move {
             let answer = instance.emergency(&call, &directory, deadline).await;
             (instance, answer)
         };
@@ -191,7 +191,7 @@ impl Runner {
             // `ask` has logged and counted a fault, and nothing else follows from it.
             let question = Question { link, deadline, about: Subject::None, hook: Hook::Observation };
             let (told, directory) = (record.clone(), Arc::clone(&directory));
-            let decide = move |mut instance: Instance, deadline| async move {
+            let decide = move |mut instance: Box<Instance>, deadline| async move {
                 let answer = instance.ended(&told, &directory, deadline).await;
                 (instance, answer)
             };
@@ -241,12 +241,12 @@ impl Runner {
         &self,
         Question { link, deadline, about, hook }: Question<'_>,
         steps: &mut Vec<Step>,
-        decide: impl FnOnce(Instance, Duration) -> D + Send + 'static,
+        decide: impl FnOnce(Box<Instance>, Duration) -> D + Send + 'static,
         outcome: impl FnOnce(&T) -> Words<'_>,
     ) -> Result<T, PolicyFault>
     where
         T: Counted + Send + 'static,
-        D: Future<Output = (Instance, Result<T, PolicyFault>)> + Send,
+        D: Future<Output = (Box<Instance>, Result<T, PolicyFault>)> + Send,
     {
         let began = Instant::now();
         let policy = &link.policy;

@@ -167,7 +167,7 @@ impl Shadow {
         }
     }
 
-    fn compare(&self, asked: Asked, instance: &mut Option<Instance>, machine: &Arc<Machine>, site: &Arc<Site>) {
+    fn compare(&self, asked: Asked, instance: &mut Option<Box<Instance>>, machine: &Arc<Machine>, site: &Arc<Site>) {
         let started = match instance.take().filter(|_| self.apart.reused) {
             Some(instance) => Ok(instance),
             None => at_once(Instance::new(&self.apart, site, machine, trial::DEADLINE)),

@@ -15,14 +15,15 @@ use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 const READY: usize = 4;
 
 /// The start of an instance.
-pub(super) type Start = Result<Instance, PolicyFault>;
+pub(super) type Start = Result<Box<Instance>, PolicyFault>;
 
 /// The instances of one policy in one shard.
 pub(super) struct Slot {
     /// Those that decide next. More than one only where several were deciding elsewhere at a time.
-    ready: Vec<Instance>,
+    #[expect(clippy::vec_box, reason = "they come in boxes and go in boxes")]
+    ready: Vec<Box<Instance>>,
     /// The one that decided last, to be cleared away. At most one: more would take room from other policies in the engine's pool.
-    spent: Option<Instance>,
+    spent: Option<Box<Instance>>,
     /// One that takes long to start.
     starting: Option<Receiver<Start>>,
     /// The policy has decided since one was prepared: what fails to start costs one attempt for each decision, not one for each turn.
@@ -39,13 +40,13 @@ impl Default for Slot {
 
 impl Slot {
     /// The instance that decides now, if one is prepared.
-    pub(super) fn take(&mut self, reused: bool) -> Option<Instance> {
+    pub(super) fn take(&mut self, reused: bool) -> Option<Box<Instance>> {
         self.collect(reused);
         self.ready.pop()
     }
 
     /// It has decided; `again` when it may decide once more.
-    pub(super) fn decided(&mut self, instance: Option<Instance>, again: bool) {
+    pub(super) fn decided(&mut self, instance: Option<Box<Instance>>, again: bool) {
         self.wanted = true;
         if again && self.ready.len() < READY {
             self.ready.extend(instance);

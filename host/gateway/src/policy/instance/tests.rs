@@ -2,7 +2,7 @@ use super::*;
 use crate::policy::{EngineSettings, load, memory::Memory, options::Options, shipped};
 use switch::{Limits, directory::Emergency};
 
-fn instance() -> Instance {
+fn instance() -> Box<Instance> {
     let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
     let directory = Directory::new("sip.example".to_owned(), vec![], vec![], vec![], emergency, vec![]);
     let site = Arc::new(Site::new(directory, Limits::default()));
