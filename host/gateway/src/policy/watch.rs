@@ -2,7 +2,6 @@
 //! the system does not tell: a link's target rewritten, the folder itself replaced, a network file system.
 
 use super::{engine::Engine, folder};
-use crate::priority::behind_the_calls;
 use notify::{RecursiveMode, Watcher as _};
 use std::{
     path::{Path, PathBuf},
@@ -28,10 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) fn start(engine: &Arc<Engine>, folder: &Path) -> std::io::Result<()> {
     let engine = Arc::downgrade(engine);
     let folder = folder.to_owned();
-    thread::Builder::new().name("policy-watch".to_owned()).spawn(move || {
-        behind_the_calls();
-        run(&engine, &folder);
-    })?;
+    thread::Builder::new().name("policy-watch".to_owned()).spawn(move || run(&engine, &folder))?;
     Ok(())
 }
 
