@@ -212,7 +212,7 @@ impl Shard {
                     entry.tags.push(tag);
                 }
                 bridge::Effect::End(record) => {
-                    ended = Some(record.clone());
+                    ended = self.parts.runner.observes().then(|| record.clone());
                     self.parts.observer.ended(&record);
                     entry.record = Some(record);
                 }

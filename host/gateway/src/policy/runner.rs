@@ -178,6 +178,12 @@ impl Runner {
         at_once(self.ask(question, steps, decide, emergency_outcome))
     }
 
+    /// Whether a policy wants to know that a call has ended.
+    #[must_use]
+    pub fn observes(&self) -> bool {
+        !self.follow().observation.is_empty()
+    }
+
     /// Tells observing policies that a call has ended. Faults are counted and otherwise ignored.
     pub async fn ended(&self, record: &CallRecord) {
         let chain = self.follow();

@@ -3,7 +3,10 @@
 use crate::case::{NOW, engine};
 use bytes::Bytes;
 use futures_executor::block_on;
-use gateway::calls::{Observer, Parts, Shard, Transmit};
+use gateway::{
+    calls::{Observer, Parts, Shard, Transmit},
+    policy::Engine,
+};
 use sip::{
     Message,
     digest::{Authenticator, Ha1},
@@ -79,6 +82,7 @@ impl Observer for Ended {
 /// A shard and the zoo. Its spinning is ended by a deadline that is much longer than anything else here takes.
 struct Desk {
     _folder: tempfile::TempDir,
+    engine: Arc<Engine>,
     shard: Shard,
     ended: Arc<Ended>,
     sent: Vec<Transmit>,
@@ -90,7 +94,8 @@ impl Desk {
         fs::copy(env!("HOLDFAST_ZOO"), folder.path().join("10-zoo.wasm")).unwrap();
         let toml = "deadline_ms = 400\ngrants = ['directory', 'settings', 'log', 'clock', 'memory']\n";
         fs::write(folder.path().join("10-zoo.toml"), toml).unwrap();
-        let runner = engine(folder.path(), &site).runner(Arc::clone(&site));
+        let engine = engine(folder.path(), &site);
+        let runner = engine.runner(Arc::clone(&site));
         let ended = Arc::new(Ended::default());
         let mut shard = Shard::new(Parts {
             index: 0,
@@ -104,7 +109,7 @@ impl Desk {
             limits: sip::Limits::default(),
         });
         shard.prepare();
-        Self { _folder: folder, shard, ended, sent: Vec::new() }
+        Self { _folder: folder, engine, shard, ended, sent: Vec::new() }
     }
 
     /// Hands the shard a request; the answers that it gives at once: status and CSeq.
@@ -121,6 +126,11 @@ impl Desk {
             said = self.wait();
         }
         said.remove(0)
+    }
+
+    /// How often the zoo has been asked or told something.
+    fn decided(&self) -> u64 {
+        self.engine.status()[0].decisions
     }
 
     /// Waits until the shard can go on; what it says then.
@@ -178,6 +188,9 @@ fn a_caller_who_hangs_up_before_the_decision_is_answered_at_once() {
     assert_eq!(desk.ask(TRUNK, &request("ACK", "spin", "slow")), NOTHING);
     assert_eq!(desk.wait(), NOTHING, "the decision comes too late to mean anything");
     assert_eq!((desk.shard.calls(), desk.ended.0.load(Relaxed)), (0, 1), "whoever follows calls hears of it");
+    assert_eq!(desk.engine.status()[0].faults, 1, "asked about the call, it was late");
+    assert_eq!(desk.wait(), NOTHING);
+    assert_eq!(desk.engine.status()[0].faults, 2, "told of its end, it spins again, and holds up nobody");
 }
 
 #[test]
@@ -210,4 +223,13 @@ fn a_registration_waits_like_a_call() {
     assert_eq!(desk.first_answer(&request("INVITE", "refuse", "quick")), "403 1 INVITE");
     assert_eq!(desk.wait(), ["200 2 REGISTER"], "late is no reason to refuse it");
     assert_eq!(desk.ask(PHONE, &proved), ["200 2 REGISTER"]);
+}
+
+#[test]
+fn the_policies_are_told_of_a_calls_end() {
+    let mut desk = Desk::new();
+    desk.ask(PHONE, &request("INVITE", "112", "help"));
+    assert_eq!((desk.decided(), desk.ended.0.load(Relaxed)), (1, 0), "the way out for help");
+    desk.ask(PHONE, &request("CANCEL", "112", "help"));
+    assert_eq!((desk.decided(), desk.ended.0.load(Relaxed)), (2, 1));
 }
