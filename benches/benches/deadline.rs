@@ -41,9 +41,9 @@ fn engine(site: &Arc<Site>) -> Arc<Engine> {
 /// One shard: a decision every half millisecond, `decisions` of them or until `done`; at some of them a policy spins, which goes on beside them.
 struct Shard {
     runner: Rc<Runner>,
-    inside: Call,
+    inside: Arc<Call>,
     /// `internal` passes a call to nobody's extension on to the zoo, which spins.
-    spin: Call,
+    spin: Arc<Call>,
     /// How late each decision was ready.
     late: Vec<Duration>,
     /// How long each spin lasted.
@@ -87,7 +87,7 @@ impl Shard {
     }
 }
 
-async fn spin(runner: Rc<Runner>, mut spin: Call) -> Step {
+async fn spin(runner: Rc<Runner>, mut spin: Arc<Call>) -> Step {
     let mut steps = Vec::new();
     runner.route(&mut spin, &mut steps).await;
     // The breaker leaves it out only after faults at the calls of several callers.

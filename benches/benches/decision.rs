@@ -55,7 +55,7 @@ fn native(call: &Call, site: &Site) -> Decision {
     })
 }
 
-fn routing(c: &mut Criterion, name: &str, runner: &Runner, call: &Call) {
+fn routing(c: &mut Criterion, name: &str, runner: &Runner, call: &Arc<Call>) {
     let mut call = call.clone();
     let mut steps = Vec::with_capacity(8);
     assert!(matches!(block_on(runner.route(&mut call, &mut steps)), Decision::Route(_)), "{steps:?}");
@@ -68,7 +68,7 @@ fn routing(c: &mut Criterion, name: &str, runner: &Runner, call: &Call) {
 }
 
 /// `internal` with an instance of its own for each decision: what a call waits for, and what the processor pays.
-fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
+fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Arc<Call>) {
     let folder = tempfile::tempdir().unwrap();
     Engine::install_shipped(folder.path()).unwrap();
     for other in ["10-emergency", "20-licence", "40-external"] {
@@ -104,7 +104,7 @@ fn fresh(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
 }
 
 /// The chain of four in one thread, and in two at once with a runner each: the time of one decision of each thread.
-fn threads(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
+fn threads(c: &mut Criterion, site: &Arc<Site>, call: &Arc<Call>) {
     let folder = tempfile::tempdir().unwrap();
     Engine::install_shipped(folder.path()).unwrap();
     let engine = Engine::start(folder.path(), Arc::clone(site), EngineSettings { watch: false, ..EngineSettings::default() }).unwrap();
@@ -134,7 +134,7 @@ fn threads(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
 }
 
 /// What a call pays for a candidate that decides beside `internal`.
-fn shadowed(c: &mut Criterion, site: &Arc<Site>, call: &Call) {
+fn shadowed(c: &mut Criterion, site: &Arc<Site>, call: &Arc<Call>) {
     /// Decisions after which the candidate catches up: fewer than may wait for it.
     const BEHIND: u64 = 500;
     let folder = tempfile::tempdir().unwrap();
@@ -173,7 +173,8 @@ fn decisions(c: &mut Criterion) {
     let inside = call(&site, Some("desk-0"), "1001");
     let outside = call(&site, Some("desk-0"), "+442079460000");
     let inbound = call(&site, None, "+442030001001");
-    let help = Call { kind: CallKind::Emergency, ..call(&site, Some("desk-0"), "112") };
+    let mut help = call(&site, Some("desk-0"), "112");
+    Arc::make_mut(&mut help).kind = CallKind::Emergency;
 
     let floor: &dyn Fn(&Call, &Site) -> Decision = black_box(&native);
     c.bench_function("native: extension to extension", |b| b.iter(|| black_box(floor(black_box(&inside), &site))));

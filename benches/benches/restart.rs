@@ -17,7 +17,7 @@ fn ten(folder: &Path) {
     }
 }
 
-fn first_decision(folder: &Path, cache: Option<&Path>, site: &Arc<Site>, call: &Call) {
+fn first_decision(folder: &Path, cache: Option<&Path>, site: &Arc<Site>, call: &Arc<Call>) {
     let settings = EngineSettings { watch: false, cache: cache.map(Path::to_owned), ..EngineSettings::default() };
     let engine = Engine::start(folder, Arc::clone(site), settings).unwrap();
     let mut steps = Vec::new();

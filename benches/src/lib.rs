@@ -92,12 +92,12 @@ pub fn register(id: &str) -> Message {
 
 /// A call of an endpoint, or of a trunk.
 #[must_use]
-pub fn call(site: &Site, caller: Option<&str>, called: &str) -> Call {
+pub fn call(site: &Site, caller: Option<&str>, called: &str) -> Arc<Call> {
     let caller = match caller {
         Some(id) => Caller::Endpoint(Arc::clone(site.directory().endpoint(id).unwrap())),
         None => Caller::Trunk("provider".to_owned()),
     };
-    Call {
+    Arc::new(Call {
         message: message(&format!(
             "INVITE sip:{called}@sip.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.7;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
              From: \"Desk\" <sip:1001@sip.example>;tag=1\r\nTo: <sip:{called}@sip.example>\r\nCall-ID: the-call\r\nCSeq: 1 INVITE\r\n\
@@ -112,7 +112,7 @@ pub fn call(site: &Site, caller: Option<&str>, called: &str) -> Call {
         caller_name: "Desk".to_owned(),
         location: Some("hq".to_owned()),
         attributes: Vec::new(),
-    }
+    })
 }
 
 /// The bytes of one of the shipped policies.

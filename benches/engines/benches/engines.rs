@@ -41,7 +41,7 @@ fn site() -> Arc<Site> {
 }
 
 /// One call for each branch: rings, no extension, no phone of the site, a disabled phone, a phone without a seat.
-fn calls(site: &Site) -> [Call; 5] {
+fn calls(site: &Site) -> [Arc<Call>; 5] {
     [
         call(site, Some("desk-0"), "1001"),
         call(site, Some("desk-0"), "2000"),
@@ -332,7 +332,7 @@ fn engines(c: &mut Criterion) {
         row(c, &format!("component, {isolation}"), &site, |call| {
             // The runner takes the call as the chain amends it; a copy of it is no part of a decision.
             if !std::ptr::eq(at, call) {
-                (current, at) = (call.clone(), call);
+                (current, at) = (Arc::new(call.clone()), call);
             }
             steps.clear();
             let decision = block_on(runner.route(&mut current, &mut steps));

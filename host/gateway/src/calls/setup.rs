@@ -75,7 +75,7 @@ pub(super) struct Undecided {
 /// What the policies said about a call.
 pub(super) struct Routed {
     id: ServerId,
-    call: Box<Call>,
+    call: Arc<Call>,
     steps: Vec<Step>,
     decision: Decision,
 }
@@ -83,7 +83,7 @@ pub(super) struct Routed {
 /// Sets a call up, or answers why not.
 pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) {
     match screen(shard, message, flow, now) {
-        Ok(Screened::Help(call, plan)) => start(shard, replies, *call, plan, now, more),
+        Ok(Screened::Help(call, plan)) => start(shard, replies, call, plan, now, more),
         Ok(Screened::Normal(call)) => route(shard, replies, call, now, more),
         Err(no) => refuse(shard, replies, message, no, now),
     }
@@ -92,9 +92,9 @@ pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message,
 /// A call that may be made.
 enum Screened {
     /// For help, and how it goes out.
-    Help(Box<Call>, Resolved),
+    Help(Arc<Call>, Resolved),
     /// The policies decide about it.
-    Normal(Box<Call>),
+    Normal(Arc<Call>),
 }
 
 /// Who asks, from where, for whom.
@@ -122,11 +122,11 @@ fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
         return Ok(call_for_help(shard, &site, call));
     }
     intake::permit(&call, &site)?;
-    Ok(Screened::Normal(Box::new(call)))
+    Ok(Screened::Normal(Arc::new(call)))
 }
 
 /// What the policies say.
-fn route(shard: &mut Shard, replies: &mut Replies, mut call: Box<Call>, now: Instant, more: &mut Vec<Effect>) {
+fn route(shard: &mut Shard, replies: &mut Replies, mut call: Arc<Call>, now: Instant, more: &mut Vec<Effect>) {
     let (id, runner, invite) = (replies.id, Rc::clone(&shard.parts.runner), call.message.clone());
     let routing = async move {
         let mut steps = Vec::new();
@@ -152,14 +152,14 @@ fn decided(shard: &mut Shard, replies: &mut Replies, routed: Routed, now: Instan
         Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for this call").into()),
     };
     match resolved {
-        Ok(plan) => start(shard, replies, *call, plan, now, more),
+        Ok(plan) => start(shard, replies, call, plan, now, more),
         Err(no) => refuse(shard, replies, &call.message, no, now),
     }
 }
 
-fn start(shard: &mut Shard, replies: &mut Replies, call: Call, plan: Resolved, now: Instant, more: &mut Vec<Effect>) {
+fn start(shard: &mut Shard, replies: &mut Replies, call: Arc<Call>, plan: Resolved, now: Instant, more: &mut Vec<Effect>) {
     let (invite, home) = (call.message.clone(), shard.live.home());
-    match Bridge::new(shard.parts.site.clone(), call, replies.id, plan, home, now) {
+    match Bridge::new(shard.parts.site.clone(), Arc::unwrap_or_clone(call), replies.id, plan, home, now) {
         Some(bridge) => shard.start_call(bridge, now, more),
         None => {
             let no = Refusal::new(400, "Missing Contact", "the INVITE has no Contact that could be answered").into();
@@ -216,15 +216,16 @@ fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> Screene
         let identity = intake::authenticate(&call.message, call.flow, &directory, &shard.parts.authenticator, call.at);
         intake::identify(&mut call, &identity, site);
     }
-    let mut steps = Vec::new();
+    let (mut call, mut steps) = (Arc::new(call), Vec::new());
     let plan = shard.parts.runner.emergency(&call, &mut steps);
     shard.parts.observer.decided(call.at, call.message.call_id(), &steps);
     let plan = plan.unwrap_or_else(|_fault| emergency::own_plan(&call, &directory));
     if call.message.contact().is_none() {
-        call.message = reachable_where_it_came_from(&call.message, call.flow, &shard.parts.limits);
+        let message = reachable_where_it_came_from(&call.message, call.flow, &shard.parts.limits);
+        Arc::make_mut(&mut call).message = message;
     }
     let resolved = emergency::resolve(&plan, &call, site);
-    Screened::Help(Box::new(call), resolved)
+    Screened::Help(call, resolved)
 }
 
 /// An INVITE without a Contact breaks RFC 3261 8.1.1.8 and is refused, but not when it calls for help: then its sender is where it came from.

@@ -278,11 +278,11 @@ impl Instance {
         (!matches!(self.store.data().trace, Trace::Playing(_))).then_some(site)
     }
 
-    /// The first question since [`Self::play`] that the script had no answer to.
-    pub(super) fn unanswered(&mut self) -> Option<String> {
+    /// The script of [`Self::play`], and in it the first question that it had no answer to.
+    pub(super) fn take_script(&mut self) -> Script {
         match std::mem::take(&mut self.store.data_mut().trace) {
-            Trace::Playing(script) => script.unknown,
-            Trace::Off | Trace::Recording(_) | Trace::Recalling(_) => None,
+            Trace::Playing(script) => script,
+            Trace::Off | Trace::Recording(_) | Trace::Recalling(_) => Script::default(),
         }
     }
 

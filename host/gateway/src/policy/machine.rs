@@ -10,8 +10,10 @@ const MEMORY_MAX: usize = 256 << 20;
 const STACK_BYTES: usize = 256 << 10;
 /// Memory of a slot that is kept and cleared instead of being given back to the system.
 const KEEP_RESIDENT: usize = 2 << 20;
+/// The same for a table: giving back a page and faulting it in again costs more than everything else that starting an instance does with its tables.
+const KEEP_TABLE: usize = 16 << 10;
 /// Instances at a time: policies times shards, each with one that has decided and those that decide next, twice during a swap, and those that take long.
-const INSTANCES: u32 = 2048;
+const INSTANCES: u32 = 1024;
 
 pub(super) struct Machine {
     pub(super) engine: wasmtime::Engine,
@@ -29,6 +31,7 @@ impl Machine {
             .total_stacks(INSTANCES)
             .max_memory_size(MEMORY_MAX)
             .linear_memory_keep_resident(KEEP_RESIDENT)
+            .table_keep_resident(KEEP_TABLE)
             .pagemap_scan(Enabled::Auto);
         let mut config = Config::new();
         config

@@ -3,7 +3,7 @@
 
 use super::{
     EngineSettings, Problem, folder,
-    instance::{Instance, at_once},
+    instance::{Instance, Subject, at_once},
     load::{self, Policy, Rejection, Source},
     machine::Machine,
     options::{Options, Value as Setting},
@@ -133,7 +133,7 @@ impl Candidate {
 
 impl Player {
     /// Makes one decision again; `policy` is the record's line of who made it. Also the time that the component took.
-    pub fn replay(&mut self, line: &DecisionLine, policy: Option<&PolicyLine>) -> (Replayed, Duration) {
+    pub fn replay(&mut self, line: &mut DecisionLine, policy: Option<&PolicyLine>) -> (Replayed, Duration) {
         if let Some(why) = not_replayable(line) {
             return (Replayed::Skipped(why), Duration::ZERO);
         }
@@ -165,7 +165,7 @@ enum Failed {
 }
 
 impl Lane {
-    fn decide(&mut self, line: &DecisionLine, candidate: &Candidate) -> Result<String, Failed> {
+    fn decide(&mut self, line: &mut DecisionLine, candidate: &Candidate) -> Result<String, Failed> {
         let instance = match &mut self.instance {
             Some(instance) => instance,
             slot @ None => {
@@ -174,24 +174,26 @@ impl Lane {
                 slot.insert(new)
             }
         };
+        let subject = subject(line).ok_or(Failed::Unreadable)?;
         let directory = candidate.site.directory();
         let settings = &candidate.machine.settings;
         let own = self.policy.options.deadline;
-        instance.play(Script::new(line.asked.clone()));
-        let decided = if let Some(facts) = &line.registration {
-            let registration = Arc::new(registration(facts, line.at_us).ok_or(Failed::Unreadable)?);
-            at_once(instance.admit(&registration, &directory, own.unwrap_or(settings.deadline))).map(|answer| said::admission(&answer))
-        } else {
-            let facts = line.call.as_ref().ok_or(Failed::Unreadable)?;
-            let call = Arc::new(call(facts, line.at_us).ok_or(Failed::Unreadable)?);
-            if call.kind == CallKind::Normal {
-                at_once(instance.route(&call, &directory, own.unwrap_or(settings.deadline))).map(|answer| said::decision(&answer))
-            } else {
-                at_once(instance.emergency(&call, &directory, own.unwrap_or(settings.emergency_deadline)))
-                    .map(|answer| said::emergency(&answer))
+        instance.play(Script::new(std::mem::take(&mut line.asked)));
+        let decided = match &subject {
+            Subject::Registration(registration) => {
+                at_once(instance.admit(registration, &directory, own.unwrap_or(settings.deadline))).map(|answer| said::admission(&answer))
             }
+            Subject::Call(call) if call.kind == CallKind::Normal => {
+                at_once(instance.route(call, &directory, own.unwrap_or(settings.deadline))).map(|answer| said::decision(&answer))
+            }
+            Subject::Call(call) => at_once(instance.emergency(call, &directory, own.unwrap_or(settings.emergency_deadline)))
+                .map(|answer| said::emergency(&answer)),
+            Subject::None => Err(PolicyFault::Absent),
         };
-        match (decided, instance.unanswered()) {
+        let mut script = instance.take_script();
+        let unknown = script.unknown.take();
+        line.asked = script.into_answers();
+        match (decided, unknown) {
             (_, Some(question)) => Err(Failed::Unanswered(question)),
             (Ok(said), None) => Ok(said),
             (Err(fault), None) => Err(Failed::Fault(fault)),
@@ -206,6 +208,14 @@ fn not_replayable(line: &DecisionLine) -> Option<&'static str> {
         Some("resting" | "absent") => Some("the policy was not asked"),
         _ => None,
     }
+}
+
+/// What was to be decided; `None` where the line has no request that can be read.
+fn subject(line: &DecisionLine) -> Option<Subject> {
+    if let Some(facts) = &line.registration {
+        return Some(Subject::Registration(Arc::new(registration(facts, line.at_us)?)));
+    }
+    Some(Subject::Call(Arc::new(call(line.call.as_ref()?, line.at_us)?)))
 }
 
 fn call(facts: &CallFacts, at_us: u64) -> Option<Call> {

@@ -118,27 +118,22 @@ impl Runner {
     /// Asks the chain's routing hooks in order; amendments are applied to `call` between them. `Decision::Pass` when nobody decided. Plans are
     /// checked with `switch::plan::check`; nonsense is a fault. When nobody decided and one of them had failed, the call is refused with 503: the
     /// one that failed might have known the way.
-    pub async fn route(&self, call: &mut Call, steps: &mut Vec<Step>) -> Decision {
+    pub async fn route(&self, call: &mut Arc<Call>, steps: &mut Vec<Step>) -> Decision {
         let chain = self.follow();
         let directory = self.site.directory();
-        let mut shared = Arc::new(call.clone());
-        let mut amended = false;
         let mut failed = None;
         let mut decision = None;
         let deadline = self.engine.machine.settings.deadline;
         for link in &chain.routing {
-            let question = Question { link, deadline, about: Subject::Call(Arc::clone(&shared)), hook: Hook::Routing };
-            let (asked, directory) = (Arc::clone(&shared), Arc::clone(&directory));
+            let question = Question { link, deadline, about: Subject::Call(Arc::clone(call)), hook: Hook::Routing };
+            let (asked, directory) = (Arc::clone(call), Arc::clone(&directory));
             let decide = move |mut instance: Box<Instance>, deadline| async move {
                 let answer = instance.route(&asked, &directory, deadline).await;
                 (instance, answer)
             };
             match self.ask(question, steps, decide, decision_outcome).await {
                 Ok(Decision::Pass(amendments)) if amendments == Amendments::default() => {}
-                Ok(Decision::Pass(amendments)) => {
-                    amend(Arc::make_mut(&mut shared), amendments);
-                    amended = true;
-                }
+                Ok(Decision::Pass(amendments)) => amend(Arc::make_mut(call), amendments),
                 Ok(answer) => {
                     decision = Some(answer);
                     break;
@@ -153,9 +148,6 @@ impl Runner {
                 }
             }
         }
-        if amended {
-            *call = Arc::unwrap_or_clone(shared);
-        }
         decision.or_else(|| failed.map(Decision::Refuse)).unwrap_or_else(|| Decision::Pass(Amendments::default()))
     }
 
@@ -163,13 +155,13 @@ impl Runner {
     ///
     /// # Errors
     /// Any fault, and [`PolicyFault::Absent`] when no policy has the hook: the host's own plan is used.
-    pub fn emergency(&self, call: &Call, steps: &mut Vec<Step>) -> Result<EmergencyPlan, PolicyFault> {
+    pub fn emergency(&self, call: &Arc<Call>, steps: &mut Vec<Step>) -> Result<EmergencyPlan, PolicyFault> {
         let chain = self.follow();
         let Some(link) = &chain.emergency else { return Err(PolicyFault::Absent) };
         let directory = self.site.directory();
-        let call = Arc::new(call.clone());
         let deadline = self.engine.machine.settings.emergency_deadline;
-        let question = Question { link, deadline, about: Subject::Call(Arc::clone(&call)), hook: Hook::Emergency };
+        let question = Question { link, deadline, about: Subject::Call(Arc::clone(call)), hook: Hook::Emergency };
+        let call = Arc::clone(call);
         let decide = move |mut instance: Box<Instance>, deadline| async move {
             let answer = instance.emergency(&call, &directory, deadline).await;
             (instance, answer)
@@ -285,13 +277,13 @@ impl Runner {
         }
         let deadline = policy.options.deadline.unwrap_or(deadline);
         let ready = self.slot(policy).and_then(|mut slot| slot.take(policy.reused));
+        let ready = ready.ok_or_else(|| (Arc::clone(policy), Arc::clone(&self.site), Arc::clone(&self.engine.machine)));
         let recording = recorder.is_some() || link.shadow.is_some();
         let job = {
-            let (policy, site, machine) = (Arc::clone(policy), Arc::clone(&self.site), Arc::clone(&self.engine.machine));
             async move {
                 let started = match ready {
-                    Some(instance) => Ok(instance),
-                    None => Instance::new(&policy, &site, &machine, deadline.max(START)).await,
+                    Ok(instance) => Ok(instance),
+                    Err((policy, site, machine)) => Instance::new(&policy, &site, &machine, deadline.max(START)).await,
                 };
                 let mut instance = match started {
                     Ok(instance) => instance,

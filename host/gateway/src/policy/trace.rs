@@ -11,7 +11,6 @@ use super::v1::imports::{
     trunks::Trunk,
 };
 use serde_json::{Value, json};
-use std::collections::{HashMap, VecDeque};
 
 /// Octets of questions, answers and log lines that are kept of one decision. What is over that is left out, and the decision is marked as not whole.
 const TAPE_BYTES: usize = 64 << 10;
@@ -80,18 +79,23 @@ impl Tape {
 /// The answers of an earlier decision, by question. A question that was asked several times gets its answers in their order; the last one stays.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    answers: HashMap<(String, Vec<String>), VecDeque<Value>>,
+    answers: Vec<(String, Vec<String>, Value)>,
+    /// After the answer that was given last: who decides the same asks in the same order.
+    next: usize,
+    /// Which answers were given.
+    given: Vec<bool>,
     /// The first question that was not asked then.
     pub(super) unknown: Option<String>,
 }
 
 impl Script {
-    pub(super) fn new(asked: Vec<(String, Vec<String>, Value)>) -> Self {
-        let mut answers: HashMap<_, VecDeque<Value>> = HashMap::with_capacity(asked.len());
-        for (question, arguments, told) in asked {
-            answers.entry((question, arguments)).or_default().push_back(told);
-        }
-        Self { answers, unknown: None }
+    pub(super) fn new(answers: Vec<(String, Vec<String>, Value)>) -> Self {
+        Self { next: 0, given: vec![false; answers.len()], answers, unknown: None }
+    }
+
+    /// What it was made of.
+    pub(super) fn into_answers(self) -> Vec<(String, Vec<String>, Value)> {
+        self.answers
     }
 
     /// What the host's tables held when a decision was made. What the policy itself keeps is no part of it: whoever decides the same has that of its own.
@@ -101,13 +105,23 @@ impl Script {
     }
 
     pub(super) fn answer<T: Answer>(&mut self, question: &str, arguments: &[&str]) -> Option<T> {
-        let key = (question.to_owned(), arguments.iter().map(|argument| (*argument).to_owned()).collect());
-        let told = self.answers.get_mut(&key).and_then(|told| if told.len() > 1 { told.pop_front() } else { told.front().cloned() });
-        let answer = told.as_ref().and_then(T::from_json);
+        let answer = self.find(question, arguments).and_then(|(_, _, told)| T::from_json(told));
         if answer.is_none() && self.unknown.is_none() {
             self.unknown = Some(format!("{question}({})", arguments.join(", ")));
         }
         answer
+    }
+
+    fn find(&mut self, question: &str, arguments: &[&str]) -> Option<&(String, Vec<String>, Value)> {
+        let this = |(known, with, _): &(String, Vec<String>, Value)| known == question && with == arguments;
+        let in_order = Some(self.next).filter(|place| self.answers.get(*place).is_some_and(this));
+        let first_left = || self.answers.iter().zip(&self.given).position(|(answer, given)| !given && this(answer));
+        let place = in_order.or_else(first_left).or_else(|| self.answers.iter().rposition(this))?;
+        self.next = place + 1;
+        if let Some(given) = self.given.get_mut(place) {
+            *given = true;
+        }
+        self.answers.get(place)
     }
 }
 

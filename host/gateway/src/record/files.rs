@@ -12,7 +12,7 @@ use std::{
 };
 
 /// Octets of one line that is read: more was not written by a gateway.
-const LINE_MAX: u64 = 4 << 20;
+pub(super) const LINE_MAX: u64 = 4 << 20;
 
 /// Where lines are appended.
 pub(super) struct Files {
@@ -109,8 +109,7 @@ pub fn read(file: &Path, text: Option<&str>, mut each: impl FnMut(usize, Result<
         if octets.trim_ascii().is_empty() || text.is_some_and(|text| memmem::find(&octets, text.as_bytes()).is_none()) {
             continue;
         }
-        let line = std::str::from_utf8(&octets).map_err(|error| error.to_string());
-        let line = line.and_then(|line| Line::read(line.trim_end()).map_err(|error| error.to_string()));
+        let line = Line::read(octets.trim_ascii_end()).map_err(|error| error.to_string());
         if let Some(line) = line.transpose()
             && !each(number, line)
         {

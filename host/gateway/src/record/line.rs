@@ -262,18 +262,18 @@ impl Line {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn read(text: &str) -> Result<Option<Self>, serde_json::Error> {
+    pub fn read(text: &[u8]) -> Result<Option<Self>, serde_json::Error> {
         #[derive(Deserialize)]
         struct Kind<'a> {
             kind: &'a str,
         }
         // Most lines are decisions, and the kind comes first where this program wrote it.
-        let kind = if text.starts_with(r#"{"kind":"decision","#) { "decision" } else { serde_json::from_str::<Kind<'_>>(text)?.kind };
+        let kind = if text.starts_with(br#"{"kind":"decision","#) { "decision" } else { serde_json::from_slice::<Kind<'_>>(text)?.kind };
         Ok(match kind {
-            "decision" => Some(Self::Decision(serde_json::from_str(text)?)),
-            "policy" => Some(Self::Policy(serde_json::from_str(text)?)),
-            "refused" => Some(Self::Refused(serde_json::from_str(text)?)),
-            "call" => Some(Self::Call(serde_json::from_str(text)?)),
+            "decision" => Some(Self::Decision(serde_json::from_slice(text)?)),
+            "policy" => Some(Self::Policy(serde_json::from_slice(text)?)),
+            "refused" => Some(Self::Refused(serde_json::from_slice(text)?)),
+            "call" => Some(Self::Call(serde_json::from_slice(text)?)),
             _ => None,
         })
     }

@@ -1,12 +1,14 @@
 //! A whole record made again by a candidate: read once, decided on every core, summed up.
 
-use super::{DecisionLine, Line, PolicyLine};
+use super::{DecisionLine, Line, PolicyLine, files::LINE_MAX};
 use crate::policy::{Candidate, Replayed};
 use anyhow::Context as _;
+use memchr::{memchr, memmem};
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
+    iter,
     path::PathBuf,
     sync::{Arc, mpsc::sync_channel},
     time::Duration,
@@ -14,8 +16,8 @@ use std::{
 
 /// Examples kept of each group.
 const EXAMPLES: usize = 3;
-/// Lines that a thread takes at a time.
-const BATCH: usize = 256;
+/// Octets of lines that a thread takes at a time, and a line more.
+const BATCH: usize = 256 << 10;
 /// Times kept for the distribution; of a longer record the first ones.
 const TIMES: usize = 2_000_000;
 /// A decision is slower when it took more than twice the recorded time, and at least so much more.
@@ -153,7 +155,20 @@ type Policies = Arc<HashMap<(String, String, String), PolicyLine>>;
 /// A part of the record.
 struct Batch {
     policies: Policies,
-    lines: Vec<String>,
+    /// As they stand there, each with its end.
+    lines: Vec<u8>,
+}
+
+impl Batch {
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = self.lines.as_slice();
+        let next = move || {
+            let (line, after) = rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |end| end + 1));
+            rest = after;
+            (!line.is_empty()).then(|| line.trim_ascii())
+        };
+        iter::from_fn(next).filter(|line| !line.is_empty())
+    }
 }
 
 /// Lets `candidate` make every decision of `policy` in `files` again, on `threads` threads. `chosen` sees each decision and what the candidate said, on those threads; `progress` is told the octets that were read.
@@ -178,7 +193,7 @@ pub fn replay(
                 let mut player = player;
                 let mut summary = Summary::default();
                 for batch in batches {
-                    for text in &batch.lines {
+                    for text in batch.lines() {
                         one(text, policy, &batch.policies, &mut player, &mut summary, chosen);
                     }
                 }
@@ -201,33 +216,29 @@ pub fn replay(
 fn distribute(files: &[PathBuf], senders: &[std::sync::mpsc::SyncSender<Batch>], progress: &mut impl FnMut(u64)) -> anyhow::Result<()> {
     let mut policies = Policies::default();
     let mut turn = senders.iter().cycle();
+    let is_policy = memmem::Finder::new(br#""kind":"policy""#);
     for file in files {
         let open = || format!("the record {}", file.display());
         let mut reader = BufReader::with_capacity(1 << 20, File::open(file).with_context(open)?);
         loop {
-            let mut lines = Vec::with_capacity(BATCH);
-            let mut octets = 0;
+            let mut lines = Vec::with_capacity(BATCH + (BATCH >> 2));
             while lines.len() < BATCH {
-                let mut line = Vec::new();
-                let read = reader.read_until(b'\n', &mut line).with_context(open)?;
-                if read == 0 {
+                let begin = lines.len();
+                if reader.by_ref().take(LINE_MAX).read_until(b'\n', &mut lines).with_context(open)? == 0 {
                     break;
                 }
-                octets += read as u64;
-                let line = String::from_utf8_lossy(line.trim_ascii()).into_owned();
-                if line.contains(r#""kind":"policy""#)
-                    && let Ok(Some(Line::Policy(named))) = Line::read(&line)
+                let line = lines.get(begin..).unwrap_or_default();
+                if is_policy.find(line).is_some()
+                    && let Ok(Some(Line::Policy(named))) = Line::read(line.trim_ascii())
                 {
                     let key = (named.policy.clone(), named.hash.clone(), named.settings_id.clone());
                     Arc::make_mut(&mut policies).insert(key, named);
-                } else if !line.is_empty() {
-                    lines.push(line);
                 }
             }
-            progress(octets);
-            if octets == 0 {
+            if lines.is_empty() {
                 break;
             }
+            progress(lines.len() as u64);
             if let Some(sender) = turn.next() {
                 sender.send(Batch { policies: Arc::clone(&policies), lines }).context("a thread of the replay ended by itself")?;
             }
@@ -237,14 +248,14 @@ fn distribute(files: &[PathBuf], senders: &[std::sync::mpsc::SyncSender<Batch>],
 }
 
 fn one(
-    text: &str,
+    text: &[u8],
     policy: &str,
     policies: &Policies,
     player: &mut crate::policy::Player,
     summary: &mut Summary,
     chosen: &(dyn Fn(&DecisionLine, &Replayed) + Sync),
 ) {
-    let line = match Line::read(text) {
+    let mut line = match Line::read(text) {
         Ok(Some(Line::Decision(line))) => line,
         Ok(_) => return,
         Err(_) => {
@@ -257,7 +268,7 @@ fn one(
         return;
     }
     let key = (line.policy.clone(), line.hash.clone(), line.settings_id.clone());
-    let (replayed, took) = player.replay(&line, policies.get(&key));
+    let (replayed, took) = player.replay(&mut line, policies.get(&key));
     chosen(&line, &replayed);
     summary.count(&line, replayed, took);
 }

@@ -79,14 +79,22 @@ pub(crate) fn phone(site: &Site, id: &str) -> Caller {
     Caller::Endpoint(Arc::clone(site.directory().endpoint(id).unwrap()))
 }
 
-pub(crate) fn call(caller: Caller, called: &str) -> Call {
+pub(crate) fn call(caller: Caller, called: &str) -> Arc<Call> {
+    of_kind(CallKind::Normal, caller, called)
+}
+
+pub(crate) fn help(caller: Caller, called: &str) -> Arc<Call> {
+    of_kind(CallKind::Emergency, caller, called)
+}
+
+pub(crate) fn of_kind(kind: CallKind, caller: Caller, called: &str) -> Arc<Call> {
     let invite = format!(
         "INVITE sip:{}@sip.example SIP/2.0\r\nVia: SIP/2.0/UDP 10.1.0.7;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
          f: \"A\r\n B\" <sip:1001@sip.example>;tag=1\r\nTo: <sip:b@sip.example>\r\nCall-ID: the-call\r\nCSeq: 1 INVITE\r\n\
          Contact: <sip:1001@10.1.0.7>\r\nX-Odd:   a value  \r\nContent-Length: 0\r\n\r\n",
         if called.contains(['\r', ' ', ':']) { "x" } else { called }
     );
-    Call {
+    Arc::new(Call {
         message: message(&invite),
         at: NOW,
         flow: flow(),
@@ -95,16 +103,12 @@ pub(crate) fn call(caller: Caller, called: &str) -> Call {
             Caller::Trunk(_) | Caller::Unknown => None,
         },
         caller,
-        kind: CallKind::Normal,
+        kind,
         called: called.to_owned(),
         caller_number: "1001".to_owned(),
         caller_name: "Reception".to_owned(),
         attributes: Vec::new(),
-    }
-}
-
-pub(crate) fn help(caller: Caller, called: &str) -> Call {
-    Call { kind: CallKind::Emergency, ..call(caller, called) }
+    })
 }
 
 fn register(id: &str, subject: &str) -> Message {

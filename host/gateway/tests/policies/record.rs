@@ -1,6 +1,6 @@
 //! Decisions written down, and made again by another component.
 
-use crate::case::{bind, call, engine, help, phone, registration, site};
+use crate::case::{bind, call, engine, help, of_kind, phone, registration, site};
 use futures_executor::block_on;
 use gateway::{
     observe::Counters,
@@ -70,9 +70,7 @@ fn day(site: &Arc<Site>) -> impl FnOnce(&Runner) + '_ {
         }
         block_on(runner.route(&mut call(Caller::Unknown, "1001"), &mut Vec::new()));
         runner.emergency(&help(phone(site, "desk-1"), "112"), &mut Vec::new()).unwrap();
-        let mut test = help(Caller::Unknown, "933");
-        test.kind = CallKind::EmergencyTest;
-        runner.emergency(&test, &mut Vec::new()).unwrap();
+        runner.emergency(&of_kind(CallKind::EmergencyTest, Caller::Unknown, "933"), &mut Vec::new()).unwrap();
     }
 }
 
@@ -284,4 +282,26 @@ fn what_cannot_be_written_in_time_is_left_out_and_counted_and_no_decision_waits_
     drop((runner, engine));
     let written = reader.join().unwrap().lines().filter(|line| line.contains(r#""kind":"decision""#)).count();
     assert_eq!(written as u64 + lost, decisions);
+}
+
+#[test]
+fn on_a_full_disk_lines_are_lost_and_counted_and_no_decision_fails() {
+    let site = site();
+    bind(&site, "desk-1", false);
+    let folder = tempfile::tempdir().unwrap();
+    Engine::install_shipped(folder.path()).unwrap();
+    let engine = engine(folder.path(), &site);
+    let record = folder.path().join("record");
+    fs::create_dir(&record).unwrap();
+    // Whatever is written there finds no space on the device.
+    std::os::unix::fs::symlink("/dev/full", record.join("decisions.jsonl")).unwrap();
+    let counters = Arc::new(Counters::default());
+    engine.record_to(Recorder::start(&record, Settings::default(), Arc::clone(&counters)).unwrap().unwrap());
+    let runner = engine.runner(Arc::clone(&site));
+    for _ in 0..200 {
+        let decided = block_on(runner.route(&mut call(phone(&site, "desk-1"), "1002"), &mut Vec::new()));
+        assert!(matches!(decided, switch::decision::Decision::Route(_)));
+    }
+    drop((runner, engine));
+    assert!(counters.read().dropped["decision-not-written"] > 0);
 }

@@ -1,6 +1,6 @@
 //! What the four shipped policies decide, through the real host.
 
-use crate::case::{bind, call, help, phone, registration, shipped, site, told};
+use crate::case::{bind, call, help, of_kind, phone, registration, shipped, site, told};
 use futures_executor::block_on;
 use gateway::policy::{Engine, PolicyState};
 use std::{fs, sync::Arc};
@@ -225,7 +225,7 @@ fn tests_of_the_way_for_help_can_have_trunks_of_their_own() {
     fs::write(folder.path().join("10-emergency.toml"), "[settings]\ntest_trunks = ['backup']\n").unwrap();
     engine.rescan().unwrap();
     let trunks = |kind: CallKind| {
-        let case = switch::facts::Call { kind, ..help(phone(&site, "desk-1"), "933") };
+        let case = of_kind(kind, phone(&site, "desk-1"), "933");
         runner.emergency(&case, &mut Vec::new()).unwrap().trunks.into_iter().map(|target| target.trunk).collect::<Vec<_>>()
     };
     assert_eq!(trunks(CallKind::EmergencyTest), ["backup"]);

@@ -15,7 +15,7 @@ use std::{
 };
 use switch::{
     decision::{Admission, Amendments, Decision, PolicyFault, WhenFull},
-    facts::{Call, CallKind, Caller},
+    facts::{CallKind, Caller},
     record::CallRecord,
     site::Site,
 };
@@ -320,7 +320,7 @@ fn a_busy_machine_makes_no_policy_late() {
 fn calls_that_policies_change_keep_what_they_do_not_change() {
     let (_folder, _engine, runner) = zoo(&site(), "", &[]);
     let before = call(Caller::Unknown, "pass");
-    let mut after: Call = before.clone();
+    let mut after = Arc::clone(&before);
     block_on(runner.route(&mut after, &mut Vec::new()));
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
 }
