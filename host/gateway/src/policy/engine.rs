@@ -5,14 +5,16 @@ use super::{
     aside::Aside,
     entry::Entry,
     folder::{self, Found},
-    load::{self, Policy, Rejection, Source},
+    load::{self, Policy, Rejection, Source, beside_the_calls},
     machine::Machine,
     memory::Memory,
     metrics::Meter,
     options::Options,
     rollback::Which,
     shadow::{self, Shadow, ShadowStatus},
-    shipped, watch,
+    shipped,
+    stock::Ahead,
+    watch,
 };
 use crate::record::Recorder;
 use anyhow::Context as _;
@@ -21,7 +23,11 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     rc::Rc,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, atomic::AtomicUsize, mpsc::SyncSender},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+        mpsc::SyncSender,
+    },
     time::{Duration, Instant, SystemTime},
 };
 use switch::site::Site;
@@ -86,6 +92,8 @@ pub(super) struct Chain {
     /// Only the first that has the hook.
     pub(super) emergency: Option<Link>,
     pub(super) observation: Vec<Link>,
+    /// Of policies that are new in this chain.
+    pub(super) ahead: Ahead,
 }
 
 /// One policy's place in the chain.
@@ -325,7 +333,11 @@ impl Engine {
 
     pub(super) fn put_in_force(&self, entries: &BTreeMap<String, Entry>) {
         let policies = entries.values().filter_map(|entry| Some((entry.running.clone()?, entry.shadow.clone()))).collect();
-        self.chain.store(Arc::new(Chain::of(policies)));
+        let mut chain = Chain::of(policies);
+        let old = self.chain();
+        let new = chain.policies.iter().filter(|policy| old.policies.iter().all(|known| !Arc::ptr_eq(known, policy)));
+        chain.ahead = beside_the_calls(|| Ahead::of(new, self.runners.load(Relaxed), &self.site, &self.machine));
+        self.chain.store(Arc::new(chain));
     }
 
     fn new(folder: &Path, site: Arc<Site>, settings: EngineSettings) -> anyhow::Result<Self> {
@@ -447,6 +459,7 @@ impl Chain {
             emergency: with(|policy| policy.hooks.emergency.is_some()).into_iter().next(),
             observation: with(|policy| policy.hooks.observation.is_some()),
             policies: policies.into_iter().map(|(policy, _)| policy).collect(),
+            ahead: Ahead::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     options::OnFault,
     said,
     shadow::{Asked, Event},
-    stock::Slot,
+    stock::{START, Slot},
     trace::Tape,
 };
 use crate::record::Recorder;
@@ -35,9 +35,6 @@ const ATTRIBUTES_MAX: usize = 64;
 
 /// Octets of an answer's words in log and ladder.
 const OUTCOME_MAX: usize = 256;
-
-/// Time to start an instance, at least: script engines take most of a millisecond.
-const START: Duration = Duration::from_millis(5);
 
 /// One shard's door to the policies: owns its instances, follows swaps at its next decision. Not shared between threads.
 pub struct Runner {
@@ -70,7 +67,7 @@ struct Question<'a> {
 impl Runner {
     pub(super) fn new(engine: Arc<Engine>, site: Arc<Site>) -> Self {
         let chain = Arc::clone(&engine.chain());
-        let slots = chain.policies.iter().map(|_| Slot::default()).collect();
+        let slots = chain.policies.iter().map(|policy| Slot::new(policy, &chain.ahead)).collect();
         let latest = RefCell::new(Latest { chain, slots });
         let stripe = engine.runners.fetch_add(1, Relaxed);
         let recorder = engine.recorder();
@@ -206,7 +203,9 @@ impl Runner {
             let Latest { chain, slots } = &mut *latest;
             let mut old: Vec<_> = chain.policies.iter().zip(slots.drain(..)).collect();
             let keep = |policy: &Arc<Policy>| {
-                old.iter_mut().find(|(was, _)| Arc::ptr_eq(was, policy)).map_or_else(Slot::default, |(_, slot)| std::mem::take(slot))
+                old.iter_mut()
+                    .find(|(was, _)| Arc::ptr_eq(was, policy))
+                    .map_or_else(|| Slot::new(policy, &current.ahead), |(_, slot)| std::mem::take(slot))
             };
             let kept: Vec<_> = current.policies.iter().map(keep).collect();
             *latest = Latest { chain: Arc::clone(&current), slots: kept };

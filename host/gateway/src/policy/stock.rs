@@ -7,12 +7,27 @@
 //! A prepared instance has seen nothing that can grow old: one that asked the host anything while it started is thrown away, and its policy is started on the
 //! spot from then on.
 
-use super::{aside::Begun, instance::Instance};
-use switch::decision::PolicyFault;
+use super::{
+    aside::Begun,
+    instance::{Instance, at_once},
+    load::Policy,
+    machine::Machine,
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use switch::{decision::PolicyFault, site::Site};
 use tokio::sync::oneshot::{Receiver, error::TryRecvError};
 
 /// Instances of one policy that a shard keeps ready, at most.
 const READY: usize = 4;
+
+/// Time to start an instance, at least: script engines take most of a millisecond.
+pub(super) const START: Duration = Duration::from_millis(5);
+
+/// Shards for which an instance is prepared when a policy is swapped in, at most.
+const AHEAD: usize = 32;
 
 /// The start of an instance.
 pub(super) type Start = Result<Box<Instance>, PolicyFault>;
@@ -38,7 +53,35 @@ impl Default for Slot {
     }
 }
 
+/// Instances of policies that have just been swapped in, one for each shard: whoever swaps starts them, so that the first decision after a swap does not.
+#[derive(Default)]
+pub(super) struct Ahead(Mutex<Vec<(Arc<Policy>, Box<Instance>)>>);
+
+impl Ahead {
+    /// Starts an instance of each of `policies` for each of `shards`. One that fails to start fails again where it is to decide, and is told and counted there.
+    pub(super) fn of<'a>(policies: impl Iterator<Item = &'a Arc<Policy>>, shards: usize, site: &Arc<Site>, machine: &Arc<Machine>) -> Self {
+        let start = |policy: &Arc<Policy>| Some((Arc::clone(policy), at_once(Instance::new(policy, site, machine, START)).ok()?));
+        let started = policies.flat_map(|policy| (0..shards.min(AHEAD)).map_while(move |_| start(policy)));
+        Self(Mutex::new(started.collect()))
+    }
+
+    fn take(&self, policy: &Arc<Policy>) -> Option<Box<Instance>> {
+        let mut ahead = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = ahead.iter().position(|(whose, _)| Arc::ptr_eq(whose, policy))?;
+        Some(ahead.swap_remove(place).1)
+    }
+}
+
 impl Slot {
+    /// The place of a policy that is new here.
+    pub(super) fn new(policy: &Arc<Policy>, ahead: &Ahead) -> Self {
+        let mut slot = Self::default();
+        if let Some(instance) = ahead.take(policy) {
+            slot.started(Ok(instance), policy.reused);
+        }
+        slot
+    }
+
     /// The instance that decides now, if one is prepared.
     pub(super) fn take(&mut self, reused: bool) -> Option<Box<Instance>> {
         self.collect(reused);

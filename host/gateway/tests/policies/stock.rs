@@ -123,3 +123,17 @@ fn one_that_asks_while_it_starts_is_started_when_it_decides() {
     let (_folder, _engine, runner) = running(EARLY, "isolation = 'reused'", &crate::case::site());
     assert_eq!(asked_prepared(&runner, "1"), "policy → refuse 403 1005 was not there");
 }
+
+#[test]
+fn a_swap_starts_what_decides_first_after_it() {
+    for (isolation, expected) in [("reused", "policy → refuse 403 1005 was not there"), ("fresh", "policy → refuse 403 1005 was there")]
+    {
+        let site = site();
+        let (folder, engine, runner) = running(EARLY, &format!("isolation = '{isolation}'"), &site);
+        settings(folder.path(), &format!("isolation = '{isolation}'\nlog_lines = 7"));
+        engine.rescan().unwrap();
+        // What is started from now on knows it; and whoever is fresh for each decision is not started ahead when it asks.
+        site.replace_directory(with_1005(&site.directory()));
+        assert_eq!(asked(&runner, "1"), expected);
+    }
+}
