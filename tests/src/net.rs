@@ -169,6 +169,11 @@ impl World {
         self.act(id, Phone::hang_up);
     }
 
+    /// Writes to a number, outside any call.
+    pub fn write(&mut self, id: PhoneId, number: &str, text: &'static str) {
+        self.act(id, |phone, now, out| phone.write(number, text, now, out));
+    }
+
     /// Sends a request inside the newest call.
     pub fn say(&mut self, id: PhoneId, method: &'static str) {
         self.act(id, |phone, now, out| phone.say(method, now, out));

@@ -4,6 +4,7 @@
 
 mod call;
 mod manner;
+mod message;
 
 pub use call::{Call, End};
 pub use manner::Manner;
@@ -12,6 +13,7 @@ use crate::{net::spread, node};
 use bytes::Bytes;
 use call::Answered;
 use gateway::calls::Transmit;
+use message::Letters;
 use sip::{
     Instant, Limits, Message,
     build::{Request, Writer},
@@ -37,6 +39,8 @@ enum Purpose {
     Invite(usize),
     /// Any other request inside the call.
     Inside(usize, Method),
+    /// A MESSAGE outside a call.
+    Message,
 }
 
 /// What a phone has set its clock for.
@@ -64,6 +68,7 @@ pub struct Phone {
     pending: BTreeMap<ClientId, Purpose>,
     alarms: BTreeMap<(Instant, u64), Alarm>,
     sequence: u64,
+    letters: Letters,
 }
 
 impl Phone {
@@ -110,6 +115,7 @@ impl Phone {
             pending: BTreeMap::new(),
             alarms: BTreeMap::new(),
             sequence: 0,
+            letters: Letters::default(),
         }
     }
 
@@ -278,6 +284,9 @@ impl Phone {
         if message.to().is_some_and(|to| to.tag().is_none()) && message.method() == Method::Invite {
             return self.rung(id, message, flow, now, out);
         }
+        if message.to().is_some_and(|to| to.tag().is_none()) && message.method() == Method::Message {
+            return self.written_to(id, message, now, out);
+        }
         let place = self.calls.iter().position(|call| call.end.is_none() && call.owns(message));
         let Some(place) = place else {
             let status = if message.method() == Method::Options { 200 } else { 481 };
@@ -420,6 +429,7 @@ impl Phone {
                 }
             }
             Purpose::Inside(..) => {}
+            Purpose::Message => self.message_answered(message, now, out),
         }
     }
 
@@ -488,7 +498,7 @@ impl Phone {
                     self.bye(place, now, out);
                 }
             }
-            Some(Purpose::Register) | None => {}
+            Some(Purpose::Register | Purpose::Message) | None => {}
         }
     }
 

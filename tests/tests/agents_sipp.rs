@@ -1,4 +1,4 @@
-//! sipp registers and calls through the gateway: answered, cancelled, busy, not answered; over UDP, TCP and TLS.
+//! sipp registers, calls and writes through the gateway: answered, cancelled, busy, not answered; over UDP, TCP and TLS.
 //! `HOLDFAST_SUBJECT=kamailio cargo test -p world --test agents_sipp` runs the same against Kamailio.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -6,7 +6,7 @@
 use world::agents::{Callee, Site, Subject, Way, call};
 
 fn everything_over(way: Way) {
-    let subject = Subject::start(&Site::with_phones(1001..=1008));
+    let subject = Subject::start(&Site::with_phones(1001..=1010));
 
     let mut answering = Callee::register(&subject, way, 1002, "callee-answers");
     call(&subject, way, 1001, 1002, "caller-answered");
@@ -23,6 +23,10 @@ fn everything_over(way: Way) {
     let mut absent = Callee::register(&subject, way, 1008, "callee-rings");
     call(&subject, way, 1007, 1008, "caller-waits");
     absent.saw(&["invited", "cancelled", "acknowledged"]);
+
+    let mut written = Callee::register(&subject, way, 1010, "callee-reads");
+    call(&subject, way, 1009, 1010, "caller-writes");
+    written.saw(&["read"]);
 }
 
 #[test]

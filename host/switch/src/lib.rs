@@ -11,6 +11,7 @@ pub mod facts;
 pub mod intake;
 pub mod licence;
 pub mod limits;
+pub mod message;
 pub mod plan;
 pub mod record;
 pub mod registrar;

@@ -76,7 +76,7 @@ impl Callee {
         callee
     }
 
-    /// Waits until the phone has seen all of these: `registered`, `invited`, `acknowledged`, `cancelled`, `bye`.
+    /// Waits until the phone has seen all of these: `registered`, `invited`, `acknowledged`, `cancelled`, `bye`, `read`.
     ///
     /// # Panics
     /// After five seconds.

@@ -1,7 +1,7 @@
 //! What a request is for: inside a dialog to its call, else to the script of its method. Nothing is ever left without an answer.
 
 use super::{
-    register,
+    message, register,
     setup::{self, No, Replies},
     shard::Shard,
 };
@@ -34,10 +34,14 @@ pub(super) fn request(shard: &mut Shard, replies: &mut Replies, message: &Messag
                 register::register(shard, replies, message, flow, now);
                 Ok(())
             }
-            // RFC 3261 8.2.1: a method that is known, but not here, is 405; RFC 3261 21.5.2: an unknown one is 501.
-            Method::Message => Err(Refusal::new(405, "Method Not Allowed", "a message outside a call").into()),
+            Method::Message => {
+                message::message(shard, replies, message, flow, now, more);
+                Ok(())
+            }
+            // RFC 3261 21.5.2: an unknown method is 501.
             _ => Err(Refusal::new(501, "Not Implemented", "an unknown method outside a call").into()),
         },
+        // RFC 3261 8.2.1: a method that is known, but not here, is 405.
         Method::Refer | Method::Publish if !in_dialog => Err(Refusal::new(405, "Method Not Allowed", "outside a call").into()),
         _ => Err(Refusal::new(481, "Call/Transaction Does Not Exist", "no call has this dialog").into()),
     };

@@ -103,7 +103,7 @@ impl Live {
 }
 
 /// A Call-ID of ours that leads back to shard `index`.
-fn local_call_id(random: &mut Random, index: usize, shards: usize) -> String {
+pub(super) fn local_call_id(random: &mut Random, index: usize, shards: usize) -> String {
     loop {
         let candidate = format!("{}{}", random.token(), random.token());
         if super::shard_of(candidate.as_bytes(), shards) == index {

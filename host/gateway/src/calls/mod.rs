@@ -1,11 +1,12 @@
 //! Calls and registrations: one [`Shard`] per core owns its transactions and calls.
 //!
-//! `dispatch` says what each request is for; `setup` is the script of a new call and `register` that of a registration, each read from top to
-//! bottom; `live` drives the bridges of the calls that are up.
+//! `dispatch` says what each request is for; `setup` is the script of a new call, `register` that of a registration and `message` that of a
+//! message, each read from top to bottom; `live` drives the bridges of the calls that are up.
 
 mod dispatch;
 mod ladder;
 mod live;
+mod message;
 mod register;
 mod setup;
 mod shard;

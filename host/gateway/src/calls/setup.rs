@@ -245,7 +245,7 @@ pub(super) fn refuse(shard: &mut Shard, replies: &mut Replies, message: &Message
             let tag = shard.stack.stateless_tag(message);
             let (status, name) = match message.method() {
                 // RFC 3261 22.1: a registrar is a user agent server and answers 401; for a call we stand in the way as a proxy does.
-                Method::Invite => (407, Name::ProxyAuthenticate),
+                Method::Invite | Method::Message => (407, Name::ProxyAuthenticate),
                 _ => (401, Name::WwwAuthenticate),
             };
             let mut writer = Writer::response(message, status, sip::build::reason_phrase(status), Some(tag.as_str()));

@@ -3,6 +3,7 @@
 use super::{
     Parts, Transmit, dispatch,
     live::Live,
+    message::Messages,
     register::{Admitted, Kept},
     setup::{Replies, Routed, Undecided},
 };
@@ -41,6 +42,7 @@ pub struct Shard {
     pub(super) parts: Parts,
     pub(super) stack: Stack,
     pub(super) live: Live,
+    pub(super) messages: Messages,
     pub(super) random: Random,
     waiting: FuturesUnordered<Waiting>,
     waited: Vec<Waited>,
@@ -66,6 +68,7 @@ impl Shard {
         });
         Self {
             live: Live::new(parts.index, parts.shards),
+            messages: Messages::default(),
             parts,
             stack,
             random: Random::from_seed(second),
@@ -188,7 +191,9 @@ impl Shard {
             Effect::Ack { message, flow: _ } => self.acknowledge_call(&message, now, more),
             Effect::Cancelled { id, message: _ } if self.undecided.contains_key(&id) => self.cancel_undecided(id, now, more),
             Effect::Cancelled { id, message: _ } => self.cancel_call(id, now, more),
+            Effect::Response { id, message, .. } if self.answer_message(id, Some(&message), now, more) => {}
             Effect::Response { id, message, flow } => self.answer_call(id, &message, flow, now, more),
+            Effect::Failed { id, .. } if self.answer_message(id, None, now, more) => {}
             Effect::Failed { id, why } => self.fail_call(id, why, now, more),
             // The peer never acknowledged a refusal: there is nothing to keep and nothing to do.
             Effect::Unacknowledged { id: _ } => {}

@@ -10,7 +10,7 @@ mod leg;
 mod relay;
 #[cfg(test)]
 mod tests;
-mod write;
+pub(crate) mod write;
 
 pub use write::contact;
 

@@ -43,7 +43,7 @@ const fn identity(name: Name) -> bool {
 }
 
 /// Copies every header that is not one side's own.
-pub(super) fn copy_end_to_end(writer: &mut Writer, message: &Message) {
+pub(crate) fn copy_end_to_end(writer: &mut Writer, message: &Message) {
     for header in message.headers() {
         if !hop_by_hop(header.name) && !identity(header.name) {
             writer.copy(header);
@@ -78,13 +78,13 @@ pub(super) fn invite(template: &mut Dialog, call: &Call, flow: Flow, identity: &
 }
 
 /// From on a leg: the name and number that this target is to see.
-pub(super) fn caller_identity(call: &Call, target: &LegTarget, domain: &str) -> Vec<u8> {
+pub(crate) fn caller_identity(call: &Call, target: &LegTarget, domain: &str) -> Vec<u8> {
     let number = target.caller_number.as_deref().unwrap_or(&call.caller_number);
     name_addr(&call.caller_name, number, domain)
 }
 
 /// To on a leg.
-pub(super) fn callee_identity(target: &LegTarget, domain: &str) -> Vec<u8> {
+pub(crate) fn callee_identity(target: &LegTarget, domain: &str) -> Vec<u8> {
     if target.called.contains(':') {
         return format!("<{}>", target.called).into_bytes();
     }
@@ -138,7 +138,7 @@ pub(super) fn relayed_response(request: &Message, response: &Message, dialog: &D
 }
 
 /// The final refusal of the best target as the caller gets it. Contacts of a redirection go through: they are the answer.
-pub(super) fn relayed_refusal(request: &Message, response: &Message) -> Response {
+pub(crate) fn relayed_refusal(request: &Message, response: &Message) -> Response {
     let tag = response.to().and_then(|to| to.tag()).map(|tag| String::from_utf8_lossy(tag).into_owned());
     let reason = String::from_utf8_lossy(response.reason());
     let mut writer = Writer::response(request, response.status(), &reason, Some(tag.as_deref().unwrap_or("refused")));

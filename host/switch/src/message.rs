@@ -1,0 +1,140 @@
+//! A MESSAGE outside a call on its way to a phone (RFC 3428): forked to every binding of its recipient, the first success wins.
+//!
+//! Messages stay on the site: phones write to phones, and a trunk writes to the phone that owns the number. A policy decides about calls and registrations;
+//! who may register here may write here.
+//!
+//! A value: answers go in through [`Courier::answered`] and [`Courier::failed`], and what the sender is to be told comes out, once.
+
+use crate::{
+    bridge::write,
+    decision::{NextOn, Plan, Refusal, Stage, Target},
+    facts::{Call, CallKind},
+    plan,
+    site::Site,
+};
+use sip::{
+    Message,
+    build::{Request, Response, Writer},
+    dialog::Dialog,
+    header::Name,
+    message::Method,
+    random::Random,
+    transport::Flow,
+};
+
+/// One MESSAGE that waits for its answer.
+#[derive(Debug)]
+pub struct Courier {
+    request: Message,
+    /// Copies that have no final answer yet.
+    open: usize,
+    /// The best refusal so far.
+    best: Option<Message>,
+    told: bool,
+}
+
+impl Courier {
+    /// Who is to get the message in `call` (read and identified as if its sender called), and the copy for each of the recipient's phones. `call_id` makes
+    /// the Call-ID of each.
+    ///
+    /// # Errors
+    /// 404 when nobody here has that number, 403 for a disabled recipient, 480 for one that is not registered, 405 for a service that takes calls only.
+    pub fn new(
+        call: &Call,
+        site: &Site,
+        random: &mut Random,
+        call_id: impl Fn(&mut Random) -> String,
+    ) -> Result<(Self, Vec<(Request, Flow)>), Refusal> {
+        if call.kind != CallKind::Normal {
+            return Err(Refusal::new(
+                405,
+                "Calls Only",
+                format!("a written call for help to `{}`: the way out takes calls only", call.called),
+            ));
+        }
+        let directory = site.directory();
+        let Some(recipient) = directory.by_user(&call.called) else {
+            return Err(Refusal::new(404, "Not Found", format!("nobody here has the number `{}` that a message is for", call.called)));
+        };
+        if !recipient.enabled {
+            return Err(Refusal::new(403, "Forbidden", format!("a message for {}, which is disabled", recipient.id)));
+        }
+        let ring = Stage { targets: vec![Target::Endpoint(recipient.id.clone())], ring: None, next: NextOn::default() };
+        let phones = plan::resolve(&Plan { stages: vec![ring] }, call, site)?;
+        let hops = call.message.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
+        let copies: Vec<_> = phones
+            .stages
+            .into_iter()
+            .flat_map(|stage| stage.legs)
+            .map(|leg| {
+                let from = write::caller_identity(call, &leg, &directory.domain);
+                let to = write::callee_identity(&leg, &directory.domain);
+                let tag = random.token();
+                let mut dialog = Dialog::as_client(&call_id(random), &from, tag.as_str(), &to, leg.uri.as_bytes(), leg.flow);
+                dialog.route_set = leg.route.iter().map(|route| route.as_bytes().to_vec()).collect();
+                let mut writer = dialog.request(Method::Message, b"MESSAGE", hops);
+                writer.header(Name::PAssertedIdentity, &from);
+                write::copy_end_to_end(&mut writer, &call.message);
+                // RFC 3428 4: a MESSAGE has no Contact.
+                (writer.finish_request(call.message.body()), leg.flow)
+            })
+            .collect();
+        Ok((Self { request: call.message.clone(), open: copies.len(), best: None, told: false }, copies))
+    }
+
+    /// One phone has answered; what the sender is told, when that settles it.
+    pub fn answered(&mut self, response: &Message) -> Option<Response> {
+        match response.status() {
+            // Whoever relays a MESSAGE answers at once or not at all: nobody needs to know that it is on its way.
+            100..200 => return None,
+            200..300 => return self.tell(response),
+            _ => {}
+        }
+        if self.best.as_ref().is_none_or(|best| rank(response) < rank(best)) {
+            self.best = Some(response.clone());
+        }
+        self.settle()
+    }
+
+    /// One phone cannot be reached.
+    pub fn failed(&mut self) -> Option<Response> {
+        self.settle()
+    }
+
+    /// Whether nothing is awaited any more.
+    #[must_use]
+    pub const fn done(&self) -> bool {
+        self.open == 0
+    }
+
+    fn settle(&mut self) -> Option<Response> {
+        self.open = self.open.saturating_sub(1);
+        if self.open > 0 || self.told {
+            return None;
+        }
+        match self.best.take() {
+            Some(best) => self.tell_of(&best),
+            None => {
+                self.told = true;
+                Some(Writer::response(&self.request, 480, "Temporarily Unavailable", Some("unreached")).finish_response(b""))
+            }
+        }
+    }
+
+    fn tell(&mut self, response: &Message) -> Option<Response> {
+        self.open = self.open.saturating_sub(1);
+        self.tell_of(response)
+    }
+
+    fn tell_of(&mut self, response: &Message) -> Option<Response> {
+        (!std::mem::replace(&mut self.told, true)).then(|| write::relayed_refusal(&self.request, response))
+    }
+}
+
+/// RFC 3261 16.7 step 6: a 6xx before all others, then "the lowest response class".
+fn rank(response: &Message) -> u16 {
+    match response.status() {
+        600.. => 0,
+        status => status / 100,
+    }
+}
