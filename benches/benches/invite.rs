@@ -92,6 +92,7 @@ impl World {
         let shard = Shard::new(Parts {
             index: 0,
             shards: 1,
+            exchange: gateway::calls::Exchange::new(1, 16),
             site: site.clone(),
             authenticator: Arc::new(Authenticator::new(DOMAIN, [7; 32], 300, 1_000)),
             runner: engine.runner(site),

@@ -174,6 +174,11 @@ impl World {
         self.act(id, |phone, now, out| phone.write(number, text, now, out));
     }
 
+    /// Asks for a transfer of the newest call.
+    pub fn refer(&mut self, id: PhoneId, target: &str) {
+        self.act(id, |phone, now, out| phone.refer(phone.calls().len() - 1, target, &[], now, out));
+    }
+
     /// Sends a request inside the newest call.
     pub fn say(&mut self, id: PhoneId, method: &'static str) {
         self.act(id, |phone, now, out| phone.say(method, now, out));
@@ -248,7 +253,8 @@ impl World {
         }
     }
 
-    fn act(&mut self, id: PhoneId, deed: impl FnOnce(&mut Phone, Instant, &mut Vec<Transmit>)) {
+    /// Has a phone do something.
+    pub fn act(&mut self, id: PhoneId, deed: impl FnOnce(&mut Phone, Instant, &mut Vec<Transmit>)) {
         let mut out = Vec::new();
         let now = self.now;
         deed(self.phone(id), now, &mut out);

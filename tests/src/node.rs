@@ -10,7 +10,7 @@
 use crate::net::spread;
 use bytes::Bytes;
 use gateway::{
-    calls::{Observer, Parts, Shard, Transmit, shard_of},
+    calls::{Exchange, Observer, Parts, Shard, Transmit, shard_of},
     policy::{Engine, EngineSettings, Step},
 };
 use sip::{
@@ -73,11 +73,13 @@ impl Gateway {
         }
         let decisions = Arc::new(Decisions::default());
         let authenticator = Arc::new(Authenticator::new(DOMAIN, spread(seed ^ 1), 300, 10_000));
+        let exchange = Exchange::new(2, 1000);
         let shards = (0..2)
             .map(|index| {
                 Shard::new(Parts {
                     index,
                     shards: 2,
+                    exchange: exchange.clone(),
                     site: site.clone(),
                     authenticator: authenticator.clone(),
                     runner: engine().runner(site.clone()),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a harness that is broken stops its test at once")]
 
+mod answers;
 mod call;
 mod manner;
 mod message;
@@ -48,6 +49,8 @@ enum Purpose {
 enum Alarm {
     /// Pick up.
     Answer(usize),
+    /// Send the caller elsewhere: status and Contact.
+    Redirect(usize, u16, &'static str),
     /// Send the 2xx to the INVITE with this CSeq again.
     Again(usize, u32),
 }
@@ -57,11 +60,16 @@ enum Alarm {
 pub struct Phone {
     name: &'static str,
     extension: String,
+    contact_user: String,
     address: SocketAddr,
     peer: SocketAddr,
     transport: Transport,
     stack: Stack,
     manner: Manner,
+    /// With which status re-INVITEs are refused, and how many still.
+    refusals: (u16, u32),
+    /// What the INVITEs of this phone replace.
+    replaces: Option<String>,
     registration: Option<Dialog>,
     registered: bool,
     calls: Vec<Call>,
@@ -98,17 +106,27 @@ impl Phone {
         self
     }
 
+    /// With this user part in its Contact, instead of its extension.
+    #[must_use]
+    pub fn contact_user(mut self, user: &str) -> Self {
+        self.contact_user = user.into();
+        self
+    }
+
     /// A phone that sends everything to `peer`.
     #[must_use]
     pub fn new(name: &'static str, extension: &str, address: SocketAddr, peer: SocketAddr, transport: Transport) -> Self {
         Self {
             name,
             extension: extension.into(),
+            contact_user: extension.into(),
             address,
             peer,
             transport,
             stack: stack(address),
             manner: Manner::Answers(Duration::from_secs(2)),
+            refusals: (0, 0),
+            replaces: None,
             registration: None,
             registered: false,
             calls: Vec::new(),
@@ -170,6 +188,11 @@ impl Phone {
         self.manner = manner;
     }
 
+    /// Refuses the next so many re-INVITEs.
+    pub fn refuse_reinvites(&mut self, status: u16, times: u32) {
+        self.refusals = (status, times);
+    }
+
     /// Registers.
     pub fn register(&mut self, now: Instant, out: &mut Vec<Transmit>) {
         let (user, tag) = (format!("<sip:{}@{}>", self.extension, node::DOMAIN), self.token());
@@ -179,6 +202,17 @@ impl Phone {
         let dialog = Dialog::as_client(&call_id, user.as_bytes(), &tag, user.as_bytes(), target.as_bytes(), flow);
         self.registration = Some(dialog);
         self.send_register(None, now, out);
+    }
+
+    /// Its random numbers go on by one.
+    pub fn shake(&mut self) {
+        self.stack.random().next_u64();
+    }
+
+    /// Calls a number to take somebody's place in a call.
+    pub fn dial_replacing(&mut self, number: &str, replaces: &str, now: Instant, out: &mut Vec<Transmit>) {
+        self.replaces = Some(replaces.into());
+        self.dial(number, now, out);
     }
 
     /// Calls a number.
@@ -193,9 +227,15 @@ impl Phone {
         self.send_invite(self.calls.len() - 1, None, now, out);
     }
 
-    /// Ends the newest call: BYE when it is up, CANCEL when it still rings, 603 when somebody else is ringing here.
+    /// Ends the newest call, as [`Phone::hang_up_call`].
     pub fn hang_up(&mut self, now: Instant, out: &mut Vec<Transmit>) {
-        let Some(place) = self.calls.len().checked_sub(1) else { return };
+        if let Some(place) = self.calls.len().checked_sub(1) {
+            self.hang_up_call(place, now, out);
+        }
+    }
+
+    /// Ends a call by its place: BYE when it is up, CANCEL when it still rings, 603 when somebody else is ringing here.
+    pub fn hang_up_call(&mut self, place: usize, now: Instant, out: &mut Vec<Transmit>) {
         let call = &mut self.calls[place];
         if call.end.is_some() {
             return;
@@ -230,6 +270,17 @@ impl Phone {
         self.request(request, purpose, flow, now, out);
     }
 
+    /// Asks for a transfer of a call, by its place in [`Phone::calls`]; `lines` are further header lines.
+    pub fn refer(&mut self, place: usize, target: &str, lines: &[(&[u8], &str)], now: Instant, out: &mut Vec<Transmit>) {
+        let (flow, contact) = (self.flow(), self.contact());
+        let mut writer = self.calls[place].dialog.request(Method::Refer, b"", 70);
+        writer.header(Name::Contact, contact.as_bytes()).header(Name::ReferTo, target.as_bytes());
+        for (name, value) in lines {
+            writer.header_named(name, value.as_bytes());
+        }
+        self.request(writer.finish_request(b""), Purpose::Inside(place, Method::Refer), flow, now, out);
+    }
+
     /// Takes in one message.
     pub fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
         let mut effects = Outbox::new();
@@ -259,6 +310,7 @@ impl Phone {
         while let Some(entry) = self.alarms.first_entry().filter(|entry| entry.key().0 <= now) {
             match entry.remove() {
                 Alarm::Answer(place) => self.pick_up(place, now, out),
+                Alarm::Redirect(place, status, contact) => self.redirect(place, status, contact, now, out),
                 Alarm::Again(place, cseq) => self.answer_again(place, cseq, now, out),
             }
         }
@@ -298,6 +350,10 @@ impl Phone {
             return self.respond(id, writer(500), b"", now, out);
         }
         match message.method() {
+            Method::Invite if self.refusals.1 > 0 => {
+                self.refusals.1 -= 1;
+                self.respond(id, writer(self.refusals.0), b"", now, out);
+            }
             Method::Invite => {
                 self.calls[place].dialog.refresh_target(message);
                 self.calls[place].heard.push("INVITE".into());
@@ -310,6 +366,10 @@ impl Phone {
                 self.respond(id, writer(200), b"", now, out);
             }
             _ => {
+                if message.method() == Method::Notify {
+                    let state = String::from_utf8_lossy(message.header(Name::SubscriptionState).unwrap_or_default()).into_owned();
+                    self.calls[place].notified.push(format!("{}; {state}", String::from_utf8_lossy(message.body()).trim_end()));
+                }
                 self.calls[place].heard.push(String::from_utf8_lossy(message.method_token()).into_owned());
                 self.respond(id, writer(200), b"", now, out);
             }
@@ -344,12 +404,29 @@ impl Phone {
                 response.header(Name::Contact, contact.as_bytes());
                 self.respond(id, response, b"", now, out);
             }
+            Manner::Redirects { status, contact, after } if after.is_zero() => self.redirect(place, status, contact, now, out),
+            Manner::Redirects { status, contact, after } => {
+                self.arm(now + after, Alarm::Redirect(place, status, contact));
+                let mut response = writer(180);
+                response.header(Name::Contact, self.contact().as_bytes());
+                self.respond(id, response, b"", now, out);
+            }
             Manner::Refuses(status) => {
                 self.calls[place].end = Some(End::Refused(status));
                 self.calls[place].ringing = None;
                 self.respond(id, writer(status), b"", now, out);
             }
         }
+    }
+
+    fn redirect(&mut self, place: usize, status: u16, contact: &str, now: Instant, out: &mut Vec<Transmit>) {
+        let Some((id, message)) = self.calls[place].ringing.take() else { return };
+        self.calls[place].end = Some(End::Refused(status));
+        let mut writer = Writer::response(&message, status, sip::build::reason_phrase(status), Some(&self.calls[place].tag()));
+        if !contact.is_empty() {
+            writer.header(Name::Contact, contact.as_bytes());
+        }
+        self.respond(id, writer, b"", now, out);
     }
 
     fn pick_up(&mut self, place: usize, now: Instant, out: &mut Vec<Transmit>) {
@@ -393,6 +470,7 @@ impl Phone {
         if let Some(call) = self.calls.iter_mut().find(|call| call.owns(message)) {
             call.answers.retain(|answer| answer.cseq != cseq);
             call.acknowledged += 1;
+            call.answers_in_ack += u32::from(!message.body().is_empty());
         }
     }
 
@@ -403,102 +481,6 @@ impl Phone {
             self.calls[place].end = Some(End::Cancelled);
             let tag = self.calls[place].tag();
             self.respond(id, Writer::response(&message, 487, "Request Terminated", Some(&tag)), b"", now, out);
-        }
-    }
-
-    // What others answer.
-
-    fn answered(&mut self, id: ClientId, message: &Message, now: Instant, out: &mut Vec<Transmit>) {
-        let status = message.status();
-        let Some(purpose) = self.pending.get(&id).cloned() else { return };
-        match purpose {
-            Purpose::Register if matches!(status, 401 | 407) && self.registration.as_ref().is_some_and(|dialog| dialog.local_cseq == 1) => {
-                self.send_register(Some(message), now, out);
-            }
-            Purpose::Register if status >= 200 => self.registered = status < 300,
-            Purpose::Register => {}
-            Purpose::Invite(place) => self.invite_answered(place, message, now, out),
-            Purpose::Inside(place, Method::Bye) if status >= 200 => {
-                self.calls[place].end.get_or_insert(End::WeHungUp);
-            }
-            Purpose::Inside(place, method) if status >= 200 => {
-                self.calls[place].said.push((method, status));
-                // 12.2.1.2: "If the response for a request within a dialog is a 481 or a 408, the UAC SHOULD terminate the dialog."
-                if matches!(status, 408 | 481) {
-                    self.bye(place, now, out);
-                }
-            }
-            Purpose::Inside(..) => {}
-            Purpose::Message => self.message_answered(message, now, out),
-        }
-    }
-
-    fn invite_answered(&mut self, place: usize, message: &Message, now: Instant, out: &mut Vec<Transmit>) {
-        let (status, cseq) = (message.status(), message.cseq().map_or(0, |cseq| cseq.number));
-        let call = &mut self.calls[place];
-        if call.up || call.end.is_some() {
-            // A re-INVITE, or the 2xx of the first one again.
-            if (200..300).contains(&status) {
-                call.dialog.refresh_target(message);
-                if !call.said.contains(&(Method::Invite, status)) && cseq != call.cseq {
-                    call.said.push((Method::Invite, status));
-                }
-                self.acknowledge(place, cseq, now, out);
-            } else if status >= 300 {
-                call.said.push((Method::Invite, status));
-                if matches!(status, 408 | 481) {
-                    self.bye(place, now, out);
-                }
-            }
-            return;
-        }
-        match status {
-            401 | 407 if call.cseq == 1 => self.send_invite(place, Some(message), now, out),
-            101..200 => {
-                call.dialog.learn(message);
-                call.progress.push(status);
-                if let Some(rseq) = message.number(Name::RSeq) {
-                    let mut writer = call.dialog.request(Method::Prack, b"", 70);
-                    writer.header(Name::RAck, format!("{rseq} {cseq} INVITE").as_bytes());
-                    let (flow, purpose) = (self.flow(), Purpose::Inside(place, Method::Prack));
-                    self.request(writer.finish_request(b""), purpose, flow, now, out);
-                }
-            }
-            200..300 => {
-                call.dialog.learn(message);
-                call.up = true;
-                call.invite = None;
-                let cancelled = call.cancelled;
-                self.acknowledge(place, cseq, now, out);
-                if cancelled {
-                    // The answer was faster than the CANCEL: the call is up and is hung up (9.1, 15).
-                    self.bye(place, now, out);
-                }
-            }
-            300.. => {
-                call.invite = None;
-                call.end = Some(if call.cancelled && status == 487 { End::Cancelled } else { End::Refused(status) });
-            }
-            _ => {}
-        }
-    }
-
-    fn failed(&mut self, id: ClientId, now: Instant, out: &mut Vec<Transmit>) {
-        match self.pending.get(&id).cloned() {
-            Some(Purpose::Invite(place)) if !self.calls[place].up => {
-                self.calls[place].invite = None;
-                self.calls[place].end.get_or_insert(End::Unanswered);
-            }
-            // 15.1.1: the UAC considers the session over whatever becomes of its BYE.
-            Some(Purpose::Inside(place, Method::Bye)) => {
-                self.calls[place].end.get_or_insert(End::WeHungUp);
-            }
-            Some(Purpose::Invite(place) | Purpose::Inside(place, _)) => {
-                if self.calls[place].up {
-                    self.bye(place, now, out);
-                }
-            }
-            Some(Purpose::Register | Purpose::Message) | None => {}
         }
     }
 
@@ -522,6 +504,9 @@ impl Phone {
         let mut writer = call.dialog.request(Method::Invite, b"", 70);
         call.cseq = call.dialog.local_cseq;
         writer.header(Name::Contact, contact.as_bytes()).header(Name::Supported, b"100rel");
+        if let Some(replaces) = &self.replaces {
+            writer.header(Name::Replaces, replaces.as_bytes());
+        }
         if let Some((name, value)) = credentials {
             writer.header(name, value.as_bytes());
         }
@@ -587,9 +572,9 @@ impl Phone {
 
     fn contact(&self) -> String {
         match self.transport {
-            Transport::Udp => format!("<sip:{}@{}>", self.extension, self.address),
+            Transport::Udp => format!("<sip:{}@{}>", self.contact_user, self.address),
             Transport::Tcp | Transport::Tls => {
-                format!("<sip:{}@{};transport={}>", self.extension, self.address, self.transport.uri_token())
+                format!("<sip:{}@{};transport={}>", self.contact_user, self.address, self.transport.uri_token())
             }
         }
     }

@@ -112,14 +112,16 @@ impl Gateway {
         let authenticator = Arc::new(authenticator(config, data)?);
         let (stop, stopped) = watch::channel(false);
         let mut shards = Vec::new();
+        let exchange = calls::Exchange::new(limits.shards, limits.shard_queue);
         for (index, (sockets, inbox)) in listeners.udp.into_iter().zip(inboxes).enumerate() {
             let (site, authenticator, keep, observer) =
                 (Arc::clone(&site), Arc::clone(&authenticator), Arc::clone(&keep), Arc::clone(&observer));
             let (count, seed) = (limits.shards, data::random_bytes()?);
-            let shard_site = Arc::clone(&site);
+            let (shard_site, exchange) = (Arc::clone(&site), Arc::clone(&exchange));
             let shard: driver::ShardParts = Box::new(move |runner| calls::Parts {
                 index,
                 shards: count,
+                exchange,
                 site: shard_site,
                 authenticator,
                 runner,

@@ -14,7 +14,7 @@ use sip::{
     header::{Name, NameAddr},
     message::Method,
     transport::Flow,
-    uri::Scheme,
+    uri::{Scheme, Uri},
 };
 use std::sync::Arc;
 
@@ -61,14 +61,13 @@ pub fn authenticate(request: &Message, flow: Flow, directory: &Directory, authen
 /// Octets of a called number or service: as many as a policy may answer with.
 const CALLED_MAX: usize = 128;
 
-/// Reads an INVITE into a [`Call`] with [`Caller::Unknown`]; the kind is classified here. The location is that of the source network, number and name
-/// are those that From claims, until [`identify`] knows better.
+/// Who or what a URI calls: the kind of call, and the number or user as [`Call::called`] holds it. The domain does not matter: phones keep writing the
+/// cloud's.
 ///
 /// # Errors
-/// 400 for an unreadable Request-URI, 414 for a user of more than 128 octets, 416 for a scheme that cannot be called, 484 for an empty user. 420 is the caller's (Require).
-pub fn read_call(request: &Message, flow: Flow, directory: &Directory, now: Instant) -> Result<Call, Refusal> {
-    let shown = || String::from_utf8_lossy(request.request_uri());
-    let uri = request.uri().ok_or_else(|| Refusal::new(400, "Bad Request-URI", format!("unreadable Request-URI `{}`", shown())))?;
+/// 414 for a user of more than 128 octets, 416 for a scheme that cannot be called, 484 for an empty user.
+pub fn read_target(uri: &Uri<'_>, directory: &Directory) -> Result<(CallKind, String), Refusal> {
+    let shown = || String::from_utf8_lossy(uri.raw);
     let (kind, called) = match uri.scheme {
         Scheme::Sip | Scheme::Sips | Scheme::Tel => {
             let user = uri.user_decoded();
@@ -78,12 +77,12 @@ pub fn read_call(request: &Message, flow: Flow, directory: &Directory, now: Inst
             }
         }
         // RFC 3261 8.2.2.1: "If the Request-URI uses a scheme not supported by the UAS, it SHOULD reject the request with a 416".
-        Scheme::Urn | Scheme::Other => match emergency::classify(&uri, directory) {
+        Scheme::Urn | Scheme::Other => match emergency::classify(uri, directory) {
             CallKind::Normal => {
-                return Err(Refusal::new(416, "Unsupported URI Scheme", format!("Request-URI `{}` cannot be called", shown())));
+                return Err(Refusal::new(416, "Unsupported URI Scheme", format!("`{}` cannot be called", shown())));
             }
             // What stands behind a service that nobody has is no reason to lose the call for help: it goes out as the service itself (RFC 5031 4.1).
-            kind if request.request_uri().len() > CALLED_MAX => (kind, "urn:service:sos".to_owned()),
+            kind if uri.raw.len() > CALLED_MAX => (kind, "urn:service:sos".to_owned()),
             kind => (kind, shown().into_owned()),
         },
     };
@@ -93,8 +92,20 @@ pub fn read_call(request: &Message, flow: Flow, directory: &Directory, now: Inst
     }
     // 21.4.22: "The server received a request with a Request-URI that was incomplete."
     if called.is_empty() {
-        return Err(Refusal::new(484, "Address Incomplete", format!("Request-URI `{}` names no number", shown())));
+        return Err(Refusal::new(484, "Address Incomplete", format!("`{}` names no number", shown())));
     }
+    Ok((kind, called))
+}
+
+/// Reads an INVITE into a [`Call`] with [`Caller::Unknown`]; the kind is classified here. The location is that of the source network, number and name
+/// are those that From claims, until [`identify`] knows better.
+///
+/// # Errors
+/// 400 for an unreadable Request-URI, and those of [`read_target`]. 420 is the caller's (Require).
+pub fn read_call(request: &Message, flow: Flow, directory: &Directory, now: Instant) -> Result<Call, Refusal> {
+    let shown = || String::from_utf8_lossy(request.request_uri());
+    let uri = request.uri().ok_or_else(|| Refusal::new(400, "Bad Request-URI", format!("unreadable Request-URI `{}`", shown())))?;
+    let (kind, called) = read_target(&uri, directory)?;
     let from = request.from();
     Ok(Call {
         message: request.clone(),

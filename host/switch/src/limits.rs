@@ -17,6 +17,8 @@ pub struct Limits {
     pub forks: usize,
     /// Stages of one plan.
     pub stages: usize,
+    /// How often one call may be forwarded; once more is refused with 482.
+    pub forwards: usize,
     /// Shortest registration granted; less is refused with 423 and Min-Expires.
     pub expires_min: Duration,
     /// Longest registration granted; more is shortened to this.
@@ -42,6 +44,7 @@ impl Default for Limits {
             binding_bytes: 2048,
             forks: 16,
             stages: 16,
+            forwards: 5,
             expires_min: Duration::from_secs(20),
             expires_max: Duration::from_secs(3600),
             expires_default: Duration::from_secs(300),

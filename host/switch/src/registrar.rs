@@ -5,8 +5,8 @@
 mod contact;
 mod table;
 
-pub(crate) use contact::same_contact;
 pub use contact::write_answer;
+pub(crate) use contact::{read_q, same_contact};
 pub use table::Registrar;
 
 use sip::{Instant, transport::Flow};

@@ -4,6 +4,7 @@ use sip::{
     Instant, Message,
     build::Response,
     dialog::Dialog,
+    header::Name,
     message::Method,
     stack::{ClientId, ServerId},
 };
@@ -43,6 +44,10 @@ pub struct Call {
     pub(super) heard: Vec<String>,
     pub(super) said: Vec<(Method, u16)>,
     pub(super) acknowledged: u32,
+    pub(super) answers_in_ack: u32,
+    pub(super) notified: Vec<String>,
+    /// The INVITE that made this phone ring.
+    pub(super) invited: Option<Message>,
 }
 
 /// A 2xx that is sent until its ACK comes.
@@ -71,11 +76,14 @@ impl Call {
             heard: Vec::new(),
             said: Vec::new(),
             acknowledged: 0,
+            answers_in_ack: 0,
+            notified: Vec::new(),
+            invited: None,
         }
     }
 
     pub(super) fn incoming(dialog: Dialog, id: ServerId, message: Message) -> Self {
-        Self { ringing: Some((id, message)), ..Self::outgoing(dialog) }
+        Self { invited: Some(message.clone()), ringing: Some((id, message)), ..Self::outgoing(dialog) }
     }
 
     /// Whether a request belongs to this call: Call-ID and our tag.
@@ -86,6 +94,25 @@ impl Call {
 
     pub(super) fn tag(&self) -> String {
         String::from_utf8_lossy(&self.dialog.local_tag).into_owned()
+    }
+
+    /// Its Call-ID.
+    #[must_use]
+    pub fn call_id(&self) -> &[u8] {
+        &self.dialog.call_id
+    }
+
+    /// What names this call in Replaces for whoever shall take this phone's place (RFC 3891): the other side's tag is `to-tag`.
+    #[must_use]
+    pub fn replaces_plain(&self) -> String {
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        format!("{};to-tag={};from-tag={}", text(&self.dialog.call_id), text(&self.dialog.remote_tag), text(&self.dialog.local_tag))
+    }
+
+    /// The same as it stands in a URI.
+    #[must_use]
+    pub fn replaces(&self) -> String {
+        self.replaces_plain().replace(';', "%3B").replace('=', "%3D")
     }
 
     /// Whether this phone believes that the two are talking.
@@ -116,6 +143,25 @@ impl Call {
     #[must_use]
     pub fn said(&self) -> &[(Method, u16)] {
         &self.said
+    }
+
+    /// The values of a header of the INVITE that made this phone ring.
+    #[must_use]
+    pub fn invited(&self, name: Name) -> Vec<String> {
+        let invite = self.invited.iter();
+        invite.flat_map(|invite| invite.values(name)).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+
+    /// What NOTIFYs said about a transfer that this phone asked for: status line and state of the subscription.
+    #[must_use]
+    pub fn notified(&self) -> &[String] {
+        &self.notified
+    }
+
+    /// How many ACKs brought the answer to an offer of this phone.
+    #[must_use]
+    pub const fn answers_in_ack(&self) -> u32 {
+        self.answers_in_ack
     }
 
     /// How many ACKs came for the answers that this phone gave.

@@ -18,4 +18,13 @@ pub enum Manner {
     Rings,
     /// Refuses with this status.
     Refuses(u16),
+    /// Sends whoever calls elsewhere: at once, or after ringing for so long.
+    Redirects {
+        /// 3xx.
+        status: u16,
+        /// The Contact values; none when empty.
+        contact: &'static str,
+        /// How long it rings before.
+        after: Duration,
+    },
 }

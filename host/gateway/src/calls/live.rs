@@ -7,7 +7,7 @@ use super::{
 use sip::{
     Instant, Message,
     message::Method,
-    random::{Random, Token},
+    random::Random,
     stack::{ClientId, Effect, Failure, ServerId},
     transport::Flow,
 };
@@ -18,11 +18,13 @@ use std::{
     rc::Rc,
 };
 use switch::{
-    bridge::{self, Bridge, Event, Home, SendId},
+    bridge::{self, Bridge, DialogId, Event, Half, Home, SendId},
+    decision::Refusal,
     record::CallRecord,
 };
 
-type Key = u64;
+/// Names a call of a shard.
+pub(super) type Key = u64;
 
 /// The calls of one shard.
 ///
@@ -41,7 +43,9 @@ pub(super) struct Live {
 #[derive(Debug)]
 struct Entry {
     bridge: Bridge,
-    tags: Vec<Token>,
+    tags: Vec<Box<[u8]>>,
+    /// Call-IDs of dialogs that were taken from calls of other shards.
+    moved: Vec<Box<[u8]>>,
     sent: Vec<(SendId, ClientId, SocketAddr)>,
     /// INVITE transactions of either side, so that a CANCEL finds its call.
     invites: Vec<ServerId>,
@@ -71,7 +75,7 @@ impl Entry {
                     self.ladder.add(now, *peer, true, Said::Silence);
                 }
             }
-            Event::Start | Event::Expire => {}
+            Event::Start | Event::Routed { .. } | Event::Taken { .. } | Event::Expire => {}
         }
     }
 }
@@ -121,7 +125,16 @@ impl Shard {
         let mut ladder = Ladder::default();
         ladder.asked(invite, Method::Invite, bridge.call().flow, now);
         self.live.by_server.insert(invite, key);
-        let entry = Entry { bridge, tags: Vec::new(), sent: Vec::new(), invites: vec![invite], armed: None, ladder, record: None };
+        let entry = Entry {
+            bridge,
+            tags: Vec::new(),
+            moved: Vec::new(),
+            sent: Vec::new(),
+            invites: vec![invite],
+            armed: None,
+            ladder,
+            record: None,
+        };
         self.live.calls.insert(key, entry);
         self.step(key, Event::Start, now, more);
     }
@@ -179,12 +192,32 @@ impl Shard {
     }
 
     /// Feeds one event to one bridge and carries its effects out.
-    fn step(&mut self, key: Key, event: Event<'_>, now: Instant, more: &mut Vec<Effect>) {
+    pub(super) fn step(&mut self, key: Key, event: Event<'_>, now: Instant, more: &mut Vec<Effect>) {
         let Some(entry) = self.live.calls.get_mut(&key) else { return };
-        let mut ended = None;
         let mut effects = Vec::new();
         entry.hears(&event, now);
         entry.bridge.on(event, now, &mut self.random, &mut effects);
+        self.obey(key, effects, now, more);
+    }
+
+    /// A call of this shard gives away whom the peer of this dialog talks to.
+    pub(super) fn give(&mut self, dialog: &DialogId, now: Instant, more: &mut Vec<Effect>) -> Result<Box<Half>, Refusal> {
+        let key = self.live.by_tag.get(dialog.local_tag.as_slice()).copied();
+        let Some((key, entry)) = key.and_then(|key| Some((key, self.live.calls.get_mut(&key)?))) else {
+            return Err(Refusal::new(481, "Call/Transaction Does Not Exist", "a Replaces names no dialog of ours"));
+        };
+        let mut effects = Vec::new();
+        let half = entry.bridge.give(dialog, now, &mut effects);
+        self.obey(key, effects, now, more);
+        half
+    }
+
+    /// Carries out what a bridge wants.
+    fn obey(&mut self, key: Key, effects: Vec<bridge::Effect>, now: Instant, more: &mut Vec<Effect>) {
+        let Some(entry) = self.live.calls.get_mut(&key) else { return };
+        let mut ended = None;
+        let mut onward = Vec::new();
+        let mut wanted = Vec::new();
         for effect in effects {
             match effect {
                 bridge::Effect::Send { id, request, flow } => {
@@ -207,9 +240,22 @@ impl Shard {
                         self.stack.cancel(*client, reason, now, more);
                     }
                 }
+                bridge::Effect::Route { hunt, call } => onward.push((hunt, call)),
+                bridge::Effect::Limit(name) => self.parts.observer.dropped(now, entry.bridge.call().flow, name),
                 bridge::Effect::Own(tag) => {
-                    self.live.by_tag.insert(tag.as_bytes().into(), key);
+                    let tag: Box<[u8]> = tag.as_bytes().into();
+                    self.live.by_tag.insert(tag.clone(), key);
                     entry.tags.push(tag);
+                }
+                bridge::Effect::Take { hunt, dialog } => wanted.push((hunt, dialog)),
+                bridge::Effect::Adopt { call_id, tag } => {
+                    let tag = tag.into_boxed_slice();
+                    self.live.by_tag.insert(tag.clone(), key);
+                    entry.tags.push(tag);
+                    if self.parts.exchange.home(&call_id) != self.parts.index {
+                        self.parts.exchange.moves(&call_id, self.parts.index);
+                    }
+                    entry.moved.push(call_id.into_boxed_slice());
                 }
                 bridge::Effect::End(record) => {
                     ended = self.parts.runner.observes().then(|| record.clone());
@@ -241,6 +287,12 @@ impl Shard {
             entry.armed = Some(at);
             self.live.timers.push(Reverse((at, key)));
         }
+        for (hunt, call) in onward {
+            self.send_on(key, hunt, *call, now, more);
+        }
+        for (hunt, dialog) in wanted {
+            self.want(key, hunt, dialog, now, more);
+        }
     }
 
     /// Tells the policies that a call has ended.
@@ -258,7 +310,13 @@ impl Shard {
             self.live.by_server.remove(invite);
         }
         for tag in &entry.tags {
-            self.live.by_tag.remove(tag.as_bytes());
+            // A dialog that was given away is another call's.
+            if self.live.by_tag.get(tag) == Some(&key) {
+                self.live.by_tag.remove(tag);
+            }
+        }
+        for call_id in &entry.moved {
+            self.parts.exchange.forget(call_id);
         }
         for (_, client, _) in &entry.sent {
             self.live.by_client.remove(client);

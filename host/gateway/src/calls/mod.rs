@@ -1,16 +1,20 @@
 //! Calls and registrations: one [`Shard`] per core owns its transactions and calls.
 //!
 //! `dispatch` says what each request is for; `setup` is the script of a new call, `register` that of a registration and `message` that of a
-//! message, each read from top to bottom; `live` drives the bridges of the calls that are up.
+//! message, each read from top to bottom; `live` drives the bridges of the calls that are up, and `onward` finds where a call goes on to that is
+//! forwarded or transferred.
 
 mod dispatch;
+mod exchange;
 mod ladder;
 mod live;
 mod message;
+mod onward;
 mod register;
 mod setup;
 mod shard;
 
+pub use exchange::Exchange;
 pub use ladder::{Beat, Ladder, Said};
 pub use shard::Shard;
 
@@ -46,6 +50,8 @@ pub struct Parts {
     pub index: usize,
     /// See `index`.
     pub shards: usize,
+    /// What this gateway's shards say to each other.
+    pub exchange: Arc<Exchange>,
     /// Shared tables.
     pub site: Arc<Site>,
     /// Checks digests.

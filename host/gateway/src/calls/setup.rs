@@ -20,7 +20,7 @@ use sip::{
 };
 use std::{rc::Rc, sync::Arc};
 use switch::{
-    bridge::Bridge,
+    bridge::{Bridge, DialogId},
     decision::{Decision, Refusal},
     emergency,
     facts::{Call, CallKind, Caller},
@@ -84,7 +84,10 @@ pub(super) struct Routed {
 pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) {
     match screen(shard, message, flow, now) {
         Ok(Screened::Help(call, plan)) => start(shard, replies, call, plan, now, more),
-        Ok(Screened::Normal(call)) => route(shard, replies, call, now, more),
+        Ok(Screened::Normal(call)) => match DialogId::of_request(message) {
+            Some(dialog) => replace(shard, replies, call, dialog, now, more),
+            None => route(shard, replies, call, now, more),
+        },
         Err(no) => refuse(shard, replies, message, no, now),
     }
 }
@@ -123,6 +126,24 @@ fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
     }
     intake::permit(&call, &site)?;
     Ok(Screened::Normal(Arc::new(call)))
+}
+
+/// A phone of the site takes the place of another in a call of ours (RFC 3891). Which policies let that call be made, they let go on: whoever names its
+/// three secrets was told them by somebody who talks in it. Nobody else than a phone may: a provider has no business in the site's calls.
+fn replace(shard: &mut Shard, replies: &mut Replies, call: Arc<Call>, dialog: Option<DialogId>, now: Instant, more: &mut Vec<Effect>) {
+    let invite = call.message.clone();
+    let no = match (dialog, &call.caller) {
+        (Some(dialog), Caller::Endpoint(_)) => {
+            let home = shard.live.home();
+            match Bridge::replacing(shard.parts.site.clone(), Arc::unwrap_or_clone(call), replies.id, dialog, home, now) {
+                Some(bridge) => return shard.start_call(bridge, now, more),
+                None => Refusal::new(400, "Missing Contact", "the INVITE has no Contact that could be answered"),
+            }
+        }
+        (Some(_), _) => Refusal::new(403, "Forbidden", "an INVITE with Replaces from somebody who is no phone of the site"),
+        (None, _) => Refusal::new(400, "Bad Replaces", "an INVITE with several or unreadable Replaces"),
+    };
+    refuse(shard, replies, &invite, no.into(), now);
 }
 
 /// What the policies say.
@@ -216,16 +237,21 @@ fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> Screene
         let identity = intake::authenticate(&call.message, call.flow, &directory, &shard.parts.authenticator, call.at);
         intake::identify(&mut call, &identity, site);
     }
-    let (mut call, mut steps) = (Arc::new(call), Vec::new());
-    let plan = shard.parts.runner.emergency(&call, &mut steps);
-    shard.parts.observer.decided(call.at, call.message.call_id(), &steps);
-    let plan = plan.unwrap_or_else(|_fault| emergency::own_plan(&call, &directory));
     if call.message.contact().is_none() {
-        let message = reachable_where_it_came_from(&call.message, call.flow, &shard.parts.limits);
-        Arc::make_mut(&mut call).message = message;
+        call.message = reachable_where_it_came_from(&call.message, call.flow, &shard.parts.limits);
     }
-    let resolved = emergency::resolve(&plan, &call, site);
+    let call = Arc::new(call);
+    let resolved = help(shard, &call);
     Screened::Help(call, resolved)
+}
+
+/// How a call for help goes out.
+pub(super) fn help(shard: &Shard, call: &Arc<Call>) -> Resolved {
+    let mut steps = Vec::new();
+    let plan = shard.parts.runner.emergency(call, &mut steps);
+    shard.parts.observer.decided(call.at, call.message.call_id(), &steps);
+    let plan = plan.unwrap_or_else(|_fault| emergency::own_plan(call, &shard.parts.site.directory()));
+    emergency::resolve(&plan, call, &shard.parts.site)
 }
 
 /// An INVITE without a Contact breaks RFC 3261 8.1.1.8 and is refused, but not when it calls for help: then its sender is where it came from.

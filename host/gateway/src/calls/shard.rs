@@ -2,13 +2,18 @@
 
 use super::{
     Parts, Transmit, dispatch,
+    exchange::Letter,
     live::Live,
     message::Messages,
+    onward::Onward,
     register::{Admitted, Kept},
     setup::{Replies, Routed, Undecided},
 };
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::{
+    future::{Either, select},
+    stream::{FuturesUnordered, StreamExt as _},
+};
 use sip::{
     Instant,
     random::Random,
@@ -18,7 +23,7 @@ use sip::{
 use std::{
     collections::HashMap,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
@@ -29,6 +34,8 @@ type Waiting = Pin<Box<dyn Future<Output = Waited>>>;
 pub(super) enum Waited {
     /// The policies have decided about a call.
     Routed(Routed),
+    /// The policies have decided where a call goes on to.
+    Onward(Onward),
     /// The policies have decided about a registration.
     Admitted(Admitted),
     /// The store has spoken.
@@ -82,6 +89,12 @@ impl Shard {
     /// One datagram or framed message came in.
     pub fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
         self.parts.observer.received(now, flow, &bytes);
+        if let Some(home) = self.parts.exchange.elsewhere(self.parts.index, &bytes) {
+            if !self.parts.exchange.post(home, Letter::Message { bytes, flow }) {
+                self.parts.observer.dropped(now, flow, "letters");
+            }
+            return;
+        }
         let mut effects = std::mem::take(&mut self.effects);
         self.stack.receive(bytes, flow, now, &mut effects);
         self.work(effects, now, out);
@@ -98,7 +111,8 @@ impl Shard {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let stack = self.stack.deadline().map(|(at, _)| at);
-        [stack, self.live.deadline(), self.parts.site.registrar.deadline()].into_iter().flatten().min()
+        let letters = self.parts.exchange.waits(self.parts.index).then(|| Instant::from_unix_micros(0));
+        [stack, self.live.deadline(), self.parts.site.registrar.deadline(), letters].into_iter().flatten().min()
     }
 
     /// Fires timers, and goes on with what was waiting for a policy or the store.
@@ -107,6 +121,11 @@ impl Shard {
         self.stack.expire(now, &mut effects);
         for waited in std::mem::take(&mut self.waited) {
             self.go_on(waited, now, &mut effects);
+        }
+        let mut messages = Vec::new();
+        self.read_letters(now, &mut effects, &mut messages);
+        for (bytes, flow) in messages {
+            self.stack.receive(bytes, flow, now, &mut effects);
         }
         self.expire_calls(now, &mut effects);
         self.expire_bindings(now);
@@ -118,11 +137,18 @@ impl Shard {
         self.parts.runner.prepare();
     }
 
-    /// Resolves when something that waited for a policy or the store can go on: then call [`Shard::expire`]. Never resolves while nothing waits.
+    /// Resolves when something that waited for a policy or the store can go on, or another shard has written: then call [`Shard::expire`].
     pub async fn ready(&mut self) {
-        match self.waiting.next().await {
-            Some(waited) => self.waited.push(waited),
-            None => std::future::pending().await,
+        let arrival = pin!(self.parts.exchange.arrival(self.parts.index));
+        let waiting = async {
+            match self.waiting.next().await {
+                Some(waited) => Some(waited),
+                None => std::future::pending().await,
+            }
+        };
+        match select(arrival, pin!(waiting)).await {
+            Either::Left(((), _)) => {}
+            Either::Right((waited, _)) => self.waited.extend(waited),
         }
     }
 
@@ -159,6 +185,7 @@ impl Shard {
     fn go_on(&mut self, waited: Waited, now: Instant, more: &mut Vec<Effect>) {
         match waited {
             Waited::Routed(routed) => self.go_on_routed(routed, now, more),
+            Waited::Onward(onward) => self.go_on_onward(onward, now, more),
             Waited::Admitted(admitted) => self.go_on_admitted(admitted, now, more),
             Waited::Kept(kept) => self.answer_registration(kept, now, more),
             Waited::Told(()) => {}

@@ -100,6 +100,7 @@ impl Desk {
         let mut shard = Shard::new(Parts {
             index: 0,
             shards: 1,
+            exchange: gateway::calls::Exchange::new(1, 16),
             site,
             authenticator: Arc::new(Authenticator::new("sip.example", [7; 32], 300, 1000)),
             runner,

@@ -1,12 +1,8 @@
-//! Ringing: stages, legs, provisional and final responses, one answer wins.
+//! Legs: one target that was dialled, its provisional and final responses; one answer wins.
 
-use super::{ACK_WAIT, Best, Bridge, CHECK_EVERY, Effect, Pair, SendId, Sent, State, relay::AckRoute, write};
-use crate::{
-    decision::Refusal,
-    plan::{LegTarget, ResolvedStage},
-    trunk::Channel,
-};
-use sip::{Instant, Message, build::Writer, dialog::Dialog, digest, header::Name, message::Method, random::Random, transport::Flow};
+use super::{ACK_WAIT, Best, Bridge, CHECK_EVERY, Effect, Pair, Party, SendId, Sent, State, hunt::HuntId, relay::AckRoute, write};
+use crate::{decision::Refusal, plan::LegTarget, trunk::Channel};
+use sip::{Instant, Message, dialog::Dialog, digest, header::Name, message::Method, random::Random, transport::Flow};
 
 /// One target that was dialled.
 #[derive(Debug)]
@@ -18,11 +14,16 @@ pub(super) struct Leg {
     pub(super) template: Dialog,
     /// Who this target is told is calling: From and P-Asserted-Identity.
     identity: Vec<u8>,
-    stage: usize,
+    /// Whose target it is.
+    pub(super) hunt: HuntId,
+    /// In which stage of it.
+    pub(super) stage: usize,
     /// A provisional response above 100 has come.
-    alive: bool,
+    pub(super) alive: bool,
     /// Credentials have been sent once: a second challenge is a refusal.
     authenticated: bool,
+    /// It was taken from another call, and is asked inside its dialog.
+    pub(super) adopted: bool,
     channel: Option<Channel>,
 }
 
@@ -30,6 +31,8 @@ pub(super) struct Leg {
 pub(super) enum LegState {
     /// INVITE sent, no final answer.
     Ringing,
+    /// Answered with a redirection, which this hunt follows.
+    Forwarded(HuntId),
     /// Cancelled, no final answer yet.
     Cancelled,
     /// Final answer received, or none will come.
@@ -37,6 +40,18 @@ pub(super) enum LegState {
 }
 
 impl Leg {
+    /// Somebody who was taken from another call and is asked again.
+    pub(super) fn adopted(target: LegTarget, template: Dialog, send: SendId, hunt: HuntId, stage: usize, channel: Option<Channel>) -> Self {
+        let identity = template.local.clone();
+        let state = LegState::Ringing;
+        Self { target, state, send, template, identity, hunt, stage, alive: true, authenticated: false, adopted: true, channel }
+    }
+
+    /// The trunk channel, for whoever takes this leg over.
+    pub(super) fn take_channel(&mut self) -> Option<Channel> {
+        self.channel.take()
+    }
+
     /// Gives the trunk channel back.
     pub(super) fn release(&mut self) {
         self.channel = None;
@@ -53,38 +68,35 @@ impl Leg {
 }
 
 impl Bridge {
-    /// Dials every leg of the current stage; a stage without legs is passed over as unreachable.
-    pub(super) fn dial_stage(&mut self, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
-        let Some(stage) = self.plan.stages.get(self.stage) else {
-            self.give_up(now, out);
-            return;
-        };
-        let ResolvedStage { legs, ring, answer_wait, .. } = stage.clone();
-        self.stage_ends = Some(now + ring);
-        self.answer_wait_ends = answer_wait.map(|wait| now + wait);
-        if legs.is_empty() {
-            self.stage_over(false, now, random, out);
-            return;
-        }
-        for target in legs {
-            self.dial(target, random, out);
-        }
-    }
-
-    fn dial(&mut self, target: LegTarget, random: &mut Random, out: &mut Vec<Effect>) {
+    pub(super) fn dial(&mut self, hunt: HuntId, target: LegTarget, random: &mut Random, out: &mut Vec<Effect>) {
+        let Some(stage) = self.hunts.get(hunt).map(|hunt| hunt.stage) else { return };
         let tag = random.token();
         let call_id = (self.call_id)(random, self.shard.0, self.shard.1);
-        let local = write::caller_identity(&self.call, &target, &self.site.directory().domain);
-        let remote = write::callee_identity(&target, &self.site.directory().domain);
+        let call = self.call_of(hunt);
+        let domain = &self.site.directory().domain;
+        let local = write::caller_identity(call, &target, domain);
+        let remote = write::callee_identity(&target, domain);
         let mut template = Dialog::as_client(&call_id, &local, tag.as_str(), &remote, target.uri.as_bytes(), target.flow);
         template.route_set = target.route.iter().map(|route| route.clone().into_bytes()).collect();
-        let request = write::invite(&mut template, &self.call, target.flow, &local, None);
+        let request = write::invite(&mut template, call, target.flow, &local, None);
         let channel = target.trunk.as_deref().map(|trunk| self.site.trunks.take(trunk));
         let leg = self.legs.len();
         let flow = target.flow;
         let send = self.send(request, flow, Sent::Invite(leg), out);
-        let (stage, state) = (self.stage, LegState::Ringing);
-        self.legs.push(Leg { target, state, send, template, identity: local, stage, alive: false, authenticated: false, channel });
+        let state = LegState::Ringing;
+        self.legs.push(Leg {
+            target,
+            state,
+            send,
+            template,
+            identity: local,
+            hunt,
+            stage,
+            alive: false,
+            authenticated: false,
+            adopted: false,
+            channel,
+        });
         out.push(Effect::Own(tag));
     }
 
@@ -106,13 +118,17 @@ impl Bridge {
             status => {
                 self.sent.retain(|(_, sent)| !matches!(sent, Sent::Invite(sent) if *sent == leg));
                 self.note_trunk(leg, status != 503);
+                if (300..400).contains(&status) && self.forward(leg, message, now, random, out) {
+                    return;
+                }
                 let best = match status {
                     // A challenge is meant for us, not for the caller, and we have no (other) password.
-                    401 | 407 => Best::Status(500, "Trunk Refused Our Credentials"),
+                    401 | 407 => Best::Refusal(Refusal::new(500, "Trunk Refused Our Credentials", "a trunk refused our credentials")),
                     // RFC 3261 16.7 step 6: a 503 of one target must not make the caller avoid us.
-                    503 => Best::Status(500, "Server Internal Error"),
+                    503 => Best::Refusal(Refusal::new(500, "Server Internal Error", "a target answered 503")),
                     _ => Best::Message(message.clone()),
                 };
+                self.dismiss_adopted(leg, status, out);
                 let unreachable = (500..600).contains(&status);
                 self.leg_failed(leg, best, unreachable, now, random, out);
             }
@@ -121,42 +137,65 @@ impl Bridge {
 
     fn on_provisional(&mut self, leg: usize, message: &Message, flow: Flow, random: &mut Random, out: &mut Vec<Effect>) {
         self.note_trunk(leg, true);
-        let Some(entry) = self.legs.get_mut(leg) else { return };
-        entry.alive = true;
-        if entry.stage == self.stage && self.legs.iter().filter(|l| l.stage == self.stage).all(|l| l.alive || l.state == LegState::Dead) {
-            self.answer_wait_ends = None;
+        self.leg_lives(leg);
+        let still_wanted = self.legs.get(leg).is_some_and(|leg| leg.state == LegState::Ringing && self.hunts_on(leg.hunt));
+        if !still_wanted {
+            return;
         }
-        let still_wanted = self.legs.get(leg).is_some_and(|leg| leg.state == LegState::Ringing);
-        if self.state != State::Ringing || !still_wanted {
+        if self.legs.get(leg).is_some_and(|leg| self.transfers(leg.hunt)) {
+            self.transfer_rings(message.status(), out);
             return;
         }
         let pair = self.pair_of(leg, message, flow, random, out);
-        if let Some(pair) = self.pairs.get(pair) {
-            let response = write::relayed_response(&self.call.message, message, &pair.caller, true);
+        if let Some(caller) = self.party(pair, super::Side::Caller) {
+            let response = write::relayed_response(&self.call.message, message, &caller.dialog, true);
             out.push(Effect::Respond { id: self.invite, response });
         }
     }
 
-    /// The joined dialogs that a response belongs to; made when it is the first of its fork (RFC 3261 12.1, 13.2.2.4).
-    fn pair_of(&mut self, leg: usize, message: &Message, flow: Flow, random: &mut Random, out: &mut Vec<Effect>) -> usize {
+    /// The party that a response comes from; made when it is the first of its fork (RFC 3261 12.1, 13.2.2.4).
+    pub(super) fn fork(&mut self, leg: usize, message: &Message, flow: Flow) -> usize {
         let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
-        let of_tag = |tag: &[u8]| self.pairs.iter().position(|pair| pair.leg == leg && pair.callee.remote_tag == tag);
+        let of_tag = |tag: &[u8]| self.parties.iter().position(|party| party.leg == Some(leg) && party.dialog.remote_tag == tag);
         let place = of_tag(tag).or_else(|| of_tag(b"")).unwrap_or_else(|| {
-            let token = random.token();
-            out.push(Effect::Own(token));
-            let caller = Dialog::as_server(&self.call.message, token.as_str(), self.call.flow).unwrap_or_else(|| self.caller.clone());
-            let callee = self.legs.get(leg).map_or_else(|| self.caller.clone(), |leg| leg.template.clone());
-            self.pairs.push(Pair { leg, caller, callee });
-            self.pairs.len() - 1
+            let dialog = self.legs.get(leg).map_or_else(|| self.caller.clone(), |leg| leg.template.clone());
+            self.parties.push(Party { dialog, leg: Some(leg) });
+            self.parties.len() - 1
         });
-        if let Some(pair) = self.pairs.get_mut(place) {
-            pair.callee.learn(message);
-            pair.callee.flow = flow;
+        if let Some(party) = self.parties.get_mut(place) {
+            // RFC 3261 12.2: a re-INVITE changes the target, never the route set.
+            if self.legs.get(leg).is_some_and(|leg| leg.adopted) {
+                party.dialog.refresh_target(message);
+            } else {
+                party.dialog.learn(message);
+            }
+            party.dialog.flow = flow;
         }
         place
     }
 
+    /// The caller's dialog that goes with a fork, joined to it.
+    fn pair_of(&mut self, leg: usize, message: &Message, flow: Flow, random: &mut Random, out: &mut Vec<Effect>) -> usize {
+        let callee = self.fork(leg, message, flow);
+        if let Some(place) = self.pairs.iter().position(|pair| pair.callee == callee) {
+            return place;
+        }
+        let token = random.token();
+        out.push(Effect::Own(token));
+        let dialog = Dialog::as_server(&self.call.message, token.as_str(), self.call.flow).unwrap_or_else(|| self.caller.clone());
+        self.parties.push(Party { dialog, leg: None });
+        self.pairs.push(Pair { caller: self.parties.len() - 1, callee });
+        self.pairs.len() - 1
+    }
+
     fn on_answer(&mut self, leg: usize, message: &Message, flow: Flow, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        if self.legs.get(leg).is_some_and(|leg| self.transfers(leg.hunt)) {
+            self.transfer_answered(leg, message, flow, out);
+            if let Some(leg) = self.legs.get_mut(leg) {
+                leg.state = LegState::Dead;
+            }
+            return;
+        }
         let place = self.pair_of(leg, message, flow, random, out);
         match self.state {
             // One answer wins, also one that crossed our CANCEL while nobody else had answered.
@@ -166,7 +205,11 @@ impl Bridge {
                 self.answered_before(place, super::Side::Caller, number, out);
             }
             // RFC 3261 13.2.2.4, 15: an answer that comes too late is acknowledged and hung up.
-            State::Answered(_) | State::Ended => self.decline_answer(place, message, out),
+            State::Answered(_) | State::Ended => {
+                if let Some(callee) = self.pairs.get(place).map(|pair| pair.callee) {
+                    self.decline_answer(callee, message, out);
+                }
+            }
         }
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.state = LegState::Dead;
@@ -177,15 +220,17 @@ impl Bridge {
         self.note_trunk(leg, true);
         self.state = State::Answered(place);
         self.answered_at = Some(now);
+        self.answered_by = self.legs.get(leg).map(Leg::party);
         self.ack_ends = Some(now + ACK_WAIT);
         self.check_at = Some(now + CHECK_EVERY);
-        let Some(pair) = self.pairs.get(place) else { return };
-        let response = write::relayed_response(&self.call.message, message, &pair.caller, true);
+        let Some(caller) = self.party(place, super::Side::Caller) else { return };
+        let response = write::relayed_response(&self.call.message, message, &caller.dialog, true);
         let from = self.call.message.cseq().map_or(0, |cseq| cseq.number);
         let to = message.cseq().map_or(0, |cseq| cseq.number);
-        self.acks.push(AckRoute::new(place, super::Side::Caller, from, to, (self.invite, &response, pair.caller.flow), now));
+        self.acks.push(AckRoute::new(place, super::Side::Caller, from, to, (self.invite, &response, caller.dialog.flow), now));
         out.push(Effect::Respond { id: self.invite, response });
-        self.cancel_ringing(Some(leg), Some("SIP;cause=200;text=\"Call completed elsewhere\""), out);
+        self.close(0);
+        self.call_off(0, Some(leg), Some("SIP;cause=200;text=\"Call completed elsewhere\""), out);
         for (place, other) in self.legs.iter_mut().enumerate() {
             if place != leg {
                 other.release();
@@ -193,135 +238,13 @@ impl Bridge {
         }
     }
 
-    fn decline_answer(&mut self, place: usize, message: &Message, out: &mut Vec<Effect>) {
+    pub(super) fn decline_answer(&mut self, party: usize, message: &Message, out: &mut Vec<Effect>) {
         let number = message.cseq().map_or(0, |cseq| cseq.number);
-        let Some(pair) = self.pairs.get_mut(place) else { return };
-        let flow = write::next_hop(&pair.callee, false);
-        out.push(Effect::Ack { request: pair.callee.ack(number).finish_request(b""), flow });
-        let bye = pair.callee.request(Method::Bye, b"BYE", 70).finish_request(b"");
+        let Some(callee) = self.parties.get_mut(party) else { return };
+        let flow = write::next_hop(&callee.dialog, false);
+        out.push(Effect::Ack { request: callee.dialog.ack(number).finish_request(b""), flow });
+        let bye = callee.dialog.request(Method::Bye, b"BYE", 70).finish_request(b"");
         self.send(bye, flow, Sent::Bye, out);
-    }
-
-    /// A leg has ended without an answer; when it was the last of its stage, the stage is over.
-    pub(super) fn leg_failed(
-        &mut self,
-        leg: usize,
-        best: Best,
-        unreachable: bool,
-        now: Instant,
-        random: &mut Random,
-        out: &mut Vec<Effect>,
-    ) {
-        let Some(entry) = self.legs.get_mut(leg) else { return };
-        let cancelled = entry.state == LegState::Cancelled;
-        entry.state = LegState::Dead;
-        entry.release();
-        let stage = entry.stage;
-        if self.state != State::Ringing || cancelled || stage != self.stage {
-            return;
-        }
-        let insists = self.plan.stages.get(self.stage).is_some_and(|stage| stage.next_on_refusal);
-        let decisive = best.status() >= 600 && !insists;
-        let better = self.best.as_ref().is_none_or(|old| best.rank() < old.rank());
-        if better && !(unreachable && self.best.is_some()) {
-            self.best = Some(best);
-        }
-        if decisive {
-            // RFC 3261 16.7 step 5: after a 6xx everything else is cancelled.
-            self.cancel_ringing(Some(leg), None, out);
-        }
-        if self.legs.iter().all(|leg| leg.stage != stage || leg.state != LegState::Ringing) {
-            self.stage_over(false, now, random, out);
-        }
-    }
-
-    /// Nothing of the current stage rings any more: on to the next stage, or the caller gets the best of the answers.
-    fn stage_over(&mut self, timed_out: bool, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
-        let Some(stage) = self.plan.stages.get(self.stage) else { return };
-        let status = self.best.as_ref().map_or(480, Best::status);
-        let wanted = match status {
-            486 | 600 => stage.next.busy,
-            408 | 480 => stage.next.no_answer || stage.next.unreachable,
-            500..=599 => stage.next.unreachable,
-            // What a person or provider has refused is not tried elsewhere.
-            _ => false,
-        };
-        let wanted = wanted || (timed_out && stage.next.no_answer) || stage.next_on_refusal;
-        if wanted && self.stage + 1 < self.plan.stages.len() {
-            self.stage += 1;
-            self.best = None;
-            self.dial_stage(now, random, out);
-        } else {
-            self.give_up(now, out);
-        }
-    }
-
-    fn give_up(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        let best = self.best.take().unwrap_or(Best::Status(480, "Temporarily Unavailable"));
-        let status = best.status();
-        match best {
-            Best::Message(message) => {
-                let response = write::relayed_refusal(&self.call.message, &message);
-                out.push(Effect::Respond { id: self.invite, response });
-            }
-            Best::Status(status, phrase) => self.refuse_caller(&Refusal::new(status, phrase, "no target could be reached"), out),
-        }
-        let cause = match status {
-            486 | 600 => "busy",
-            408 | 480 => "no answer",
-            603 => "declined",
-            500..=599 => "unreachable",
-            _ => "refused by the callee",
-        };
-        self.end(status, cause, now, out);
-    }
-
-    pub(super) fn refuse_caller(&mut self, refusal: &Refusal, out: &mut Vec<Effect>) {
-        let tag = self.pairs.first().map(|pair| String::from_utf8_lossy(&pair.caller.local_tag).into_owned());
-        let fallback = format!("{:016x}", self.invite.0);
-        let writer = Writer::response(&self.call.message, refusal.status, &refusal.phrase, Some(tag.as_deref().unwrap_or(&fallback)));
-        out.push(Effect::Respond { id: self.invite, response: writer.finish_response(b"") });
-    }
-
-    pub(super) fn stage_timed_out(&mut self, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
-        self.cancel_ringing(None, None, out);
-        if self.best.is_none() {
-            self.best = Some(Best::Status(480, "No Answer"));
-        }
-        self.stage_over(true, now, random, out);
-    }
-
-    /// Cancels the legs of this stage that gave no sign of life; they count as unreachable.
-    pub(super) fn give_up_silent_legs(&mut self, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
-        let silent: Vec<usize> = self
-            .legs
-            .iter()
-            .enumerate()
-            .filter(|(_, leg)| leg.stage == self.stage && leg.state == LegState::Ringing && !leg.alive)
-            .map(|(place, _)| place)
-            .collect();
-        for place in silent {
-            self.note_trunk(place, false);
-            let Some(leg) = self.legs.get_mut(place) else { continue };
-            leg.state = LegState::Cancelled;
-            leg.release();
-            out.push(Effect::Cancel { id: leg.send, reason: None });
-            if self.best.is_none() {
-                self.best = Some(Best::Status(408, "Request Timeout"));
-            }
-        }
-        if self.legs.iter().all(|leg| leg.stage != self.stage || leg.state != LegState::Ringing) {
-            self.stage_over(false, now, random, out);
-        }
-    }
-
-    pub(super) fn cancel_ringing(&mut self, except: Option<usize>, reason: Option<&'static str>, out: &mut Vec<Effect>) {
-        for (place, leg) in self.legs.iter_mut().enumerate() {
-            if leg.state == LegState::Ringing && Some(place) != except {
-                leg.state = LegState::Cancelled;
-                out.push(Effect::Cancel { id: leg.send, reason });
-            }
-        }
     }
 
     pub(super) fn note_trunk(&self, leg: usize, reached: bool) {
@@ -334,7 +257,7 @@ impl Bridge {
     fn authenticate_leg(&mut self, leg: usize, message: &Message, random: &mut Random, out: &mut Vec<Effect>) -> bool {
         let directory = self.site.directory();
         let Some(entry) = self.legs.get_mut(leg) else { return false };
-        if entry.authenticated || entry.state != LegState::Ringing {
+        if entry.authenticated || entry.adopted || entry.state != LegState::Ringing {
             return false;
         }
         let Some(trunk) = entry.target.trunk.as_deref().and_then(|name| directory.trunk(name)) else { return false };
@@ -350,7 +273,8 @@ impl Bridge {
             .find_map(|header| digest::answer(header.value, username, password, "INVITE", &entry.target.uri, 1, cnonce.as_str()));
         let Some(credentials) = credentials else { return false };
         entry.authenticated = true;
-        let request = write::invite(&mut entry.template, &self.call, entry.target.flow, &entry.identity, Some((answer, &credentials)));
+        let call = self.hunts.get(entry.hunt).and_then(|hunt| hunt.call.as_deref()).unwrap_or(&self.call);
+        let request = write::invite(&mut entry.template, call, entry.target.flow, &entry.identity, Some((answer, &credentials)));
         let flow = entry.target.flow;
         self.sent.retain(|(_, sent)| !matches!(sent, Sent::Invite(sent) if *sent == leg));
         let send = self.send(request, flow, Sent::Invite(leg), out);

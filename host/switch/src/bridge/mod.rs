@@ -6,12 +6,18 @@
 //!
 //! A value: events and the time go in through [`Bridge::on`], [`Effect`]s come out.
 
+mod forward;
+mod hunt;
 mod leg;
 mod relay;
+mod replace;
 #[cfg(test)]
 mod tests;
+mod transfer;
 pub(crate) mod write;
 
+pub use hunt::HuntId;
+pub use replace::{DialogId, Half};
 pub use write::contact;
 
 use crate::{
@@ -21,6 +27,7 @@ use crate::{
     record::{CallRecord, LegRecord},
     site::Site,
 };
+use hunt::{Hunt, Origin};
 use leg::{Leg, LegState};
 use relay::Relay;
 use sip::{
@@ -75,6 +82,30 @@ pub enum Effect {
         /// Value of a Reason header (RFC 3326).
         reason: Option<&'static str>,
     },
+    /// Ask the policies where a call goes on to; the answer is [`Event::Routed`] under the same hunt.
+    Route {
+        /// Who asks.
+        hunt: HuntId,
+        /// The call as it goes on; its caller is the one whose rights count.
+        call: Box<Call>,
+    },
+    /// Find the call that has this dialog, wherever it lives, and have it give away whom its peer talks to ([`Bridge::give`]); the answer is
+    /// [`Event::Taken`] under the same hunt.
+    Take {
+        /// Who asks.
+        hunt: HuntId,
+        /// The dialog of the one who is replaced.
+        dialog: DialogId,
+    },
+    /// From now on messages of this dialog belong to this bridge, which has taken it from another call.
+    Adopt {
+        /// Its Call-ID, which may lead to another shard.
+        call_id: Vec<u8>,
+        /// Our tag.
+        tag: Vec<u8>,
+    },
+    /// A limit has bitten: the name of its counter.
+    Limit(&'static str),
     /// From now on requests with this To tag belong to this bridge.
     Own(Token),
     /// The call is over. Comes exactly once; what still arrives for the bridge afterwards is only cleaning up.
@@ -121,6 +152,20 @@ pub enum Event<'a> {
         /// Why.
         why: Failure,
     },
+    /// Where a call goes on to, or why it may not.
+    Routed {
+        /// Who asked.
+        hunt: HuntId,
+        /// The answer.
+        plan: Result<Resolved, Refusal>,
+    },
+    /// What another call has given away, or why it does not.
+    Taken {
+        /// Who asked.
+        hunt: HuntId,
+        /// The answer.
+        half: Result<Box<Half>, Refusal>,
+    },
     /// The time of [`Bridge::deadline`] has come.
     Expire,
 }
@@ -138,16 +183,27 @@ pub enum Timer {
     Repeat,
     /// The caller did not acknowledge the answer.
     Ack,
+    /// A transferor has not hung up.
+    Leave,
+    /// The transferee is asked again.
+    Join,
     /// Time to ask whether both sides are still there.
     Check,
 }
 
-/// One joined pair of dialogs: what the caller sees as one (early) dialog is one (early) dialog of a target.
+/// Somebody we talk to: one dialog of ours.
 #[derive(Debug)]
+struct Party {
+    dialog: Dialog,
+    /// The leg that was dialled; `None` for the caller.
+    leg: Option<usize>,
+}
+
+/// Two parties joined: what the caller sees as one (early) dialog is one (early) dialog of a target.
+#[derive(Clone, Copy, Debug)]
 struct Pair {
-    leg: usize,
-    caller: Dialog,
-    callee: Dialog,
+    caller: usize,
+    callee: usize,
 }
 
 /// A side of a pair.
@@ -167,17 +223,10 @@ impl Side {
 }
 
 impl Pair {
-    const fn side(&self, side: Side) -> &Dialog {
+    const fn side(self, side: Side) -> usize {
         match side {
-            Side::Caller => &self.caller,
-            Side::Callee => &self.callee,
-        }
-    }
-
-    const fn side_mut(&mut self, side: Side) -> &mut Dialog {
-        match side {
-            Side::Caller => &mut self.caller,
-            Side::Callee => &mut self.callee,
+            Side::Caller => self.caller,
+            Side::Callee => self.callee,
         }
     }
 }
@@ -199,6 +248,10 @@ enum Sent {
     Relay(Relay),
     Check,
     Bye,
+    /// How a transfer goes.
+    Notify,
+    /// The target's offer to the transferee.
+    Join,
 }
 
 /// One call. Owns its legs and, through them, their trunk channels.
@@ -208,21 +261,30 @@ pub struct Bridge {
     call: Call,
     invite: ServerId,
     caller: Dialog,
-    plan: Resolved,
-    stage: usize,
+    /// Instead of dialling, the caller takes the place of this dialog's peer.
+    replaces: Option<DialogId>,
     state: State,
+    /// The first is the call itself.
+    hunts: Vec<Hunt>,
+    /// How often the call was forwarded.
+    forwards: usize,
     legs: Vec<Leg>,
+    parties: Vec<Party>,
     pairs: Vec<Pair>,
     sent: Vec<(SendId, Sent)>,
     next_send: SendId,
     acks: Vec<relay::AckRoute>,
-    best: Option<Best>,
-    stage_ends: Option<Instant>,
-    answer_wait_ends: Option<Instant>,
-    ring_ends: Instant,
+    own_acks: Vec<transfer::OwnAck>,
+    transfer: Option<transfer::Transfer>,
+    /// How many transfers there were.
+    transfers: u32,
+    /// The transferor, when it hangs up before its transfer has worked.
+    gone: Option<usize>,
+    leaving: Vec<transfer::Leaving>,
     ack_ends: Option<Instant>,
     check_at: Option<Instant>,
     answered_at: Option<Instant>,
+    answered_by: Option<String>,
     /// Makes Call-IDs that lead back to our shard.
     call_id: fn(&mut Random, usize, usize) -> String,
     shard: (usize, usize),
@@ -232,14 +294,14 @@ pub struct Bridge {
 #[derive(Clone, Debug)]
 enum Best {
     Message(Message),
-    Status(u16, &'static str),
+    Refusal(Refusal),
 }
 
 impl Best {
     fn status(&self) -> u16 {
         match self {
             Self::Message(m) => m.status(),
-            Self::Status(status, _) => *status,
+            Self::Refusal(refusal) => refusal.status,
         }
     }
 
@@ -281,24 +343,35 @@ impl Bridge {
             call,
             invite,
             caller,
-            plan,
-            stage: 0,
+            replaces: None,
             state: State::Ringing,
+            hunts: vec![Hunt::new(Origin::Caller, plan, Some(ring_ends))],
+            forwards: 0,
             legs: Vec::new(),
+            parties: Vec::new(),
             pairs: Vec::new(),
             sent: Vec::new(),
             next_send: 0,
             acks: Vec::new(),
-            best: None,
-            stage_ends: None,
-            answer_wait_ends: None,
-            ring_ends,
+            own_acks: Vec::new(),
+            transfer: None,
+            transfers: 0,
+            gone: None,
+            leaving: Vec::new(),
             ack_ends: None,
             check_at: None,
             answered_at: None,
+            answered_by: None,
             call_id: home.call_id,
             shard: (home.index, home.shards),
         })
+    }
+
+    /// A caller that takes the place of the peer of one of our dialogs (INVITE with Replaces). `None` as [`Bridge::new`].
+    #[must_use]
+    pub fn replacing(site: Arc<Site>, call: Call, invite: ServerId, dialog: DialogId, home: Home, now: Instant) -> Option<Self> {
+        let bridge = Self::new(site, call, invite, Resolved::default(), home, now)?;
+        Some(Self { replaces: Some(dialog), ..bridge })
     }
 
     /// The call as it was decided.
@@ -339,31 +412,34 @@ impl Bridge {
     /// When [`Event::Expire`] is due, and for which timer.
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
-        match self.state {
-            State::Ringing => [
-                self.answer_wait_ends.map(|at| (at, Timer::AnswerWait)),
-                self.stage_ends.map(|at| (at, Timer::Ring)),
-                Some((self.ring_ends, Timer::RingTotal)),
-            ]
-            .into_iter()
-            .flatten()
-            .min(),
-            State::Answered(_) => [
-                self.acks.iter().filter_map(relay::AckRoute::due).min().map(|at| (at, Timer::Repeat)),
-                self.ack_ends.map(|at| (at, Timer::Ack)),
-                self.check_at.map(|at| (at, Timer::Check)),
-            ]
-            .into_iter()
-            .flatten()
-            .min(),
-            State::Ended => None,
+        if self.state == State::Ended {
+            return None;
         }
+        let hunts = self
+            .hunts
+            .iter()
+            .flat_map(|hunt| [(hunt.answer_wait_ends, Timer::AnswerWait), (hunt.stage_ends, Timer::Ring), (hunt.ends, Timer::RingTotal)]);
+        let repeat = self.acks.iter().filter_map(relay::AckRoute::due).min();
+        let leave = self.leaving.iter().map(|leaving| leaving.at).min();
+        let talking = [
+            (repeat, Timer::Repeat),
+            (self.ack_ends, Timer::Ack),
+            (leave, Timer::Leave),
+            (self.offer_due(), Timer::Join),
+            (self.check_at, Timer::Check),
+        ];
+        hunts.chain(talking).filter_map(|(at, timer)| Some((at?, timer))).min()
     }
 
     /// Takes one event in.
     pub fn on(&mut self, event: Event<'_>, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         match event {
-            Event::Start => self.dial_stage(now, random, out),
+            Event::Start => match self.replaces.take() {
+                Some(dialog) => out.push(Effect::Take { hunt: 0, dialog }),
+                None => self.dial_stage(0, now, random, out),
+            },
+            Event::Taken { hunt, half } => self.taken(hunt, half, now, random, out),
+            Event::Routed { hunt, plan } => self.routed(hunt, plan, now, random, out),
             Event::Request { id, message, flow } => self.on_request(id, message, flow, now, out),
             Event::Ack { message } => self.on_ack(message, now, out),
             Event::Cancelled { id } => self.on_cancelled(id, now, out),
@@ -401,7 +477,8 @@ impl Bridge {
                     }
                 }
             }
-            Some((_, Sent::Bye)) | None => {
+            Some((_, Sent::Join)) => self.on_join_response(id, message, now, random, out),
+            Some((_, Sent::Bye | Sent::Notify)) | None => {
                 if message.status() >= 200 {
                     self.sent.swap_remove(place);
                 }
@@ -414,8 +491,8 @@ impl Bridge {
         match self.sent.swap_remove(place).1 {
             Sent::Invite(leg) => {
                 let best = match why {
-                    Failure::Timeout => Best::Status(408, "Request Timeout"),
-                    Failure::Unreachable => Best::Status(480, "Temporarily Unavailable"),
+                    Failure::Timeout => Best::Refusal(Refusal::new(408, "Request Timeout", "a target did not answer")),
+                    Failure::Unreachable => Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "a target is unreachable")),
                 };
                 self.note_trunk(leg, false);
                 self.leg_failed(leg, best, true, now, random, out);
@@ -423,7 +500,8 @@ impl Bridge {
             Sent::Relay(relay) => self.on_relay_failed(&relay, now, out),
             // RFC 3261 12.2.1.2: no answer inside a dialog ends the dialog.
             Sent::Check => self.hang_up(None, "one side is gone", now, out),
-            Sent::Bye => {}
+            Sent::Join => self.transferee_gone(now, out),
+            Sent::Bye | Sent::Notify => {}
         }
     }
 
@@ -434,12 +512,19 @@ impl Bridge {
             }
             match timer {
                 Timer::AnswerWait => {
-                    self.answer_wait_ends = None;
-                    self.give_up_silent_legs(now, random, out);
+                    if let Some(hunt) = self.due(at, |hunt| hunt.answer_wait_ends) {
+                        self.give_up_silent_legs(hunt, now, random, out);
+                    }
                 }
                 Timer::Ring => {
-                    self.stage_ends = None;
-                    self.stage_timed_out(now, random, out);
+                    if let Some(hunt) = self.due(at, |hunt| hunt.stage_ends) {
+                        self.stage_timed_out(hunt, now, random, out);
+                    }
+                }
+                Timer::RingTotal if self.state != State::Ringing => {
+                    if let Some(hunt) = self.due(at, |hunt| hunt.ends) {
+                        self.hunt_over(hunt, now, random, out);
+                    }
                 }
                 Timer::RingTotal => {
                     self.refuse_caller(&Refusal::new(480, "No Answer", "nobody answered"), out);
@@ -451,6 +536,8 @@ impl Bridge {
                     self.ack_ends = None;
                     self.hang_up(None, "the answer was never acknowledged", now, out);
                 }
+                Timer::Leave => self.dismiss(|at| at <= now, out),
+                Timer::Join => self.offer_again(out),
                 Timer::Check => {
                     self.check_at = Some(now + CHECK_EVERY);
                     self.check_sides(out);
@@ -464,18 +551,36 @@ impl Bridge {
         if self.state == State::Ended {
             return;
         }
-        let answered_by = match self.state {
-            State::Answered(pair) => self.pairs.get(pair).and_then(|pair| self.legs.get(pair.leg)).map(Leg::party),
-            State::Ringing | State::Ended => None,
-        };
-        self.cancel_ringing(None, None, out);
+        self.close(0);
+        self.call_off(0, None, None, out);
+        self.transfer_over(487, "Request Terminated", out);
+        self.dismiss(|_| true, out);
         self.answer_pending_relays(out);
         self.state = State::Ended;
         for leg in &mut self.legs {
             leg.release();
         }
         let unanswered = CallRecord::unanswered(&self.call, status, cause, now);
+        let answered_by = self.answered_by.take();
         out.push(Effect::End(CallRecord { answered_by, answered: self.answered_at, ..unanswered }));
+    }
+
+    fn due(&self, at: Instant, timer: impl Fn(&Hunt) -> Option<Instant>) -> Option<HuntId> {
+        self.hunts.iter().position(|hunt| timer(hunt) == Some(at))
+    }
+
+    fn party(&self, pair: usize, side: Side) -> Option<&Party> {
+        self.parties.get(self.pairs.get(pair)?.side(side))
+    }
+
+    fn party_mut(&mut self, pair: usize, side: Side) -> Option<&mut Party> {
+        self.parties.get_mut(self.pairs.get(pair)?.side(side))
+    }
+
+    /// Our tag towards the caller, once there is one.
+    fn caller_tag(&self) -> Option<String> {
+        let caller = self.party(0, Side::Caller)?;
+        Some(String::from_utf8_lossy(&caller.dialog.local_tag).into_owned())
     }
 
     fn send(&mut self, request: Request, flow: Flow, what: Sent, out: &mut Vec<Effect>) -> SendId {

@@ -1,6 +1,6 @@
 //! Talking: requests inside the dialogs go from one side to the other and their answers back (RFC 3261 sections 12 to 15, RFC 3262, RFC 3311).
 
-use super::{Bridge, Effect, Sent, Side, State, write};
+use super::{Bridge, Effect, Party, Sent, Side, State, write};
 use sip::{
     Instant, Message,
     build::{Response, Writer},
@@ -55,6 +55,11 @@ impl AckRoute {
         Self { pair, from, from_cseq, to_cseq, ack: None, repeat }
     }
 
+    /// The pair in which it was asked.
+    pub(super) const fn pair(&self) -> usize {
+        self.pair
+    }
+
     /// When the 2xx is sent again.
     pub(super) fn due(&self) -> Option<Instant> {
         self.repeat.as_ref().map(|repeat| repeat.at)
@@ -68,8 +73,7 @@ impl Bridge {
             respond(id, message, 481, "Call/Transaction Does Not Exist", out);
             return;
         };
-        let Some(pair) = self.pairs.get_mut(place) else { return };
-        let dialog = pair.side_mut(side);
+        let Some(Party { dialog, .. }) = self.party_mut(place, side) else { return };
         if !dialog.in_order(message) {
             // RFC 3261 12.2.2: a lower CSeq is out of order.
             respond(id, message, 500, "CSeq Out Of Order", out);
@@ -82,7 +86,9 @@ impl Bridge {
         }
         match message.method() {
             Method::Bye => self.on_bye(id, message, place, side, now, out),
-            _ if self.state == State::Ended => respond(id, message, 481, "Call/Transaction Does Not Exist", out),
+            _ if self.state == State::Ended || self.is_aside(place) => respond(id, message, 481, "Call/Transaction Does Not Exist", out),
+            Method::Refer => self.refer(id, message, place, side, flow, now, out),
+            Method::Invite | Method::Update if self.joining() => respond(id, message, 491, "Request Pending", out),
             _ => self.relay(id, message, place, side, out),
         }
     }
@@ -93,21 +99,34 @@ impl Bridge {
         let theirs = message.from()?.tag().unwrap_or_default();
         let belongs =
             |dialog: &sip::dialog::Dialog| dialog.local_tag == ours && dialog.remote_tag == theirs && dialog.call_id == message.call_id();
-        self.pairs.iter().enumerate().find_map(|(place, pair)| {
-            if belongs(&pair.caller) {
-                Some((place, Side::Caller))
-            } else if belongs(&pair.callee) {
-                Some((place, Side::Callee))
-            } else {
-                None
-            }
-        })
+        let of = |place: usize, side: Side| self.party(place, side).is_some_and(|party| belongs(&party.dialog));
+        // Who was transferred is in two pairs: what counts is whom it talks to.
+        let talking = match self.state {
+            State::Answered(place) => Some(place),
+            State::Ringing | State::Ended => None,
+        };
+        let mut places = talking.into_iter().chain(0..self.pairs.len());
+        places.find_map(|place| [Side::Caller, Side::Callee].into_iter().find(|side| of(place, *side)).map(|side| (place, side)))
+    }
+
+    /// Whether a 2xx of this pair still waits for its ACK.
+    pub(super) fn unacknowledged(&self, place: usize) -> bool {
+        self.acks.iter().any(|ack| ack.pair == place && ack.ack.is_none())
+    }
+
+    /// Whether this pair is none that talks, although one does: a transferor that should hang up, a fork that was too late.
+    fn is_aside(&self, place: usize) -> bool {
+        matches!(self.state, State::Answered(talking) if talking != place)
     }
 
     fn on_bye(&mut self, id: ServerId, message: &Message, place: usize, side: Side, now: Instant, out: &mut Vec<Effect>) {
         respond(id, message, 200, "OK", out);
         match self.state {
             State::Answered(winner) if winner == place => {
+                let party = self.pairs.get(place).map(|pair| pair.side(side));
+                if party.is_some_and(|party| self.hung_up_in_transfer(party, out)) {
+                    return;
+                }
                 let cause = if side == Side::Caller { "caller hung up" } else { "callee hung up" };
                 self.send_bye(place, side.other(), Some(message), out);
                 self.end(200, cause, now, out);
@@ -117,8 +136,13 @@ impl Bridge {
                 self.refuse_caller(&crate::decision::Refusal::new(487, "Request Terminated", "hung up while ringing"), out);
                 self.end(487, "cancelled", now, out);
             }
+            State::Answered(_) => {
+                if let Some(party) = self.pairs.get(place).map(|pair| pair.side(side)) {
+                    self.hung_up_aside(party, now, out);
+                }
+            }
             // A fork that hangs up its early dialog sends a final answer to its INVITE too.
-            State::Ringing | State::Answered(_) | State::Ended => {}
+            State::Ringing | State::Ended => {}
         }
     }
 
@@ -138,9 +162,15 @@ impl Bridge {
         if to == Side::Callee && self.acks.iter().any(|ack| ack.pair == place && ack.from == Side::Caller && ack.ack.is_none()) {
             self.acknowledge_unasked(place, out);
         }
-        let trusted = self.through_trunk(place, to);
-        let Some(pair) = self.pairs.get_mut(place) else { return };
-        let dialog = pair.side_mut(to);
+        if let Some(party) = self.pairs.get(place).map(|pair| pair.side(to)).filter(|party| self.gone != Some(*party)) {
+            self.bye(party, original, out);
+        }
+    }
+
+    /// Hangs up one party; `original` is the BYE of the other one.
+    pub(super) fn bye(&mut self, party: usize, original: Option<&Message>, out: &mut Vec<Effect>) {
+        let trusted = self.behind_trunk(party);
+        let Some(Party { dialog, .. }) = self.parties.get_mut(party) else { return };
         let flow = write::next_hop(dialog, trusted);
         let mut writer = dialog.request(Method::Bye, b"BYE", 70);
         let body = original.map_or(&b""[..], |message| {
@@ -154,8 +184,7 @@ impl Bridge {
     /// Acknowledges answers for a caller that will not do it any more.
     fn acknowledge_unasked(&mut self, place: usize, out: &mut Vec<Effect>) {
         let trusted = self.through_trunk(place, Side::Callee);
-        let Some(pair) = self.pairs.get(place) else { return };
-        let dialog = pair.side(Side::Callee);
+        let Some(Party { dialog, .. }) = self.party(place, Side::Callee) else { return };
         let flow = write::next_hop(dialog, trusted);
         for ack in self.acks.iter().filter(|ack| ack.pair == place && ack.from == Side::Caller && ack.ack.is_none()) {
             out.push(Effect::Ack { request: dialog.ack(ack.to_cseq).finish_request(b""), flow });
@@ -165,10 +194,14 @@ impl Bridge {
 
     fn relay(&mut self, id: ServerId, message: &Message, place: usize, from: Side, out: &mut Vec<Effect>) {
         let to = from.other();
+        if self.gone.is_some() && self.gone == self.pairs.get(place).map(|pair| pair.side(to)) {
+            // A transferor that has hung up before the target came.
+            respond(id, message, 491, "Request Pending", out);
+            return;
+        }
         let trusted = self.through_trunk(place, to);
         let rack = self.rack(place, message);
-        let Some(pair) = self.pairs.get_mut(place) else { return };
-        let dialog = pair.side_mut(to);
+        let Some(Party { dialog, .. }) = self.party_mut(place, to) else { return };
         if dialog.remote_tag.is_empty() {
             // RFC 3261 12.2.1: there is nobody yet to whom it could be passed on.
             respond(id, message, 481, "Call/Transaction Does Not Exist", out);
@@ -194,7 +227,7 @@ impl Bridge {
         let asked: u32 = parts.next()?.parse().ok()?;
         let method = parts.next()?;
         let initial = self.call.message.cseq().map_or(0, |cseq| cseq.number);
-        let number = if asked == initial { self.legs.get(self.pairs.get(place)?.leg)?.template.local_cseq } else { asked };
+        let number = if asked == initial { self.legs.get(self.party(place, Side::Callee)?.leg?)?.template.local_cseq } else { asked };
         Some(format!("{response} {number} {method}"))
     }
 
@@ -211,13 +244,16 @@ impl Bridge {
             return;
         }
         let Some((_, Sent::Relay(relay))) = self.sent.get(place) else { return };
-        let Some(dialogs) = self.pairs.get_mut(pair) else { return };
-        if (200..300).contains(&status) && matches!(message.method(), Method::Invite | Method::Update) {
-            dialogs.side_mut(from.other()).refresh_target(message);
-        }
-        let response = write::relayed_response(&relay.request, message, dialogs.side(from), false);
+        let Some(asker) = self.party(pair, from) else { return };
+        let response = write::relayed_response(&relay.request, message, &asker.dialog, false);
         let asked = relay.request.cseq().map_or(0, |cseq| cseq.number);
-        let flow = dialogs.side(from).flow;
+        let flow = asker.dialog.flow;
+        if (200..300).contains(&status)
+            && matches!(message.method(), Method::Invite | Method::Update)
+            && let Some(answerer) = self.party_mut(pair, from.other())
+        {
+            answerer.dialog.refresh_target(message);
+        }
         if status < 200 {
             out.push(Effect::Respond { id: server, response });
             return;
@@ -304,8 +340,7 @@ impl Bridge {
     }
 
     fn send_ack(&self, place: usize, to: Side, number: u32, message: &Message, out: &mut Vec<Effect>) {
-        let Some(pair) = self.pairs.get(place) else { return };
-        let dialog = pair.side(to);
+        let Some(Party { dialog, .. }) = self.party(place, to) else { return };
         let mut writer = dialog.ack(number);
         write::copy_end_to_end(&mut writer, message);
         out.push(Effect::Ack {
@@ -317,10 +352,12 @@ impl Bridge {
     /// Asks both sides whether they still know the call (RFC 3261 11.2: OPTIONS inside a dialog).
     pub(super) fn check_sides(&mut self, out: &mut Vec<Effect>) {
         let State::Answered(place) = self.state else { return };
+        if self.gone.is_some() {
+            return;
+        }
         for side in [Side::Caller, Side::Callee] {
             let trusted = self.through_trunk(place, side);
-            let Some(pair) = self.pairs.get_mut(place) else { return };
-            let dialog = pair.side_mut(side);
+            let Some(Party { dialog, .. }) = self.party_mut(place, side) else { return };
             let flow = write::next_hop(dialog, trusted);
             let mut writer = dialog.request(Method::Options, b"OPTIONS", 70);
             write::contact(&mut writer, flow);
@@ -331,13 +368,19 @@ impl Bridge {
 
     /// Whether this side of a pair is a trunk: its Contact may name another address than the one it sends from.
     pub(super) fn through_trunk(&self, place: usize, side: Side) -> bool {
-        match side {
-            Side::Caller => matches!(self.call.caller, crate::facts::Caller::Trunk(_)),
-            Side::Callee => self.pairs.get(place).and_then(|pair| self.legs.get(pair.leg)).is_some_and(|leg| leg.target.trunk.is_some()),
+        self.pairs.get(place).is_some_and(|pair| self.behind_trunk(pair.side(side)))
+    }
+
+    /// Whether a party is a trunk.
+    pub(super) fn behind_trunk(&self, party: usize) -> bool {
+        match self.parties.get(party).map(|party| party.leg) {
+            Some(Some(leg)) => self.legs.get(leg).is_some_and(|leg| leg.target.trunk.is_some()),
+            Some(None) => matches!(self.call.caller, crate::facts::Caller::Trunk(_)),
+            None => false,
         }
     }
 }
 
-fn respond(id: ServerId, request: &Message, status: u16, phrase: &str, out: &mut Vec<Effect>) {
+pub(super) fn respond(id: ServerId, request: &Message, status: u16, phrase: &str, out: &mut Vec<Effect>) {
     out.push(Effect::Respond { id, response: Writer::response(request, status, phrase, None).finish_response(b"") });
 }

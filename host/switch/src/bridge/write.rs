@@ -51,6 +51,13 @@ pub(crate) fn copy_end_to_end(writer: &mut Writer, message: &Message) {
     }
 }
 
+/// What a session description that goes on to somebody else is.
+pub(super) fn copy_content_type(writer: &mut Writer, message: &Message) {
+    for header in message.headers().filter(|header| header.name == Name::ContentType) {
+        writer.copy(header);
+    }
+}
+
 /// Adds our Contact as the peer behind `flow` reaches us.
 pub fn contact(writer: &mut Writer, flow: Flow) {
     writer.header_with(Name::Contact, |value| {
@@ -92,7 +99,7 @@ pub(crate) fn callee_identity(target: &LegTarget, domain: &str) -> Vec<u8> {
 }
 
 /// `"name" <sip:user@domain>`; the name quoted as RFC 3261 25.1 asks, the user escaped as 19.1.2 asks.
-fn name_addr(name: &str, user: &str, domain: &str) -> Vec<u8> {
+pub(super) fn name_addr(name: &str, user: &str, domain: &str) -> Vec<u8> {
     let mut text = Vec::with_capacity(name.len() + user.len() + domain.len() + 16);
     if !name.is_empty() {
         text.push(b'"');

@@ -158,10 +158,10 @@ fn a_call_is_read_from_its_request_uri() {
         tel:0933 -> EmergencyTest `933`
         URN:service:SOS.fire -> Emergency `URN:service:SOS.fire`
         urn:service:test.sos -> EmergencyTest `urn:service:test.sos`
-        urn:isbn:0451450523 -> 416 Unsupported URI Scheme: Request-URI `urn:isbn:0451450523` cannot be called
-        mailto:a@b.example -> 416 Unsupported URI Scheme: Request-URI `mailto:a@b.example` cannot be called
-        http://a.example/ -> 416 Unsupported URI Scheme: Request-URI `http://a.example/` cannot be called
-        sip:cloud.example -> 484 Address Incomplete: Request-URI `sip:cloud.example` names no number
+        urn:isbn:0451450523 -> 416 Unsupported URI Scheme: `urn:isbn:0451450523` cannot be called
+        mailto:a@b.example -> 416 Unsupported URI Scheme: `mailto:a@b.example` cannot be called
+        http://a.example/ -> 416 Unsupported URI Scheme: `http://a.example/` cannot be called
+        sip:cloud.example -> 484 Address Incomplete: `sip:cloud.example` names no number
         sip:@cloud.example -> 400 Bad Request-URI: unreadable Request-URI `sip:@cloud.example`
         sip:;x=1@cloud.example -> Normal `;x=1`
         sip:10:02:@: -> 400 Bad Request-URI: unreadable Request-URI `sip:10:02:@:`

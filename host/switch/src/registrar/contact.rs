@@ -108,7 +108,7 @@ fn decimal(text: &[u8]) -> Option<u32> {
 }
 
 /// `qvalue = ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] )` in thousandths. Further digits are cut, an unreadable value counts as absent.
-fn read_q(text: &[u8]) -> u16 {
+pub(crate) fn read_q(text: &[u8]) -> u16 {
     let (whole, fraction) = match text.iter().position(|octet| *octet == b'.') {
         Some(point) => (text.get(..point).unwrap_or_default(), text.get(point + 1..).unwrap_or_default()),
         None => (text, &b""[..]),

@@ -5,7 +5,7 @@ use super::{
     contact::{self, same_contact},
 };
 use crate::{Limits, decision::Refusal, licence::Seat};
-use sip::{Instant, Message, transport::Flow};
+use sip::{Instant, Message, transport::Flow, uri::Uri};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     hash::{BuildHasherDefault, Hasher},
@@ -190,6 +190,18 @@ impl Registrar {
         drop(part);
         targets.sort_by_key(|binding| std::cmp::Reverse(binding.q));
         targets
+    }
+
+    /// The endpoint whose phone has this very Contact. Visits every binding: for URIs that mean nobody by their user part.
+    #[must_use]
+    pub fn holder(&self, contact: &Uri<'_>, now: Instant) -> Option<Arc<str>> {
+        let is = |entry: &Entry| {
+            entry.live(now) && Uri::parse(entry.binding.contact.as_bytes()).is_some_and(|known| known.same_resource(contact))
+        };
+        self.parts.iter().find_map(|part| {
+            let part = lock(part);
+            part.by_way.values().find(|endpoint| part.entries(endpoint).iter().any(is)).map(Arc::clone)
+        })
     }
 
     /// Whether an endpoint has a live binding.

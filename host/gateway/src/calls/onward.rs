@@ -1,0 +1,99 @@
+//! A call goes on to somebody else while it is being made or talks: a phone forwards it, or somebody transfers it. The
+//! policies decide as about a new call of whoever sends it on: nobody reaches by a detour what he may not dial.
+
+use super::{
+    exchange::Letter,
+    live::Key,
+    setup,
+    shard::{Shard, Waited},
+};
+use crate::policy::Step;
+use bytes::Bytes;
+use sip::{Instant, stack::Effect, transport::Flow};
+use std::{rc::Rc, sync::Arc};
+use switch::{
+    bridge::{DialogId, Event, HuntId},
+    decision::{Decision, Refusal},
+    facts::{Call, CallKind},
+    intake,
+    plan::{self, Resolved},
+};
+
+/// What the policies said about a call that goes on.
+pub(super) struct Onward {
+    key: Key,
+    hunt: HuntId,
+    call: Arc<Call>,
+    steps: Vec<Step>,
+    decision: Decision,
+}
+
+impl Shard {
+    /// Finds out where a call goes on to.
+    pub(super) fn send_on(&mut self, key: Key, hunt: HuntId, call: Call, now: Instant, more: &mut Vec<Effect>) {
+        let mut call = Arc::new(call);
+        if call.kind != CallKind::Normal {
+            let plan = setup::help(self, &call);
+            return self.sent_on(key, hunt, Ok(plan), now, more);
+        }
+        if let Err(refusal) = intake::permit(&call, &self.parts.site) {
+            self.parts.observer.refused(now, call.message.call_id(), &refusal, None);
+            return self.sent_on(key, hunt, Err(refusal), now, more);
+        }
+        let runner = Rc::clone(&self.parts.runner);
+        let routing = async move {
+            let mut steps = Vec::new();
+            let decision = runner.route(&mut call, &mut steps).await;
+            Onward { key, hunt, call, steps, decision }
+        };
+        if let Some(onward) = self.now_or_later(routing, Waited::Onward) {
+            self.go_on_onward(onward, now, more);
+        }
+    }
+
+    /// The policies have decided where a call goes on to.
+    pub(super) fn go_on_onward(&mut self, onward: Onward, now: Instant, more: &mut Vec<Effect>) {
+        let Onward { key, hunt, call, steps, decision } = onward;
+        self.parts.observer.decided(now, call.message.call_id(), &steps);
+        let plan = match decision {
+            Decision::Route(plan) => plan::resolve(&plan, &call, &self.parts.site),
+            Decision::Refuse(refusal) => Err(refusal),
+            Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for where this call was sent on to")),
+        };
+        if let Err(refusal) = &plan {
+            self.parts.observer.refused(now, call.message.call_id(), refusal, setup::decisive(steps).as_deref());
+        }
+        self.sent_on(key, hunt, plan, now, more);
+    }
+
+    /// Has the call that a dialog belongs to give away whom its peer talks to, on whatever shard it lives.
+    pub(super) fn want(&mut self, key: Key, hunt: HuntId, dialog: DialogId, now: Instant, more: &mut Vec<Effect>) {
+        let home = self.parts.exchange.home(&dialog.call_id);
+        if home == self.parts.index {
+            let half = self.give(&dialog, now, more);
+            return self.step(key, Event::Taken { hunt, half }, now, more);
+        }
+        if !self.parts.exchange.post(home, Letter::Wanted { from: self.parts.index, key, hunt, dialog }) {
+            let half = Err(Refusal::new(503, "Service Unavailable", "a shard has too many letters"));
+            self.step(key, Event::Taken { hunt, half }, now, more);
+        }
+    }
+
+    /// Reads what other shards have written.
+    pub(super) fn read_letters(&mut self, now: Instant, more: &mut Vec<Effect>, messages: &mut Vec<(Bytes, Flow)>) {
+        for letter in self.parts.exchange.take(self.parts.index) {
+            match letter {
+                Letter::Wanted { from, key, hunt, dialog } => {
+                    let half = self.give(&dialog, now, more);
+                    self.parts.exchange.answer(from, Letter::Given { key, hunt, half });
+                }
+                Letter::Given { key, hunt, half } => self.step(key, Event::Taken { hunt, half }, now, more),
+                Letter::Message { bytes, flow } => messages.push((bytes, flow)),
+            }
+        }
+    }
+
+    fn sent_on(&mut self, key: Key, hunt: HuntId, plan: Result<Resolved, Refusal>, now: Instant, more: &mut Vec<Effect>) {
+        self.step(key, Event::Routed { hunt, plan }, now, more);
+    }
+}

@@ -1,0 +1,232 @@
+//! Forwarding: a phone answers with a redirection, and the call goes on to where it says (RFC 3261 8.1.3.4, 21.3; RFC 5806; RFC 7044).
+//!
+//! 300, 301 and 302 are followed: their Contacts are tried one after the other, the best q first. A Contact names somebody to call, nothing more: its
+//! user is called by the site's own rules, as if the phone had dialled it, and with that phone's rights; its host is not contacted. 305 (Use Proxy) and
+//! 380 (Alternative Service) are not followed: the first would have a phone choose a proxy that no rule of the site knows, the second names nothing
+//! that could be dialled. Nothing is kept of a 301: the phone says it again next time. A trunk's redirection goes to the caller as it is, since a
+//! provider has no rights here, and a call for help goes on to its next trunk.
+
+use super::{
+    Best, Bridge, Effect,
+    hunt::{HuntId, Origin},
+    leg::LegState,
+};
+use crate::{
+    decision::Refusal,
+    directory::{Directory, Endpoint},
+    facts::{Call, CallKind, Caller},
+    intake,
+    plan::escape_user,
+};
+use bytes::Bytes;
+use sip::{
+    Instant, Message,
+    build::Writer,
+    header::{Header, Name, NameAddr},
+    message::Method,
+    random::Random,
+    uri::Uri,
+};
+use std::sync::Arc;
+
+/// A leg that was forwarded.
+#[derive(Debug)]
+pub(super) struct Forward {
+    pub(super) leg: usize,
+    /// Contacts still to be tried, the best last.
+    contacts: Vec<Vec<u8>>,
+    /// Who forwards: its rights count.
+    by: Arc<Endpoint>,
+    /// The redirection.
+    response: Message,
+}
+
+/// Why a call goes on to somebody else.
+pub(super) enum Why<'a> {
+    /// A phone said so; it had rung before, or not.
+    Phone { response: &'a Message, rang: bool },
+    /// A policy's next stage, after this status.
+    Policy(u16),
+}
+
+impl Bridge {
+    /// Follows a redirection of a phone. `false`: it is not one that is followed, and counts as a refusal.
+    pub(super) fn forward(&mut self, leg: usize, response: &Message, now: Instant, random: &mut Random, out: &mut Vec<Effect>) -> bool {
+        let Some(entry) = self.legs.get(leg).filter(|leg| leg.state == LegState::Ringing && self.hunts_on(leg.hunt)) else { return false };
+        if self.call_of(entry.hunt).kind != CallKind::Normal || entry.target.trunk.is_some() {
+            return false;
+        }
+        let by = entry.target.endpoint.as_deref().and_then(|id| self.site.directory().endpoint(id).cloned());
+        let contacts = match response.status() {
+            300..=302 => contacts(response),
+            _ => Vec::new(),
+        };
+        let Some(by) = by.filter(|_| !contacts.is_empty()) else {
+            // What a phone says about where else it might be is no answer for the caller.
+            let refusal =
+                Refusal::new(480, "Temporarily Unavailable", format!("a phone answered {} and names nobody to call", response.status()));
+            self.leg_failed(leg, Best::Refusal(refusal), false, now, random, out);
+            return true;
+        };
+        let hunt = self.begin_hunt(Origin::Forward(Forward { leg, contacts, by, response: response.clone() }), None);
+        if let Some(entry) = self.legs.get_mut(leg) {
+            entry.state = LegState::Forwarded(hunt);
+            entry.release();
+        }
+        self.next_contact(hunt, now, random, out);
+        true
+    }
+
+    /// Asks where the next Contact of a redirection leads. When none is left, the leg that was forwarded has failed.
+    fn next_contact(&mut self, hunt: HuntId, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        let Some(Origin::Forward(forward)) = self.hunts.get_mut(hunt).map(|hunt| &mut hunt.origin) else { return };
+        let (leg, contact) = (forward.leg, forward.contacts.pop());
+        let outcome = match contact {
+            Some(contact) => self.forwarded_call(hunt, &contact, now, out),
+            None => {
+                self.close(hunt);
+                let best = self.hunts.get_mut(hunt).and_then(|hunt| hunt.best.take());
+                let best = best.unwrap_or_else(|| Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "a forward led to nobody")));
+                let unreachable = (500..600).contains(&best.status());
+                return self.leg_failed(leg, best, unreachable, now, random, out);
+            }
+        };
+        match outcome {
+            Ok(call) => {
+                if let Some(entry) = self.hunts.get_mut(hunt) {
+                    entry.call = Some(Box::new(call.clone()));
+                }
+                out.push(Effect::Route { hunt, call: Box::new(call) });
+            }
+            Err(refusal) => self.forward_failed(hunt, Best::Refusal(refusal), now, random, out),
+        }
+    }
+
+    /// What became of one Contact: the next one is tried, and the best of all failures counts. A person's refusal (6xx) counts for all.
+    pub(super) fn forward_failed(&mut self, hunt: HuntId, best: Best, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        let Origin::Forward(forward) = &mut entry.origin else { return };
+        if best.status() >= 600 {
+            forward.contacts.clear();
+        }
+        if entry.best.as_ref().is_none_or(|old| best.rank() < old.rank()) {
+            entry.best = Some(best);
+        }
+        self.next_contact(hunt, now, random, out);
+    }
+
+    /// The call as it goes on to `contact`.
+    fn forwarded_call(&mut self, hunt: HuntId, contact: &[u8], now: Instant, out: &mut Vec<Effect>) -> Result<Call, Refusal> {
+        if self.forwards >= self.site.limits.forwards {
+            out.push(Effect::Limit("too-many-forwards"));
+            let limit = self.site.limits.forwards;
+            return Err(Refusal::new(
+                482,
+                "Forwarded Too Often",
+                format!("a call was forwarded {limit} times, which is the limit `forwards`"),
+            ));
+        }
+        self.forwards += 1;
+        let directory = self.site.directory();
+        let uri = Uri::parse(contact).ok_or_else(|| Refusal::new(480, "Temporarily Unavailable", "a Contact that is no URI"))?;
+        let (kind, called) = intake::read_target(&uri, &directory)?;
+        let called = self.known_by_contact(&uri, &directory, now).unwrap_or(called);
+        let Some(Origin::Forward(Forward { leg, by, response, .. })) = self.hunts.get(hunt).map(|hunt| &hunt.origin) else {
+            return Err(Refusal::new(480, "Temporarily Unavailable", "nobody forwards"));
+        };
+        let Some(leg) = self.legs.get(*leg) else { return Err(Refusal::new(480, "Temporarily Unavailable", "nobody forwards")) };
+        if self.went_by(leg.hunt, &called) {
+            cov_mark::hit!(forwarded_in_a_circle);
+            return Err(Refusal::new(482, "Loop Detected", format!("endpoint `{}` forwards back to `{called}`", by.id)));
+        }
+        let before = self.call_of(leg.hunt);
+        let message = diverted(&before.message, &before.called, &called, Why::Phone { response, rang: leg.alive }, &directory.domain);
+        Ok(Call {
+            message,
+            at: now,
+            flow: before.flow,
+            caller: Caller::Endpoint(Arc::clone(by)),
+            kind,
+            called,
+            caller_number: before.caller_number.clone(),
+            caller_name: before.caller_name.clone(),
+            location: by.location.clone().or_else(|| before.location.clone()),
+            attributes: before.attributes.clone(),
+        })
+    }
+
+    /// Whether the call has been at this number on its way to `hunt`.
+    fn went_by(&self, mut hunt: HuntId, called: &str) -> bool {
+        loop {
+            if self.call_of(hunt).called == called {
+                return true;
+            }
+            let Some(Origin::Forward(forward)) = self.hunts.get(hunt).map(|hunt| &hunt.origin) else { return false };
+            let Some(leg) = self.legs.get(forward.leg) else { return false };
+            hunt = leg.hunt;
+        }
+    }
+
+    /// The extension of the phone whose Contact this is, when its user part means nobody: some phones name each other by host and port.
+    pub(super) fn known_by_contact(&self, uri: &Uri<'_>, directory: &Directory, now: Instant) -> Option<String> {
+        let user = uri.user_decoded();
+        let dialled = user.iter().all(|octet| octet.is_ascii_digit() || matches!(octet, b'+' | b'*' | b'#'));
+        if dialled || directory.by_user(&String::from_utf8_lossy(&user)).is_some() {
+            return None;
+        }
+        let id = self.site.registrar.holder(uri, now)?;
+        directory.endpoint(&id).map(|endpoint| endpoint.extension.clone())
+    }
+}
+
+/// The URIs of a redirection's Contacts, the best last. RFC 3261 20.10: q is 1 where it is not given.
+fn contacts(response: &Message) -> Vec<Vec<u8>> {
+    let quality = |contact: &NameAddr<'_>| contact.param(b"q").map_or(1000, crate::registrar::read_q);
+    let mut contacts: Vec<_> = response.values(Name::Contact).filter_map(NameAddr::parse).collect();
+    contacts.reverse();
+    contacts.sort_by_key(quality);
+    contacts.iter().map(|contact| contact.uri.to_vec()).collect()
+}
+
+/// The INVITE as it goes on from `from` to `to`: with what says so to whoever gets it.
+pub(super) fn diverted(message: &Message, from: &str, to: &str, why: Why<'_>, domain: &str) -> Message {
+    let address = |user: &str| if user.contains(':') { user.to_owned() } else { format!("sip:{}@{domain}", escape_user(user)) };
+    let mut writer = Writer::request(Method::Invite, b"", address(to).as_bytes());
+    let (status, reason) = match &why {
+        Why::Phone { response, rang } => {
+            // RFC 5806 4: who redirects may have said more than we know.
+            for diversion in response.headers().filter(|header| header.name == Name::Diversion) {
+                writer.copy(diversion);
+            }
+            let said = response.header(Name::Diversion).is_some();
+            (response.status(), (!said).then_some(if *rang { "no-answer" } else { "unconditional" }))
+        }
+        Why::Policy(status) => (
+            *status,
+            Some(match status {
+                482 | 486 | 600 => "user-busy",
+                408 | 480 => "no-answer",
+                500..=599 => "unavailable",
+                _ => "unknown",
+            }),
+        ),
+    };
+    if let Some(reason) = reason {
+        // RFC 5806 5.1: "A Diversion header is added when features such as call forwarding … change the Request-URI"; the newest is the topmost.
+        writer.header(Name::Diversion, format!("<{}>;reason={reason};counter=1", address(from)).as_bytes());
+    }
+    for header in message.headers().filter(|header: &Header<'_>| header.name != Name::ContentLength) {
+        writer.copy(header);
+    }
+    // RFC 7044 10.3: below the entry of what was called stands first whom that led to, with the reason why it went on (10.2), and then, on the same
+    // level, where it goes (10.1: "mp" names the entry whose target was another user).
+    let last = message.values(Name::HistoryInfo).filter_map(NameAddr::parse).last();
+    let index = last.and_then(|entry| entry.param(b"index")).map_or_else(|| "1".into(), String::from_utf8_lossy);
+    if last.is_none() {
+        writer.header(Name::HistoryInfo, format!("<{}>;index=1", address(from)).as_bytes());
+    }
+    writer.header(Name::HistoryInfo, format!("<{}?Reason=SIP%3Bcause%3D{status}>;index={index}.1;rc={index}", address(from)).as_bytes());
+    writer.header(Name::HistoryInfo, format!("<{}>;index={index}.2;mp={index}", address(to)).as_bytes());
+    let request = writer.finish_request(message.body());
+    Message::parse(Bytes::copy_from_slice(request.bytes()), &sip::Limits::default()).unwrap_or_else(|_| message.clone())
+}

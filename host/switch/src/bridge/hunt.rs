@@ -1,0 +1,336 @@
+//! Hunting: a plan is carried out, stage after stage, until somebody answers or nobody is left.
+//!
+//! The call itself is the first hunt. A phone that forwards the call begins another one below its leg: the leg counts as ringing until that hunt is
+//! over, and then ends as the hunt did. So a forward rings by its own plan, and the stages after it go on as if the phone itself had failed.
+
+use super::{Best, Bridge, Effect, forward::Forward, leg::LegState};
+use crate::{
+    decision::Refusal,
+    facts::Call,
+    plan::{Resolved, ResolvedStage},
+};
+use sip::{Instant, build::Writer, random::Random};
+use std::time::Duration;
+
+/// Names a hunt of one bridge.
+pub type HuntId = usize;
+
+/// One plan that is being carried out.
+#[derive(Debug)]
+pub(super) struct Hunt {
+    pub(super) origin: Origin,
+    /// The call as it was decided about and goes out; `None`: the bridge's own, as it came in.
+    pub(super) call: Option<Box<Call>>,
+    plan: Resolved,
+    pub(super) stage: usize,
+    pub(super) best: Option<Best>,
+    pub(super) stage_ends: Option<Instant>,
+    pub(super) answer_wait_ends: Option<Instant>,
+    /// When all of it has rung long enough; hunts below another end with that one.
+    pub(super) ends: Option<Instant>,
+    live: bool,
+}
+
+/// Whom a hunt looks for somebody for.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// The caller.
+    Caller,
+    /// A leg that was forwarded.
+    Forward(Forward),
+    /// A transferor.
+    Transfer,
+}
+
+impl Hunt {
+    /// A hunt whose plan is known, or (an empty one) will be told by [`Bridge::routed`].
+    pub(super) fn new(origin: Origin, plan: Resolved, ends: Option<Instant>) -> Self {
+        Self { origin, call: None, plan, stage: 0, best: None, stage_ends: None, answer_wait_ends: None, ends, live: true }
+    }
+}
+
+impl Bridge {
+    /// The call as a hunt sends it out.
+    pub(super) fn call_of(&self, hunt: HuntId) -> &Call {
+        self.hunts.get(hunt).and_then(|hunt| hunt.call.as_deref()).unwrap_or(&self.call)
+    }
+
+    /// The policies have decided where a call goes that is forwarded or transferred.
+    pub(super) fn routed(
+        &mut self,
+        hunt: HuntId,
+        plan: Result<Resolved, Refusal>,
+        now: Instant,
+        random: &mut Random,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(entry) = self.hunts.get_mut(hunt).filter(|hunt| hunt.live) else { return };
+        match plan {
+            Ok(plan) => {
+                entry.plan = plan;
+                entry.stage = 0;
+                self.dial_stage(hunt, now, random, out);
+            }
+            Err(refusal) => {
+                entry.best = Some(Best::Refusal(refusal));
+                self.hunt_over(hunt, now, random, out);
+            }
+        }
+    }
+
+    /// Dials every leg of the current stage; a stage without legs is passed over as unreachable.
+    pub(super) fn dial_stage(&mut self, hunt: HuntId, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        let Some(ResolvedStage { legs, ring, answer_wait, .. }) = entry.plan.stages.get(entry.stage).cloned() else {
+            self.hunt_over(hunt, now, random, out);
+            return;
+        };
+        entry.stage_ends = Some(now + ring);
+        entry.answer_wait_ends = answer_wait.map(|wait| now + wait);
+        if legs.is_empty() {
+            self.stage_over(hunt, false, now, random, out);
+            return;
+        }
+        for target in legs {
+            self.dial(hunt, target, random, out);
+        }
+    }
+
+    /// Whether something of the current stage rings, or was forwarded and rings elsewhere.
+    fn stage_rings(&self, hunt: HuntId) -> bool {
+        let Some(entry) = self.hunts.get(hunt) else { return false };
+        let open = |state| matches!(state, LegState::Ringing | LegState::Forwarded(_));
+        self.legs.iter().any(|leg| leg.hunt == hunt && leg.stage == entry.stage && open(leg.state))
+    }
+
+    /// A leg has ended without an answer; when it was the last of its stage, the stage is over.
+    pub(super) fn leg_failed(
+        &mut self,
+        leg: usize,
+        best: Best,
+        unreachable: bool,
+        now: Instant,
+        random: &mut Random,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(entry) = self.legs.get_mut(leg) else { return };
+        let cancelled = entry.state == LegState::Cancelled;
+        entry.state = LegState::Dead;
+        entry.release();
+        let (hunt, stage) = (entry.hunt, entry.stage);
+        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        if !entry.live || cancelled || stage != entry.stage {
+            return;
+        }
+        let insists = entry.plan.stages.get(stage).is_some_and(|stage| stage.next_on_refusal);
+        let decisive = best.status() >= 600 && !insists;
+        let better = entry.best.as_ref().is_none_or(|old| best.rank() < old.rank());
+        if better && !(unreachable && entry.best.is_some()) {
+            entry.best = Some(best);
+        }
+        if decisive {
+            // RFC 3261 16.7 step 5: after a 6xx everything else is cancelled.
+            self.call_off(hunt, Some(leg), None, out);
+        }
+        if !self.stage_rings(hunt) {
+            self.stage_over(hunt, false, now, random, out);
+        }
+    }
+
+    /// Nothing of the current stage rings any more: on to the next stage, or the hunt ends with the best of the answers.
+    fn stage_over(&mut self, hunt: HuntId, timed_out: bool, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        let Some(stage) = entry.plan.stages.get(entry.stage) else {
+            // Somebody who was taken from another call: there is no plan.
+            self.hunt_over(hunt, now, random, out);
+            return;
+        };
+        let status = entry.best.as_ref().map_or(480, Best::status);
+        let wanted = match status {
+            // A phone that forwards in a circle is as good as busy.
+            482 | 486 | 600 => stage.next.busy,
+            408 | 480 => stage.next.no_answer || stage.next.unreachable,
+            500..=599 => stage.next.unreachable,
+            // What a person or provider has refused is not tried elsewhere.
+            _ => false,
+        };
+        let wanted = wanted || (timed_out && stage.next.no_answer) || stage.next_on_refusal;
+        if wanted && entry.stage + 1 < entry.plan.stages.len() {
+            entry.stage += 1;
+            entry.best = None;
+            self.divert_stage(hunt, if timed_out { 408 } else { status });
+            self.dial_stage(hunt, now, random, out);
+        } else {
+            self.hunt_over(hunt, now, random, out);
+        }
+    }
+
+    /// Notes in what goes out that a later stage is somebody else than was called: policies forward, too.
+    fn divert_stage(&mut self, hunt: HuntId, status: u16) {
+        let Some(entry) = self.hunts.get(hunt) else { return };
+        let (before, after) = entry.plan.stages.split_at_checked(entry.stage).unwrap_or_default();
+        let Some(first) = after.first().and_then(|stage| stage.legs.first()) else { return };
+        let phones = before.iter().flat_map(|stage| &stage.legs).filter_map(|leg| leg.endpoint.as_ref());
+        let known: Vec<&String> = phones.collect();
+        // Trunks that are tried one after the other lead to the same person, and so do the phones of one user.
+        if known.is_empty() || first.endpoint.as_ref().is_some_and(|endpoint| known.contains(&endpoint)) {
+            return;
+        }
+        let directory = self.site.directory();
+        let to = match &first.endpoint {
+            Some(endpoint) => directory.endpoint(endpoint).map_or_else(|| first.called.clone(), |endpoint| endpoint.extension.clone()),
+            None => first.called.clone(),
+        };
+        let call = self.call_of(hunt);
+        let message = super::forward::diverted(&call.message, &call.called, &to, super::forward::Why::Policy(status), &directory.domain);
+        let diverted = Box::new(Call { message, ..call.clone() });
+        if let Some(entry) = self.hunts.get_mut(hunt) {
+            entry.call = Some(diverted);
+        }
+    }
+
+    /// Everybody was tried.
+    pub(super) fn hunt_over(&mut self, hunt: HuntId, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        self.call_off(hunt, None, None, out);
+        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        let best =
+            entry.best.take().unwrap_or_else(|| Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "no target could be reached")));
+        match &entry.origin {
+            Origin::Caller => self.give_up(best, now, out),
+            Origin::Forward(_) => self.forward_failed(hunt, best, now, random, out),
+            Origin::Transfer => {
+                let status = best.status();
+                let phrase = match &best {
+                    Best::Refusal(refusal) => refusal.phrase.clone(),
+                    Best::Message(message) => String::from_utf8_lossy(message.reason()).into_owned(),
+                };
+                self.transfer_failed(status, &phrase, now, out);
+            }
+        }
+    }
+
+    /// The caller hears how it ended.
+    fn give_up(&mut self, best: Best, now: Instant, out: &mut Vec<Effect>) {
+        let status = best.status();
+        match best {
+            Best::Message(message) => {
+                let response = super::write::relayed_refusal(&self.call.message, &message);
+                out.push(Effect::Respond { id: self.invite, response });
+            }
+            Best::Refusal(refusal) => self.refuse_caller(&refusal, out),
+        }
+        let cause = match status {
+            486 | 600 => "busy",
+            408 | 480 => "no answer",
+            482 => "forwarded in a circle",
+            603 => "declined",
+            500..=599 => "unreachable",
+            _ => "refused by the callee",
+        };
+        self.end(status, cause, now, out);
+    }
+
+    pub(super) fn refuse_caller(&self, refusal: &Refusal, out: &mut Vec<Effect>) {
+        let tag = self.caller_tag();
+        let fallback = format!("{:016x}", self.invite.0);
+        let writer = Writer::response(&self.call.message, refusal.status, &refusal.phrase, Some(tag.as_deref().unwrap_or(&fallback)));
+        out.push(Effect::Respond { id: self.invite, response: writer.finish_response(b"") });
+    }
+
+    /// The stage has rung long enough. What was forwarded in it rings on by its own plan.
+    pub(super) fn stage_timed_out(&mut self, hunt: HuntId, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        entry.stage_ends = None;
+        if entry.best.is_none() {
+            entry.best = Some(Best::Refusal(Refusal::new(480, "No Answer", "nobody answered in the time of the stage")));
+        }
+        for leg in &mut self.legs {
+            if leg.hunt == hunt && leg.state == LegState::Ringing {
+                leg.state = LegState::Cancelled;
+                out.push(Effect::Cancel { id: leg.send, reason: None });
+            }
+        }
+        if !self.stage_rings(hunt) {
+            self.stage_over(hunt, true, now, random, out);
+        }
+    }
+
+    /// Cancels the legs of this stage that gave no sign of life; they count as unreachable.
+    pub(super) fn give_up_silent_legs(&mut self, hunt: HuntId, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        entry.answer_wait_ends = None;
+        let stage = entry.stage;
+        let silent = |leg: &super::Leg| leg.hunt == hunt && leg.stage == stage && leg.state == LegState::Ringing && !leg.alive;
+        let silent: Vec<usize> = self.legs.iter().enumerate().filter(|(_, leg)| silent(leg)).map(|(place, _)| place).collect();
+        for place in silent {
+            self.note_trunk(place, false);
+            let Some(leg) = self.legs.get_mut(place) else { continue };
+            leg.state = LegState::Cancelled;
+            leg.release();
+            out.push(Effect::Cancel { id: leg.send, reason: None });
+            if let Some(entry) = self.hunts.get_mut(hunt).filter(|hunt| hunt.best.is_none()) {
+                entry.best = Some(Best::Refusal(Refusal::new(408, "Request Timeout", "a trunk gave no sign of life")));
+            }
+        }
+        if !self.stage_rings(hunt) {
+            self.stage_over(hunt, false, now, random, out);
+        }
+    }
+
+    /// A sign of life. Once every leg of the stage has given one, nobody waits for more.
+    pub(super) fn leg_lives(&mut self, leg: usize) {
+        let Some(entry) = self.legs.get_mut(leg) else { return };
+        entry.alive = true;
+        let (hunt, stage) = (entry.hunt, entry.stage);
+        let Some(entry) = self.hunts.get_mut(hunt).filter(|hunt| hunt.stage == stage) else { return };
+        let waits = |leg: &super::Leg| leg.hunt == hunt && leg.stage == stage && !leg.alive && leg.state != LegState::Dead;
+        if !self.legs.iter().any(waits) {
+            entry.answer_wait_ends = None;
+        }
+    }
+
+    /// Ends a hunt and those below it: whatever rings is cancelled, but not the leg `except`.
+    pub(super) fn call_off(&mut self, hunt: HuntId, except: Option<usize>, reason: Option<&'static str>, out: &mut Vec<Effect>) {
+        if let Some(entry) = self.hunts.get_mut(hunt) {
+            entry.stage_ends = None;
+            entry.answer_wait_ends = None;
+        }
+        let mut below = Vec::new();
+        for (place, leg) in self.legs.iter_mut().enumerate().filter(|(_, leg)| leg.hunt == hunt) {
+            match leg.state {
+                LegState::Ringing if Some(place) != except => {
+                    leg.state = LegState::Cancelled;
+                    out.push(Effect::Cancel { id: leg.send, reason });
+                }
+                LegState::Forwarded(hunt) => {
+                    leg.state = LegState::Dead;
+                    below.push(hunt);
+                }
+                LegState::Ringing | LegState::Cancelled | LegState::Dead => {}
+            }
+        }
+        for hunt in below {
+            self.close(hunt);
+            self.call_off(hunt, except, reason, out);
+        }
+    }
+
+    /// From now on nothing that comes of this hunt counts.
+    pub(super) fn close(&mut self, hunt: HuntId) {
+        if let Some(entry) = self.hunts.get_mut(hunt) {
+            entry.live = false;
+            entry.ends = None;
+        }
+    }
+
+    /// Whether anybody still waits for what comes of this hunt.
+    pub(super) fn hunts_on(&self, hunt: HuntId) -> bool {
+        self.hunts.get(hunt).is_some_and(|hunt| hunt.live)
+    }
+
+    /// A new hunt below a leg or for a transfer.
+    pub(super) fn begin_hunt(&mut self, origin: Origin, ring: Option<(Instant, Duration)>) -> HuntId {
+        self.hunts.push(Hunt::new(origin, Resolved::default(), ring.map(|(now, ring)| now + ring)));
+        self.hunts.len() - 1
+    }
+}

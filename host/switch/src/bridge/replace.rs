@@ -1,0 +1,217 @@
+//! Replacing: somebody takes the place of a party of another call of ours (RFC 3891, RFC 5589 section 7).
+//!
+//! A Replaces names a dialog that we have with a phone. What is wanted is whoever that phone talks to: our dialog with the other side, a [`Half`], is
+//! given away by its bridge and taken into the one that asked, wherever either lives. There it is asked for a session anew, as a target is called, but
+//! inside its dialog. The call that gave it away is over; nobody can give it back, so that a session that cannot be agreed ends both.
+
+use super::{Bridge, Effect, Leg, Party, Sent, State, hunt::HuntId, leg::LegState, write};
+use crate::{
+    decision::Refusal,
+    facts::{CallKind, Caller},
+    plan::LegTarget,
+    trunk::Channel,
+};
+use sip::{Instant, Message, dialog::Dialog, header::Name, message::Method, random::Random, uri::Uri};
+
+/// A dialog of ours by its three parts, as Replaces names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DialogId {
+    /// Call-ID.
+    pub call_id: Vec<u8>,
+    /// Our tag (`to-tag`).
+    pub local_tag: Vec<u8>,
+    /// The peer's (`from-tag`).
+    pub remote_tag: Vec<u8>,
+}
+
+/// One side of a talking call that is given away.
+#[derive(Debug)]
+pub struct Half {
+    dialog: Dialog,
+    target: LegTarget,
+    channel: Option<Channel>,
+}
+
+impl Half {
+    /// Call-ID of the dialog: its messages belong to whoever takes it.
+    #[must_use]
+    pub fn call_id(&self) -> &[u8] {
+        &self.dialog.call_id
+    }
+
+    /// Our tag in it.
+    #[must_use]
+    pub fn local_tag(&self) -> &[u8] {
+        &self.dialog.local_tag
+    }
+}
+
+impl DialogId {
+    /// Reads a Replaces value (RFC 3891 6.1): `callid *(SEMI replaces-param)` with exactly one `to-tag` and one `from-tag`.
+    #[must_use]
+    pub fn read(value: &[u8]) -> Option<Self> {
+        let mut parts = value.split(|octet| *octet == b';').map(<[u8]>::trim_ascii);
+        let call_id = parts.next().filter(|call_id| !call_id.is_empty())?.to_vec();
+        let (mut local_tag, mut remote_tag) = (None, None);
+        for part in parts {
+            let at = part.iter().position(|octet| *octet == b'=').unwrap_or(part.len());
+            let (name, value) = part.split_at(at);
+            let slot = if name.trim_ascii().eq_ignore_ascii_case(b"to-tag") {
+                &mut local_tag
+            } else if name.trim_ascii().eq_ignore_ascii_case(b"from-tag") {
+                &mut remote_tag
+            } else {
+                continue;
+            };
+            if slot.replace(value.get(1..)?.trim_ascii().to_vec()).is_some() {
+                return None;
+            }
+        }
+        Some(Self { call_id, local_tag: local_tag?, remote_tag: remote_tag? })
+    }
+
+    /// The one that the headers of a URI name (`?Replaces=…`, escaped); `None` when they name none, `Some(None)` when what they say is unreadable.
+    pub(super) fn of_uri(uri: &Uri<'_>) -> Option<Option<Self>> {
+        let header = uri.headers.split(|octet| *octet == b'&').find_map(|header| {
+            let at = header.iter().position(|octet| *octet == b'=')?;
+            let (name, value) = header.split_at(at);
+            name.eq_ignore_ascii_case(b"replaces").then(|| value.get(1..).unwrap_or_default())
+        })?;
+        Some(Self::read(&unescaped(header)))
+    }
+
+    /// The one that a request names in Replaces; `Some(None)` when that is unreadable or there are several (RFC 3891 3: "MUST … 400").
+    #[must_use]
+    pub fn of_request(request: &Message) -> Option<Option<Self>> {
+        let mut values = request.headers().filter(|header| header.name == Name::Replaces).map(|header| header.value);
+        let first = values.next()?;
+        Some(if values.next().is_some() { None } else { Self::read(first) })
+    }
+
+    fn names(&self, dialog: &Dialog) -> bool {
+        // RFC 3891 3: a from-tag or to-tag of "0" stands for a peer without a tag.
+        let is = |wanted: &[u8], tag: &[u8]| wanted == tag || wanted == b"0" && tag.is_empty();
+        self.call_id == dialog.call_id && is(&self.local_tag, &dialog.local_tag) && is(&self.remote_tag, &dialog.remote_tag)
+    }
+}
+
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((octet, after)) = rest.split_first() {
+        let digits =
+            after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match digits.filter(|_| *octet == b'%') {
+            Some(value) => {
+                plain.push(value);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                plain.push(*octet);
+                rest = after;
+            }
+        }
+    }
+    plain
+}
+
+impl Bridge {
+    /// Gives away whom the peer of `wanted` talks to, and hangs up on that peer: its place is taken.
+    ///
+    /// # Errors
+    /// 481 when the dialog is none of this call's, or does not talk; 403 for a call for help; 491 while its parties are changing.
+    pub fn give(&mut self, wanted: &DialogId, now: Instant, out: &mut Vec<Effect>) -> Result<Box<Half>, Refusal> {
+        let unknown = || Refusal::new(481, "Call/Transaction Does Not Exist", "a Replaces names no dialog that talks");
+        let State::Answered(place) = self.state else { return Err(unknown()) };
+        let pair = self.pairs.get(place).copied().ok_or_else(unknown)?;
+        let is = |party: usize| self.parties.get(party).is_some_and(|party| wanted.names(&party.dialog));
+        let (replaced, stays) = match (is(pair.caller), is(pair.callee)) {
+            (true, _) => (pair.caller, pair.callee),
+            (false, true) => (pair.callee, pair.caller),
+            (false, false) => return Err(unknown()),
+        };
+        if self.call.kind != CallKind::Normal {
+            return Err(Refusal::new(403, "Emergency Call", "a party of a call for help cannot be replaced"));
+        }
+        if self.transfer.is_some() || self.gone.is_some() || self.unacknowledged(place) {
+            return Err(Refusal::new(491, "Request Pending", "the parties of a call that is to be joined are changing"));
+        }
+        let dialog = self.parties.get(stays).map(|party| party.dialog.clone()).ok_or_else(unknown)?;
+        let leg = self.parties.get(stays).and_then(|party| party.leg).and_then(|leg| self.legs.get_mut(leg));
+        let half = match leg {
+            Some(leg) => Half { channel: leg.take_channel(), target: leg.target.clone(), dialog },
+            None => Half { target: self.caller_as_target(&dialog), channel: None, dialog },
+        };
+        self.bye(replaced, None, out);
+        self.gone = Some(stays);
+        self.end(200, "transferred", now, out);
+        Ok(Box::new(half))
+    }
+
+    /// The caller as somebody who was dialled.
+    fn caller_as_target(&self, dialog: &Dialog) -> LegTarget {
+        let (endpoint, trunk) = match &self.call.caller {
+            Caller::Endpoint(endpoint) => (Some(endpoint.id.clone()), None),
+            Caller::Trunk(trunk) => (None, Some(trunk.clone())),
+            Caller::Unknown => (None, None),
+        };
+        LegTarget {
+            uri: String::from_utf8_lossy(&dialog.remote_target).into_owned(),
+            flow: dialog.flow,
+            route: Vec::new(),
+            trunk,
+            endpoint,
+            caller_number: None,
+            called: self.call.caller_number.clone(),
+        }
+    }
+
+    /// Takes what another call has given away, for a transfer or for a caller that replaces somebody, and asks it for a session.
+    pub(super) fn taken(
+        &mut self,
+        hunt: HuntId,
+        half: Result<Box<Half>, Refusal>,
+        now: Instant,
+        random: &mut Random,
+        out: &mut Vec<Effect>,
+    ) {
+        let wanted = self.hunts_on(hunt);
+        match half {
+            Ok(half) => {
+                let Half { mut dialog, target, channel } = *half;
+                out.push(Effect::Adopt { call_id: dialog.call_id.clone(), tag: dialog.local_tag.clone() });
+                let offer = (!self.transfers(hunt)).then(|| self.call.message.clone());
+                let flow = write::next_hop(&dialog, target.trunk.is_some());
+                if !wanted {
+                    // Nobody waits for it any more, and nobody else has it.
+                    let bye = dialog.request(Method::Bye, b"BYE", 70).finish_request(b"");
+                    self.send(bye, flow, Sent::Bye, out);
+                    return;
+                }
+                let mut writer = dialog.request(Method::Invite, b"INVITE", 70);
+                write::contact(&mut writer, flow);
+                if let Some(offer) = &offer {
+                    write::copy_content_type(&mut writer, offer);
+                }
+                let request = writer.finish_request(offer.as_ref().map_or(&b""[..], Message::body));
+                let leg = self.legs.len();
+                let send = self.send(request, flow, Sent::Invite(leg), out);
+                let stage = self.hunts.get(hunt).map_or(0, |hunt| hunt.stage);
+                self.legs.push(Leg::adopted(target, dialog.clone(), send, hunt, stage, channel));
+                self.parties.push(Party { dialog, leg: Some(leg) });
+            }
+            Err(refusal) if wanted => self.routed(hunt, Err(refusal), now, random, out),
+            Err(_) => {}
+        }
+    }
+
+    /// A party that was taken from another call does not agree on a session: nobody else has it, so that it is hung up.
+    pub(super) fn dismiss_adopted(&mut self, leg: usize, status: u16, out: &mut Vec<Effect>) {
+        let adopted = self.legs.get(leg).is_some_and(|leg| leg.adopted && leg.state != LegState::Dead);
+        if let Some(party) =
+            self.parties.iter().position(|party| party.leg == Some(leg)).filter(|_| adopted && !matches!(status, 408 | 481))
+        {
+            self.bye(party, None, out);
+        }
+    }
+}

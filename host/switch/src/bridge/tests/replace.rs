@@ -1,0 +1,70 @@
+//! Dialogs by name, and parties that change calls.
+
+use super::*;
+
+#[test]
+fn replaces_is_read() {
+    let read = |text: &str| {
+        DialogId::read(text.as_bytes()).map(|id| [id.call_id, id.local_tag, id.remote_tag].map(|part| String::from_utf8(part).unwrap()))
+    };
+    let parts = |call_id: &str, local: &str, remote: &str| Some([call_id, local, remote].map(str::to_owned));
+    assert_eq!(read("98asjd8@h;to-tag=12;from-tag=abc"), parts("98asjd8@h", "12", "abc"));
+    assert_eq!(read(" a ; From-Tag = x ; early-only ; TO-TAG=y "), parts("a", "y", "x"));
+    for bad in ["", ";to-tag=1;from-tag=2", "a;to-tag=1", "a;from-tag=1", "a;to-tag=1;to-tag=2;from-tag=3", "a;to-tag;from-tag=1"] {
+        assert_eq!(read(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_dialog_is_found_in_a_uri() {
+    let of = |text: &str| DialogId::of_uri(&sip::uri::Uri::parse(text.as_bytes()).unwrap());
+    let wanted = DialogId { call_id: b"a@b".to_vec(), local_tag: b"1".to_vec(), remote_tag: b"2".to_vec() };
+    assert_eq!(of("sip:1003@h?Subject=x&Replaces=a%40b%3Bto-tag%3D1%3bfrom-tag%3D2"), Some(Some(wanted)));
+    assert_eq!(of("sip:1003@h?Replaces=a%40b"), Some(None));
+    assert_eq!(of("sip:1003@h?Subject=Replaces"), None);
+    assert_eq!(of("sip:1003@h"), None);
+}
+
+/// What a talking call gives away for its caller's dialog, which `talking` has.
+fn wanted(rig: &Rig) -> DialogId {
+    let ours = rig.answers.last().unwrap().to().unwrap().tag().unwrap().to_vec();
+    DialogId { call_id: b"call-a".to_vec(), local_tag: ours, remote_tag: b"alice".to_vec() }
+}
+
+#[test]
+fn a_party_is_given_away_once_and_the_replaced_one_hung_up() {
+    let mut rig = talking();
+    let wanted = wanted(&rig);
+    let mut out = Vec::new();
+    let half = rig.bridge.give(&wanted, rig.now, &mut out).unwrap();
+    assert_eq!(half.call_id(), rig.sent[&0].call_id());
+    let shown: Vec<_> = out.iter().map(|effect| format!("{effect:?}").split([' ', '(']).next().unwrap().to_owned()).collect();
+    assert_eq!(shown, ["Send", "End"], "one BYE, to the caller, and the record");
+    assert_eq!(rig.bridge.give(&wanted, rig.now, &mut out).unwrap_err().status, 481);
+}
+
+#[test]
+fn nothing_is_given_away_before_the_answer_is_acknowledged_or_for_other_dialogs() {
+    let mut rig = Rig::new(vec![stage(vec![target(2)])]);
+    rig.answer(0, 200, "bob", "");
+    let wanted = wanted(&rig);
+    let mut out = Vec::new();
+    assert_eq!(rig.bridge.give(&wanted, rig.now, &mut out).unwrap_err().status, 491);
+    rig.caller(0, "ACK", 7, "");
+    let other = DialogId { remote_tag: b"mallory".to_vec(), ..wanted.clone() };
+    assert_eq!(rig.bridge.give(&other, rig.now, &mut out).unwrap_err().status, 481);
+    assert!(out.is_empty());
+    assert!(rig.bridge.give(&wanted, rig.now, &mut out).is_ok());
+}
+
+#[test]
+fn a_trunk_channel_goes_with_its_party() {
+    let mut rig = Rig::new(vec![stage(vec![trunk("provider", 9)])]);
+    rig.answer(0, 200, "two", "");
+    rig.caller(0, "ACK", 7, "");
+    let wanted = wanted(&rig);
+    let half = rig.bridge.give(&wanted, rig.now, &mut Vec::new()).unwrap();
+    assert_eq!(rig.bridge.site.trunks.in_use("provider"), 1);
+    drop(half);
+    assert_eq!(rig.bridge.site.trunks.in_use("provider"), 0);
+}
