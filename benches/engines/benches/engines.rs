@@ -150,12 +150,12 @@ fn luajit(site: &Arc<Site>) -> impl FnMut(&Call) -> Decision + use<> {
 }
 
 const RHAI: &str = r#"
-fn route(call) {
-    if call.caller == () { return #{ kind: "pass" }; }
-    let callee = endpoint_by_extension(call.called);
+fn route(facts) {
+    if facts.caller == () { return #{ kind: "pass" }; }
+    let callee = endpoint_by_extension(facts.called);
     if callee == () { return #{ kind: "pass" }; }
     if !callee.enabled { return #{ kind: "disabled", detail: callee.id }; }
-    if standing_of(call.caller) == "emergency-only" { return #{ kind: "emergency-only", detail: call.caller }; }
+    if standing_of(facts.caller) == "emergency-only" { return #{ kind: "emergency-only", detail: facts.caller }; }
     #{ kind: "route", endpoint: callee.id }
 }"#;
 
