@@ -62,7 +62,7 @@ impl Baresip {
         Self { process, control, unread: Vec::new(), seen: Vec::new(), extension: extension.clone() }
     }
 
-    /// Sends a command: `dial` with a URI, `accept`, `hangup`, `hold`, `resume`.
+    /// Sends a command: `dial` with a URI, `accept`, `hangup`, `hold`, `resume`, `transfer` with a URI.
     pub fn command(&mut self, command: &str, parameter: &str) {
         let text = json!({"command": command, "params": parameter, "token": command}).to_string();
         self.control.write_all(format!("{}:{text},", text.len()).as_bytes()).unwrap();
@@ -94,6 +94,16 @@ impl Baresip {
                 self.unread.extend_from_slice(&buffer[..length]);
             }
         }
+    }
+
+    /// Waits until it has printed this.
+    ///
+    /// # Panics
+    /// After ten seconds.
+    pub fn prints(&mut self, text: &str) {
+        until(&format!("{} to print {text:?}", self.extension), Duration::from_secs(10), || {
+            self.process.output().contains(text).then_some(())
+        });
     }
 
     /// The next whole netstring, `LENGTH:JSON,`.
