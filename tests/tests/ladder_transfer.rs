@@ -382,3 +382,19 @@ fn the_transferee_refuses_the_targets_session() {
     world.hang_up(bob);
     world.finish();
 }
+
+/// A phone that asks again and again fills nobody's memory.
+#[test]
+fn too_often() {
+    let mut world = World::new(1);
+    let [alice, bob] = world.registered(["alice", "bob"]);
+    talk(&mut world, alice, "1002");
+    for _ in 0..22 {
+        world.refer(bob, "<sip:1999@sip.example>");
+        world.wait(seconds(1));
+    }
+    let said: Vec<u16> = world.phone(bob).call().said().iter().map(|(_, status)| *status).collect();
+    assert_eq!((said.iter().filter(|status| **status == 202).count(), &said[20..]), (20, &[403, 403][..]));
+    world.hang_up(alice);
+    world.finish();
+}

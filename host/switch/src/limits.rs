@@ -19,6 +19,8 @@ pub struct Limits {
     pub stages: usize,
     /// How often one call may be forwarded; once more is refused with 482.
     pub forwards: usize,
+    /// Transfers that one call may see; one more is refused with 403.
+    pub transfers: usize,
     /// Shortest registration granted; less is refused with 423 and Min-Expires.
     pub expires_min: Duration,
     /// Longest registration granted; more is shortened to this.
@@ -45,6 +47,7 @@ impl Default for Limits {
             forks: 16,
             stages: 16,
             forwards: 5,
+            transfers: 20,
             expires_min: Duration::from_secs(20),
             expires_max: Duration::from_secs(3600),
             expires_default: Duration::from_secs(300),

@@ -140,6 +140,7 @@ pub const KEYS: &[Key] = &[
     number!("forks", 1..=64, site.forks, "phones that one stage of a call rings at once"),
     number!("stages", 1..=64, site.stages, "stages of one call's plan"),
     number!("forwards", 0..=32, site.forwards, "times that one call may be forwarded by phones"),
+    number!("transfers", 0..=1000, site.transfers, "times that one call may be transferred"),
     seconds!("expires_min_seconds", 1..=86_400, site.expires_min, "shortest registration; a phone that asks for less is told this"),
     seconds!("expires_max_seconds", 1..=604_800, site.expires_max, "longest registration; longer wishes are shortened to this"),
     seconds!("expires_default_seconds", 1..=604_800, site.expires_default, "registration of a phone that asks for no time"),

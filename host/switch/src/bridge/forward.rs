@@ -58,7 +58,8 @@ impl Bridge {
         }
         let by = entry.target.endpoint.as_deref().and_then(|id| self.site.directory().endpoint(id).cloned());
         let contacts = match response.status() {
-            300..=302 => contacts(response),
+            // One more than are followed, so that the limit is seen to bite.
+            300..=302 => contacts(response, self.site.limits.forwards + 1),
             _ => Vec::new(),
         };
         let Some(by) = by.filter(|_| !contacts.is_empty()) else {
@@ -179,13 +180,13 @@ impl Bridge {
     }
 }
 
-/// The URIs of a redirection's Contacts, the best last. RFC 3261 20.10: q is 1 where it is not given.
-fn contacts(response: &Message) -> Vec<Vec<u8>> {
+/// The URIs of the best `most` of a redirection's Contacts, the best last. RFC 3261 20.10: q is 1 where it is not given.
+fn contacts(response: &Message, most: usize) -> Vec<Vec<u8>> {
     let quality = |contact: &NameAddr<'_>| contact.param(b"q").map_or(1000, crate::registrar::read_q);
     let mut contacts: Vec<_> = response.values(Name::Contact).filter_map(NameAddr::parse).collect();
     contacts.reverse();
     contacts.sort_by_key(quality);
-    contacts.iter().map(|contact| contact.uri.to_vec()).collect()
+    contacts.iter().skip(contacts.len().saturating_sub(most)).map(|contact| contact.uri.to_vec()).collect()
 }
 
 /// The INVITE as it goes on from `from` to `to`: with what says so to whoever gets it.

@@ -277,7 +277,7 @@ pub struct Bridge {
     own_acks: Vec<transfer::OwnAck>,
     transfer: Option<transfer::Transfer>,
     /// How many transfers there were.
-    transfers: u32,
+    transfers: usize,
     /// The transferor, when it hangs up before its transfer has worked.
     gone: Option<usize>,
     leaving: Vec<transfer::Leaving>,

@@ -92,6 +92,12 @@ impl Bridge {
         now: Instant,
         out: &mut Vec<Effect>,
     ) {
+        if self.transfers >= self.site.limits.transfers {
+            // Each leaves something behind until the call ends.
+            out.push(Effect::Limit("too-many-transfers"));
+            respond(id, message, 403, "Transferred Too Often", out);
+            return;
+        }
         let transferor = self.pairs.get(place).map(|pair| (pair.side(side), pair.side(side.other())));
         let read = transferor.ok_or_else(|| Refusal::new(481, "Call/Transaction Does Not Exist", "no such dialog"));
         match read.and_then(|(transferor, transferee)| {

@@ -59,6 +59,15 @@ fn a_forward_that_is_too_much_is_refused_and_counted() {
 }
 
 #[test]
+fn a_redirection_to_thousands_is_tried_as_often_as_the_limit_says() {
+    let mut rig = Rig::new(vec![stage(vec![target(2)])]);
+    let contacts = vec!["<x:>"; 12_000].join(",");
+    rig.answer(0, 302, "two", &format!("Contact: {contacts}\n"));
+    assert_eq!(rig.log.matches("limit too-many-forwards").count(), 1);
+    assert!(rig.bridge.finished());
+}
+
+#[test]
 fn what_a_redirection_says_itself_about_the_diversion_is_kept() {
     let mut rig = Rig::new(vec![stage(vec![target(2)])]);
     rig.answer(0, 302, "two", "Contact: <sip:1003@elsewhere>\nDiversion: <sip:1002@cloud>;reason=away\n");
