@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Loopback benchmark of one SIP server: CPU per REGISTER (digest), CPU per proxied call,
-memory with 10k registrations, forwarding latency, highest clean rate.
+memory with all of them registered and N calls up, forwarding latency, highest clean rate.
 
-usage: run.py NAME [--reg N] [--calls N] [--rate CPS] [--rates 500,1000,...] [--lat] -- SERVER COMMAND...
+usage: run.py NAME [--reg N] [--calls N] [--rate CPS] [--rates 500,1000,...] [--lat] [--up N] -- SERVER COMMAND...
 Server must listen on udp 127.0.0.1:5060. CPU = user+sys of the server's processes only,
 from /proc/PID/stat (10 ms ticks) and /proc/PID/task/*/schedstat (ns).
 """
@@ -12,7 +12,7 @@ ap = argparse.ArgumentParser()
 ap.add_argument('name'); ap.add_argument('--reg', type=int, default=10000); ap.add_argument('--regrate', type=int, default=500)
 ap.add_argument('--calls', type=int, default=4000); ap.add_argument('--rate', type=int, default=200)
 ap.add_argument('--rates', default=''); ap.add_argument('--lat', action='store_true'); ap.add_argument('--latrate', default='100')
-ap.add_argument('--wait', type=float, default=1.5); ap.add_argument('--idle', type=float, default=0)
+ap.add_argument('--up', type=int, default=0); ap.add_argument('--wait', type=float, default=1.5); ap.add_argument('--idle', type=float, default=0)
 ap.add_argument('--out', default=os.path.join(HERE, 'out'))
 _i = sys.argv.index('--') if '--' in sys.argv else sys.exit(__doc__)
 a = ap.parse_args(sys.argv[1:_i]); cmd = sys.argv[_i + 1:]
@@ -101,7 +101,7 @@ try:
     uas, _ = sipp(['-sf', HERE + '/sipp/uas.xml', '-p', '7000', '-buff_size', '4194304', '-l', '200000'], 'uas', 400); time.sleep(1)
     def calls(n, rate, tag):
         c0 = cpu(); d0 = threads(); t0 = time.time()
-        p, o = sipp(['-sf', HERE + '/sipp/uac.xml', '-inf', users, '-p', '7300', '-m', str(n), '-r', str(rate), '-l', '100000', '-buff_size', '4194304'], tag, 60 + n // rate); p.wait()
+        p, o = sipp(['-sf', HERE + '/sipp/uac.xml', '-inf', users, '-p', '7300', '-m', str(n), '-r', str(rate), '-d', '20', '-l', '100000', '-buff_size', '4194304'], tag, 60 + n // rate); p.wait()
         c1 = cpu(); st = stats(o)
         d = dict(st, n=n, us_threads=spent(d0, threads(), n), rate=rate, secs=round(time.time() - t0, 2), us_user=round((c1[0] - c0[0]) / n, 1), us_sys=round((c1[1] - c0[1]) / n, 1), us_total_sched=round((c1[2] - c0[2]) / n, 1), mem_kB=mem())
         print(tag, json.dumps(d), flush=True)
@@ -113,6 +113,10 @@ try:
         d = calls(r * 6, r, f'ramp{r}'); res['ramp'].append(d)
         if d['failed'] > d['n'] * 0.001 or d['retrans'] > d['n'] * 0.02 or d['ok'] < 0: break
     time.sleep(1); res['mem_end_kB'] = mem()
+    if a.up:
+        p, o = sipp(['-sf', HERE + '/sipp/uac.xml', '-inf', users, '-p', '7300', '-m', str(a.up), '-r', '500', '-d', '600000', '-l', str(a.up), '-buff_size', '4194304'], 'up', 600)
+        time.sleep(a.up / 500 + 3); res['mem_up_kB'] = mem(); p.terminate()
+        print('up', json.dumps(res['mem_up_kB']), flush=True)
     res['alive'] = srv.poll() is None
 finally:
     for p in (uas, srv):

@@ -1,5 +1,7 @@
 //! What the benches share: a site, and calls in it. The benches are in `benches/`; README.md says how to read them.
-#![allow(clippy::missing_panics_doc, clippy::unwrap_used, reason = "a benchmark")]
+#![allow(clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used, reason = "a benchmark")]
+
+pub mod office;
 
 use bytes::Bytes;
 use sip::{

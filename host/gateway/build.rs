@@ -13,8 +13,8 @@ use wit_component::ComponentEncoder;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 const POLICIES: [&str; 4] = ["emergency", "licence", "internal", "external"];
-/// Policies for the tests of the host: one that misbehaves, one that imports WASI, one that asks while it starts.
-const TEST_GUESTS: [&str; 3] = ["zoo", "wasi", "early"];
+/// Policies for tests: one that misbehaves, one that imports WASI, one that asks while it starts, and one that plans as an office wants it.
+const TEST_GUESTS: [&str; 4] = ["zoo", "wasi", "early", "office"];
 
 fn main() {
     if let Err(sentence) = build() {

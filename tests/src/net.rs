@@ -16,6 +16,7 @@ use sip::{
     transport::{Flow, Transport},
 };
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::Duration,
@@ -48,8 +49,41 @@ enum Arrival {
     Unreachable { at: Place, flow: Flow },
 }
 
+/// What passed by, for whoever looks on.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// Somebody sent it; `by` is `None` for the gateway.
+    Sent {
+        /// Whose.
+        by: Option<PhoneId>,
+        /// The way.
+        flow: Flow,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// It came to the gateway.
+    Came {
+        /// The way.
+        flow: Flow,
+        /// The message.
+        bytes: Bytes,
+    },
+}
+
 /// Decides about one message on its way: `true` = lose it.
 pub type Fate = Box<dyn FnMut(&str) -> bool>;
+
+/// Stands between the gateway and the wire, to break it on purpose.
+pub trait Tamper {
+    /// What is sent in place of this message of the gateway.
+    fn sends(&mut self, transmit: Transmit) -> Vec<Transmit>;
+    /// What the gateway gets in place of this message, and what is sent for it besides.
+    fn gets(&mut self, bytes: Bytes, flow: Flow) -> (Vec<Bytes>, Vec<Transmit>);
+    /// Whether the gateway knows of its timers.
+    fn knows_when(&self) -> bool;
+    /// Whether they fire.
+    fn fires(&self) -> bool;
+}
 
 /// One gateway, its phones, and the wires between them.
 pub struct World {
@@ -65,6 +99,12 @@ pub struct World {
     /// Loses chosen messages: see [`World::lose`].
     fates: Vec<Fate>,
     ladder: Ladder,
+    /// What passed by since somebody looked; `None`: nobody looks.
+    seen: Option<Vec<Seen>>,
+    /// Breaks the gateway.
+    tamper: Option<Box<dyn Tamper>>,
+    /// How many connections there were.
+    connections: u64,
 }
 
 impl World {
@@ -83,6 +123,9 @@ impl World {
             dark: BTreeSet::new(),
             fates: Vec::new(),
             ladder: Ladder::new(now),
+            seen: None,
+            tamper: None,
+            connections: 0,
         }
     }
 
@@ -92,10 +135,112 @@ impl World {
         Self { gateway: Some(Gateway::new(seed)), ..Self::empty(seed) }
     }
 
+    /// A world with the gateway of [`Gateway::with_office`].
+    #[must_use]
+    pub fn with_office(seed: u64) -> Self {
+        Self { gateway: Some(Gateway::with_office(seed)), ..Self::empty(seed) }
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(seed: u64, limits: switch::Limits) -> Self {
+        Self { gateway: Some(Gateway::with_limits(seed, limits)), ..Self::empty(seed) }
+    }
+
+    /// A world around this gateway, for somebody who looks on; of the ladder the last `lines` are kept.
+    #[must_use]
+    pub fn watched(seed: u64, gateway: Gateway, lines: usize) -> Self {
+        let mut world = Self { gateway: Some(gateway), seen: Some(Vec::new()), ..Self::empty(seed) };
+        world.ladder.keep(lines);
+        world
+    }
+
+    /// From now on the gateway is broken like this.
+    pub fn tamper(&mut self, tamper: Box<dyn Tamper>) {
+        self.tamper = Some(tamper);
+    }
+
+    /// What passed by since the last call.
+    pub fn seen(&mut self) -> Vec<Seen> {
+        self.seen.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The time.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// How many phones there are.
+    #[must_use]
+    pub const fn phones(&self) -> usize {
+        self.phones.len()
+    }
+
+    /// Writes into the ladder that something happened.
+    pub fn tell(&mut self, who: &str, what: &str) {
+        self.ladder.event(self.now, who, what);
+    }
+
+    /// Somebody is at this address again.
+    pub fn plug(&mut self, address: SocketAddr) {
+        self.dark.remove(&address);
+        self.dark.remove(&SocketAddr::new(address.ip(), 0));
+    }
+
+    /// A phone puts these octets on the wire as they are.
+    pub fn utter(&mut self, id: PhoneId, flow: Flow, bytes: Bytes) {
+        self.carry(Place::Phone(id.0), vec![Transmit { flow, bytes }]);
+    }
+
+    /// The next event, when one is due by `end`; else the time becomes `end`. Tells whether there was one.
+    pub fn event(&mut self, end: Instant) -> bool {
+        match self.next().filter(|at| *at <= end) {
+            Some(at) => {
+                self.step(at);
+                true
+            }
+            None => {
+                self.now = self.now.max(end);
+                false
+            }
+        }
+    }
+
     /// Adds a phone. With a gateway, one that has an account there registers when told so.
     pub fn add(&mut self, phone: Phone) -> PhoneId {
         self.phones.push(phone);
-        PhoneId(self.phones.len() - 1)
+        let id = PhoneId(self.phones.len() - 1);
+        self.connect(id);
+        id
+    }
+
+    /// A phone on a stream transport has a connection of its own, and a new one each time that it connects.
+    fn connect(&mut self, id: PhoneId) {
+        self.connections += 1;
+        let number = self.connections;
+        self.phone(id).connected(number);
+    }
+
+    /// The connection of a phone breaks. It hears of that at once; the gateway, too, when `told`, else as soon as it sends something.
+    pub fn disconnect(&mut self, id: PhoneId, told: bool) {
+        let phone = self.phone(id);
+        let (name, mut flow) = (phone.name(), phone.way());
+        self.ladder.event(self.now, name, "loses its connection");
+        self.dark.insert(flow.local);
+        self.put(self.now, Arrival::Unreachable { at: Place::Phone(id.0), flow });
+        if told {
+            std::mem::swap(&mut flow.local, &mut flow.remote);
+            self.put(self.now, Arrival::Unreachable { at: Place::Gateway, flow });
+        }
+    }
+
+    /// A phone connects again, from another port.
+    pub fn reconnect(&mut self, id: PhoneId, address: SocketAddr) {
+        let before = self.phone(id).address();
+        self.plug(before);
+        self.phone(id).moves_to(address);
+        self.connect(id);
     }
 
     /// The phones `names` (accounts of the default site), registered over UDP. The ladder begins after it.
@@ -130,7 +275,7 @@ impl World {
     /// Nobody is at the phone's address any more. Datagrams vanish, or are answered by the network with "unreachable" when `told`; connections break.
     pub fn unplug(&mut self, id: PhoneId, told: bool) {
         let phone = self.phone(id);
-        let (name, address, transport) = (phone.name(), phone.address(), phone.transport());
+        let (name, address, transport, connection) = (phone.name(), phone.address(), phone.transport(), phone.way().connection);
         self.ladder.event(self.now, name, "is unplugged");
         self.dark.insert(address);
         if told || transport.reliable() {
@@ -139,7 +284,7 @@ impl World {
         if transport.reliable()
             && let Some(gateway) = &self.gateway
         {
-            let flow = Flow { transport, local: gateway.address(), remote: address, connection: 1 };
+            let flow = Flow { transport, local: gateway.address(), remote: address, connection };
             self.put(self.now, Arrival::Unreachable { at: Place::Gateway, flow });
         }
     }
@@ -184,6 +329,16 @@ impl World {
         self.act(id, |phone, now, out| phone.say(method, now, out));
     }
 
+    /// The gateway's process is killed (`kill -9`) and started again at once, with so many shards. Its connections are gone with it.
+    pub fn crash(&mut self, shards: usize) {
+        let now = self.now;
+        self.ladder.event(now, "gw", "is killed and started again");
+        let gateway = self.gateway.take().expect("a world with a gateway");
+        let mut out = Vec::new();
+        self.gateway = Some(gateway.restart(shards, now, &mut out));
+        self.carry(Place::Gateway, out);
+    }
+
     /// Lets time pass.
     pub fn wait(&mut self, span: Duration) {
         let end = self.now + span;
@@ -211,6 +366,11 @@ impl World {
         self.ladder.take(self.now)
     }
 
+    /// The last lines of the ladder, and before them the messages of the call with this Call-ID.
+    pub fn last(&mut self, lines: usize, call_id: &str) -> String {
+        self.ladder.last(lines, call_id)
+    }
+
     /// What still lives.
     #[must_use]
     pub fn pending(&self) -> String {
@@ -219,14 +379,17 @@ impl World {
         format!("gateway (calls, transactions) {gateway:?}, phones {phones:?}, wire {}", self.queue.len())
     }
 
-    fn quiet(&self) -> bool {
+    /// Whether nothing is under way: no call, no transaction, nothing on the wire.
+    #[must_use]
+    pub fn quiet(&self) -> bool {
         let gateway = self.gateway.as_ref().is_none_or(|gateway| gateway.calls() == 0 && gateway.transactions() == (0, 0));
         gateway && self.queue.is_empty() && self.phones.iter().all(|phone| phone.pending() == (0, 0, 0))
     }
 
     fn next(&self) -> Option<Instant> {
         let wire = self.queue.keys().next().map(|(at, _)| *at);
-        let gateway = self.gateway.as_ref().and_then(Gateway::deadline);
+        let knows = self.tamper.as_ref().is_none_or(|tamper| tamper.knows_when());
+        let gateway = self.gateway.as_ref().filter(|_| knows).and_then(Gateway::deadline);
         let phones = self.phones.iter().filter_map(Phone::deadline).min();
         [wire, gateway, phones].into_iter().flatten().min()
     }
@@ -240,7 +403,8 @@ impl World {
             return self.arrive(arrival);
         }
         let mut out = Vec::new();
-        if let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.deadline().is_some_and(|at| at <= now)) {
+        let fires = self.tamper.as_ref().is_none_or(|tamper| tamper.knows_when() && tamper.fires());
+        if let Some(gateway) = self.gateway.as_mut().filter(|gateway| fires && gateway.deadline().is_some_and(|at| at <= now)) {
             gateway.expire(now, &mut out);
             self.carry(Place::Gateway, out);
         }
@@ -267,7 +431,19 @@ impl World {
         let place = match arrival {
             Arrival::Message { to, flow, bytes } => {
                 match to {
-                    Place::Gateway => self.gateway().receive(bytes, flow, now, &mut out),
+                    Place::Gateway => {
+                        if let Some(seen) = &mut self.seen {
+                            seen.push(Seen::Came { flow, bytes: bytes.clone() });
+                        }
+                        let (delivered, sent) = match &mut self.tamper {
+                            Some(tamper) => tamper.gets(bytes, flow),
+                            None => (vec![bytes], Vec::new()),
+                        };
+                        out.extend(sent);
+                        for bytes in delivered {
+                            self.gateway().receive(bytes, flow, now, &mut out);
+                        }
+                    }
                     Place::Phone(place) => self.phone(PhoneId(place)).receive(bytes, flow, now, &mut out),
                 }
                 to
@@ -284,7 +460,10 @@ impl World {
     }
 
     /// Puts what `from` sends on the wire.
-    fn carry(&mut self, from: Place, out: Vec<Transmit>) {
+    fn carry(&mut self, from: Place, mut out: Vec<Transmit>) {
+        if let (Place::Gateway, Some(tamper)) = (from, &mut self.tamper) {
+            out = out.into_iter().flat_map(|transmit| tamper.sends(transmit)).collect();
+        }
         if from == Place::Gateway
             && let Some(gateway) = &self.gateway
         {
@@ -305,24 +484,43 @@ impl World {
     fn send(&mut self, from: Place, flow: Flow, bytes: Bytes) {
         let now = self.now;
         let (sender, to) = (self.name_of(from), self.place_of(flow.remote));
-        let receiver = to.map_or_else(|| flow.remote.to_string(), |to| self.name_of(to));
-        let line = format!("{sender} → {receiver} {}", crate::ladder::summary(&bytes));
-        let gone = to.is_none() || self.dark.contains(&flow.remote);
+        let receiver = to.map_or_else(|| Cow::Owned(flow.remote.to_string()), |to| self.name_of(to));
+        if let Some(seen) = &mut self.seen {
+            let by = if let Place::Phone(place) = from { Some(PhoneId(place)) } else { None };
+            seen.push(Seen::Sent { by, flow, bytes: bytes.clone() });
+        }
         let datagram = !flow.transport.reliable();
-        let lost = gone || self.fates.iter_mut().any(|fate| fate(&line)) || datagram && self.chance(self.weather.loss);
-        self.ladder.message(now, &sender, &receiver, &bytes, lost);
+        let gone = to.is_none() || self.dark.contains(&flow.remote) || !datagram && self.is_broken(from, to, flow);
+        let fated = !self.fates.is_empty() && {
+            let line = format!("{sender} → {receiver} {}", crate::ladder::summary(&bytes));
+            self.fates.iter_mut().any(|fate| fate(&line))
+        };
+        let lost = gone || fated || datagram && self.chance(self.weather.loss);
+        self.ladder.message(now, sender, receiver, &bytes, lost);
         if gone && (flow.transport.reliable() || self.dark.contains(&SocketAddr::new(flow.remote.ip(), 0))) {
             self.put(now, Arrival::Unreachable { at: from, flow });
         }
         let Some(to) = to.filter(|_| !lost) else { return };
-        // Every pair of a phone and a peer has one connection per transport; its number is 1 on both sides.
-        let connection = u64::from(flow.transport.reliable());
+        // A phone has one connection, to whomever; its number is the same on both sides.
+        let connection = [from, to].into_iter().find_map(|place| self.connection_of(place)).filter(|_| !datagram).unwrap_or_default();
         let arrived = Flow { transport: flow.transport, local: flow.remote, remote: flow.local, connection };
         let copies = if datagram && self.chance(self.weather.duplication) { 2 } else { 1 };
         for _ in 0..copies {
             let delay = if datagram { self.delay() } else { Duration::ZERO };
             self.put(now + delay, Arrival::Message { to, flow: arrived, bytes: bytes.clone() });
         }
+    }
+
+    /// Whether a flow is a connection that is not there any more. Number 0 asks for any that leads there.
+    fn is_broken(&self, from: Place, to: Option<Place>, flow: Flow) -> bool {
+        let moved = matches!(from, Place::Phone(place) if self.phones.get(place).is_some_and(|phone| phone.address() != flow.local));
+        let mut ends = [Some(from), to].into_iter().flatten().filter_map(|place| self.connection_of(place));
+        moved || flow.connection != 0 && !ends.any(|connection| connection == flow.connection)
+    }
+
+    fn connection_of(&self, place: Place) -> Option<u64> {
+        let Place::Phone(place) = place else { return None };
+        self.phones.get(place).map(|phone| phone.way().connection).filter(|connection| *connection != 0)
     }
 
     fn put(&mut self, at: Instant, arrival: Arrival) {
@@ -346,11 +544,11 @@ impl World {
         self.phones.iter().position(|phone| phone.address() == address).map(Place::Phone)
     }
 
-    fn name_of(&self, place: Place) -> String {
-        match place {
-            Place::Gateway => "gw".into(),
-            Place::Phone(place) => self.phones.get(place).map(|phone| phone.name().to_owned()).unwrap_or_default(),
-        }
+    fn name_of(&self, place: Place) -> Cow<'static, str> {
+        Cow::Borrowed(match place {
+            Place::Gateway => "gw",
+            Place::Phone(place) => self.phones.get(place).map(Phone::name).unwrap_or_default(),
+        })
     }
 }
 

@@ -2,24 +2,33 @@
 
 #![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a harness that is broken stops its test at once")]
 
+mod accepts;
 mod answers;
 mod call;
+mod habits;
+mod identity;
+mod inside;
 mod manner;
+mod many;
 mod message;
+mod restless;
+mod watch;
 
 pub use call::{Call, End};
+pub use habits::{Habits, SessionTimer};
 pub use manner::Manner;
+pub use restless::Restless;
+pub use watch::{Told, Watch};
 
 use crate::{net::spread, node};
 use bytes::Bytes;
-use call::Answered;
 use gateway::calls::Transmit;
+use identity::Instance;
 use message::Letters;
 use sip::{
     Instant, Limits, Message,
     build::{Request, Writer},
     dialog::Dialog,
-    digest,
     header::Name,
     message::Method,
     random::Random,
@@ -42,6 +51,8 @@ enum Purpose {
     Inside(usize, Method),
     /// A MESSAGE outside a call.
     Message,
+    /// A SUBSCRIBE, with credentials or without.
+    Subscribe(usize, bool),
 }
 
 /// What a phone has set its clock for.
@@ -53,6 +64,14 @@ enum Alarm {
     Redirect(usize, u16, &'static str),
     /// Send the 2xx to the INVITE with this CSeq again.
     Again(usize, u32),
+    /// Answer the re-INVITE.
+    Agree(usize),
+    /// Send the re-INVITE again that was answered 491.
+    Reinvite(usize),
+    /// Refresh the session.
+    Refresh(usize, u32),
+    /// Nobody has refreshed it.
+    Expired(usize, u32),
 }
 
 /// A phone.
@@ -64,8 +83,11 @@ pub struct Phone {
     address: SocketAddr,
     peer: SocketAddr,
     transport: Transport,
+    /// The number of its connection, where it has one.
+    connection: u64,
     stack: Stack,
     manner: Manner,
+    habits: Habits,
     /// With which status re-INVITEs are refused, and how many still.
     refusals: (u16, u32),
     /// What the INVITEs of this phone replace.
@@ -77,6 +99,9 @@ pub struct Phone {
     alarms: BTreeMap<(Instant, u64), Alarm>,
     sequence: u64,
     letters: Letters,
+    instance: Instance,
+    watches: Vec<Watch>,
+    restless: Restless,
 }
 
 impl Phone {
@@ -123,8 +148,10 @@ impl Phone {
             address,
             peer,
             transport,
+            connection: u64::from(transport.reliable()),
             stack: stack(address),
             manner: Manner::Answers(Duration::from_secs(2)),
+            habits: Habits::default(),
             refusals: (0, 0),
             replaces: None,
             registration: None,
@@ -134,6 +161,9 @@ impl Phone {
             alarms: BTreeMap::new(),
             sequence: 0,
             letters: Letters::default(),
+            instance: Instance::default(),
+            watches: Vec::new(),
+            restless: Restless::default(),
         }
     }
 
@@ -195,6 +225,11 @@ impl Phone {
 
     /// Registers.
     pub fn register(&mut self, now: Instant, out: &mut Vec<Transmit>) {
+        self.restless.leaves = false;
+        self.enrol(now, out);
+    }
+
+    fn enrol(&mut self, now: Instant, out: &mut Vec<Transmit>) {
         let (user, tag) = (format!("<sip:{}@{}>", self.extension, node::DOMAIN), self.token());
         let target = format!("sip:{}", node::DOMAIN);
         let call_id = self.token();
@@ -217,8 +252,12 @@ impl Phone {
 
     /// Calls a number.
     pub fn dial(&mut self, number: &str, now: Instant, out: &mut Vec<Transmit>) {
+        self.dial_uri(&format!("sip:{number}@{}", node::DOMAIN), now, out);
+    }
+
+    /// Calls a URI.
+    pub fn dial_uri(&mut self, target: &str, now: Instant, out: &mut Vec<Transmit>) {
         let local = format!("<sip:{}@{}>", self.extension, node::DOMAIN);
-        let target = format!("sip:{number}@{}", node::DOMAIN);
         let (call_id, tag) = (self.token(), self.token());
         let flow = self.flow();
         let remote = format!("<{target}>");
@@ -255,32 +294,6 @@ impl Phone {
         self.work(effects, now, out);
     }
 
-    /// Sends a request inside the newest call: `INVITE` and `UPDATE` offer a new session, others carry a body of their own.
-    pub fn say(&mut self, method: &str, now: Instant, out: &mut Vec<Transmit>) {
-        let place = self.calls.len() - 1;
-        let method = Method::from_token(method.as_bytes());
-        let (flow, contact) = (self.flow(), self.contact());
-        let mut writer = self.calls[place].dialog.request(method, b"", 70);
-        if matches!(method, Method::Invite | Method::Update) {
-            writer.header(Name::Contact, contact.as_bytes());
-        }
-        writer.header(Name::ContentType, b"application/sdp");
-        let request = writer.finish_request(BODY);
-        let purpose = if method == Method::Invite { Purpose::Invite(place) } else { Purpose::Inside(place, method) };
-        self.request(request, purpose, flow, now, out);
-    }
-
-    /// Asks for a transfer of a call, by its place in [`Phone::calls`]; `lines` are further header lines.
-    pub fn refer(&mut self, place: usize, target: &str, lines: &[(&[u8], &str)], now: Instant, out: &mut Vec<Transmit>) {
-        let (flow, contact) = (self.flow(), self.contact());
-        let mut writer = self.calls[place].dialog.request(Method::Refer, b"", 70);
-        writer.header(Name::Contact, contact.as_bytes()).header(Name::ReferTo, target.as_bytes());
-        for (name, value) in lines {
-            writer.header_named(name, value.as_bytes());
-        }
-        self.request(writer.finish_request(b""), Purpose::Inside(place, Method::Refer), flow, now, out);
-    }
-
     /// Takes in one message.
     pub fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
         let mut effects = Outbox::new();
@@ -312,6 +325,10 @@ impl Phone {
                 Alarm::Answer(place) => self.pick_up(place, now, out),
                 Alarm::Redirect(place, status, contact) => self.redirect(place, status, contact, now, out),
                 Alarm::Again(place, cseq) => self.answer_again(place, cseq, now, out),
+                Alarm::Agree(place) => self.agree(place, now, out),
+                Alarm::Reinvite(place) => self.reinvite_now(place, now, out),
+                Alarm::Refresh(place, round) => self.refresh(place, round, now, out),
+                Alarm::Expired(place, round) => self.expired(place, round, now, out),
             }
         }
     }
@@ -333,23 +350,27 @@ impl Phone {
     // What others ask.
 
     fn asked(&mut self, id: ServerId, message: &Message, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
-        if message.to().is_some_and(|to| to.tag().is_none()) && message.method() == Method::Invite {
-            return self.rung(id, message, flow, now, out);
-        }
-        if message.to().is_some_and(|to| to.tag().is_none()) && message.method() == Method::Message {
-            return self.written_to(id, message, now, out);
+        match message.method() {
+            Method::Invite if message.to().is_some_and(|to| to.tag().is_none()) => return self.rung(id, message, flow, now, out),
+            Method::Message if message.to().is_some_and(|to| to.tag().is_none()) => return self.written_to(id, message, now, out),
+            Method::Notify if self.told_by_notify(id, message, now, out) => return,
+            _ => {}
         }
         let place = self.calls.iter().position(|call| call.end.is_none() && call.owns(message));
         let Some(place) = place else {
-            let status = if message.method() == Method::Options { 200 } else { 481 };
+            let outside = message.to().is_some_and(|to| to.tag().is_none());
+            let status = if message.method() == Method::Options && outside { 200 } else { 481 };
             return self.respond(id, Writer::response(message, status, sip::build::reason_phrase(status), Some("none")), b"", now, out);
         };
+        self.calls[place].asked_at = String::from_utf8_lossy(message.request_uri()).into_owned();
         let tag = self.calls[place].tag();
+        self.calls[place].received.push(message.clone());
         let writer = |status| Writer::response(message, status, sip::build::reason_phrase(status), Some(tag.as_str()));
         if !self.calls[place].dialog.in_order(message) {
             return self.respond(id, writer(500), b"", now, out);
         }
         match message.method() {
+            _ if self.crossed(place, message) => self.respond(id, writer(491), b"", now, out),
             Method::Invite if self.refusals.1 > 0 => {
                 self.refusals.1 -= 1;
                 self.respond(id, writer(self.refusals.0), b"", now, out);
@@ -357,10 +378,12 @@ impl Phone {
             Method::Invite => {
                 self.calls[place].dialog.refresh_target(message);
                 self.calls[place].heard.push("INVITE".into());
-                self.accept(place, id, message, now, out);
+                if !self.thinks(place, id, message, now) {
+                    self.accept(place, id, message, now, out);
+                }
             }
             Method::Bye => {
-                self.calls[place].end = Some(End::TheyHungUp);
+                self.calls[place].hears_end(message);
                 self.calls[place].up = false;
                 self.calls[place].answers.clear();
                 self.respond(id, writer(200), b"", now, out);
@@ -371,7 +394,11 @@ impl Phone {
                     self.calls[place].notified.push(format!("{}; {state}", String::from_utf8_lossy(message.body()).trim_end()));
                 }
                 self.calls[place].heard.push(String::from_utf8_lossy(message.method_token()).into_owned());
-                self.respond(id, writer(200), b"", now, out);
+                let mut answer = writer(200);
+                if message.method() == Method::Update {
+                    self.dress_answer(place, message, &mut answer, now);
+                }
+                self.respond(id, answer, b"", now, out);
             }
         }
     }
@@ -381,6 +408,9 @@ impl Phone {
         let dialog = Dialog::as_server(message, &tag, flow).expect("an INVITE with a Contact");
         let place = self.calls.len();
         self.calls.push(Call::incoming(dialog, id, message.clone()));
+        if self.objects(id, message, now, out) {
+            return;
+        }
         let writer = |status| Writer::response(message, status, sip::build::reason_phrase(status), Some(&tag));
         let contact = self.contact();
         match self.manner {
@@ -436,60 +466,16 @@ impl Phone {
         }
     }
 
-    /// Answers an INVITE with 200, and again until the ACK comes (13.3.1.4).
-    fn accept(&mut self, place: usize, id: ServerId, message: &Message, now: Instant, out: &mut Vec<Transmit>) {
-        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-        let mut writer = Writer::response(message, 200, "OK", Some(&self.calls[place].tag()));
-        writer.header(Name::Contact, self.contact().as_bytes()).header(Name::ContentType, b"application/sdp");
-        let response = writer.finish_response(BODY);
-        self.calls[place].answers.push(Answered { cseq, id, response: response.clone(), interval: T1, until: now + 64 * T1 });
-        self.arm(now + T1, Alarm::Again(place, cseq));
-        let mut effects = Outbox::new();
-        self.stack.respond(id, response, now, &mut effects);
-        self.work(effects, now, out);
-    }
-
-    fn answer_again(&mut self, place: usize, cseq: u32, now: Instant, out: &mut Vec<Transmit>) {
-        let Some(answer) = self.calls[place].answers.iter_mut().find(|answer| answer.cseq == cseq) else { return };
-        if now >= answer.until {
-            // "If the server retransmits the 2xx response for 64*T1 seconds without receiving an ACK, the dialog is confirmed, but the session
-            // SHOULD be terminated. This is accomplished with a BYE."
-            self.calls[place].answers.clear();
-            return self.bye(place, now, out);
-        }
-        answer.interval = (answer.interval * 2).min(T2);
-        let (id, response, next) = (answer.id, answer.response.clone(), (now + answer.interval).min(answer.until));
-        self.arm(next, Alarm::Again(place, cseq));
-        let mut effects = Outbox::new();
-        self.stack.respond(id, response, now, &mut effects);
-        self.work(effects, now, out);
-    }
-
-    fn acknowledged(&mut self, message: &Message) {
-        let cseq = message.cseq().map_or(0, |cseq| cseq.number);
-        if let Some(call) = self.calls.iter_mut().find(|call| call.owns(message)) {
-            call.answers.retain(|answer| answer.cseq != cseq);
-            call.acknowledged += 1;
-            call.answers_in_ack += u32::from(!message.body().is_empty());
-        }
-    }
-
-    fn cancelled(&mut self, id: ServerId, now: Instant, out: &mut Vec<Transmit>) {
-        let found = self.calls.iter().position(|call| call.ringing.as_ref().is_some_and(|(ringing, _)| *ringing == id));
-        let Some(place) = found else { return };
-        if let Some((id, message)) = self.calls[place].ringing.take() {
-            self.calls[place].end = Some(End::Cancelled);
-            let tag = self.calls[place].tag();
-            self.respond(id, Writer::response(&message, 487, "Request Terminated", Some(&tag)), b"", now, out);
-        }
-    }
-
     fn send_register(&mut self, challenge: Option<&Message>, now: Instant, out: &mut Vec<Transmit>) {
-        let (flow, contact) = (self.flow(), self.contact());
+        let flow = self.flow();
         let credentials = challenge.map(|challenge| self.credentials(challenge, "REGISTER", &format!("sip:{}", node::DOMAIN)));
         let Some(dialog) = &mut self.registration else { return };
         let mut writer = dialog.request(Method::Register, b"", 70);
-        writer.header(Name::Contact, contact.as_bytes()).number(Name::Expires, 300);
+        self.write_binding(&mut writer);
+        writer.number(Name::Expires, self.restless.seconds());
+        for (name, value) in &self.habits.registers_with {
+            writer.header_named(name.as_bytes(), value.as_bytes());
+        }
         if let Some((name, value)) = credentials {
             writer.header(name, value.as_bytes());
         }
@@ -503,32 +489,28 @@ impl Phone {
         let call = &mut self.calls[place];
         let mut writer = call.dialog.request(Method::Invite, b"", 70);
         call.cseq = call.dialog.local_cseq;
-        writer.header(Name::Contact, contact.as_bytes()).header(Name::Supported, b"100rel");
+        writer.header(Name::Contact, contact.as_bytes());
+        self.dress_invite(place, &mut writer);
         if let Some(replaces) = &self.replaces {
             writer.header(Name::Replaces, replaces.as_bytes());
         }
         if let Some((name, value)) = credentials {
             writer.header(name, value.as_bytes());
         }
-        writer.header(Name::ContentType, b"application/sdp");
-        let id = self.request(writer.finish_request(BODY), Purpose::Invite(place), flow, now, out);
+        let offer = self.habits.calls_offering.as_bytes();
+        if !offer.is_empty() {
+            writer.header(Name::ContentType, b"application/sdp");
+        }
+        let id = self.request(writer.finish_request(offer), Purpose::Invite(place), flow, now, out);
         self.calls[place].invite = Some(id);
     }
 
-    /// What proves who we are, and the header that carries it.
-    fn credentials(&mut self, challenge: &Message, method: &str, uri: &str) -> (Name, String) {
-        let (name, value) = match challenge.header(Name::WwwAuthenticate) {
-            Some(value) => (Name::Authorization, value),
-            None => (Name::ProxyAuthorization, challenge.header(Name::ProxyAuthenticate).unwrap_or_default()),
-        };
-        let account = node::ACCOUNTS.iter().find(|(_, extension)| *extension == self.extension).map_or(self.name, |(name, _)| name);
-        let cnonce = self.token();
-        let answer = digest::answer(value, account, &node::password(account), method, uri, 1, &cnonce);
-        (name, answer.expect("a challenge that can be answered"))
-    }
-
-    fn acknowledge(&mut self, place: usize, cseq: u32, now: Instant, out: &mut Vec<Transmit>) {
-        let request = self.calls[place].dialog.ack(cseq).finish_request(b"");
+    fn acknowledge(&mut self, place: usize, cseq: u32, answer: &[u8], now: Instant, out: &mut Vec<Transmit>) {
+        let mut writer = self.calls[place].dialog.ack(cseq);
+        if !answer.is_empty() {
+            writer.header(Name::ContentType, b"application/sdp");
+        }
+        let request = writer.finish_request(answer);
         let mut effects = Outbox::new();
         let flow = self.flow();
         self.stack.transmit(request, flow, &mut effects);
@@ -542,7 +524,11 @@ impl Phone {
         }
         call.bye_sent = true;
         call.up = false;
-        let request = call.dialog.request(Method::Bye, b"", 70).finish_request(b"");
+        let mut writer = call.dialog.request(Method::Bye, b"", 70);
+        for (name, value) in &self.habits.leaves_with {
+            writer.header_named(name.as_bytes(), value.as_bytes());
+        }
+        let request = writer.finish_request(b"");
         let flow = self.flow();
         self.request(request, Purpose::Inside(place, Method::Bye), flow, now, out);
     }
@@ -570,18 +556,8 @@ impl Phone {
         self.stack.random().token().to_string()
     }
 
-    fn contact(&self) -> String {
-        match self.transport {
-            Transport::Udp => format!("<sip:{}@{}>", self.contact_user, self.address),
-            Transport::Tcp | Transport::Tls => {
-                format!("<sip:{}@{};transport={}>", self.contact_user, self.address, self.transport.uri_token())
-            }
-        }
-    }
-
     fn flow(&self) -> Flow {
-        let connection = u64::from(self.transport.reliable());
-        Flow { transport: self.transport, local: self.address, remote: self.peer, connection }
+        Flow { transport: self.transport, local: self.address, remote: self.peer, connection: self.connection }
     }
 }
 

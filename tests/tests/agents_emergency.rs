@@ -8,28 +8,14 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use world::agents::{DOMAIN, Folder, Line, Process, Site, Subject, Way, free_ports, sipp};
-
-/// The component that misbehaves as its setting `act` says; the build of the gateway leaves it in its output folder.
-fn zoo() -> Vec<u8> {
-    let test = std::env::current_exe().unwrap();
-    let build = test.parent().and_then(Path::parent).unwrap().join("build");
-    let newest = fs::read_dir(build)
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path().join("out/zoo.wasm"))
-        .filter(|file| file.is_file())
-        .max_by_key(|file| file.metadata().unwrap().modified().unwrap())
-        .expect("the gateway's build leaves zoo.wasm");
-    fs::read(newest).unwrap()
-}
+use world::agents::{DOMAIN, Folder, Line, Process, Site, Subject, Way, free_ports, guest, sipp};
 
 /// A data folder whose four policies are all the same: they pass the host's made-up calls, and trap whenever they are asked about a real one.
 fn broken_policies() -> Folder {
     let folder = Folder::new();
     let policies = folder.path().join("data/policies");
     fs::create_dir_all(&policies).unwrap();
-    let bytes = zoo();
+    let bytes = guest("zoo");
     for name in ["10-emergency", "20-licence", "30-internal", "40-external"] {
         fs::write(policies.join(format!("{name}.wasm")), &bytes).unwrap();
         let toml = "on_fault = \"refuse\"\ngrants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\"]\n\n[settings]\nact = \"trap\"\nspare_trial = true\n";

@@ -9,7 +9,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use world::agents::{Line, Process, Site, Subject, Way, free_ports, load, sipp, until};
+use world::agents::{Line, PATIENCE, Process, Site, Subject, Way, free_ports, load, sipp, until};
 
 const PHONES: std::ops::RangeInclusive<u32> = 2001..=2020;
 const RATE: u32 = 200;
@@ -78,9 +78,7 @@ impl Swapper {
         fs::write(&new, bytes).unwrap();
         fs::rename(new, path).unwrap();
         let loaded = 4 + usize::from(self.swaps);
-        until("the new policy to run", Duration::from_secs(5), || {
-            (subject.process.output().matches("policy loaded").count() >= loaded).then_some(())
-        });
+        until("the new policy to run", PATIENCE, || (subject.process.output().matches("policy loaded").count() >= loaded).then_some(()));
     }
 }
 

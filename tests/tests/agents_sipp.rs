@@ -1,4 +1,4 @@
-//! sipp registers, calls and writes through the gateway: answered, cancelled, busy, not answered; over UDP, TCP and TLS.
+//! sipp registers, calls and writes through the gateway: answered, cancelled, busy, not answered, held and refreshed; over UDP, TCP and TLS.
 //! `HOLDFAST_SUBJECT=kamailio cargo test -p world --test agents_sipp` runs the same against Kamailio.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
@@ -51,6 +51,24 @@ fn sipp_from_tls_to_udp() {
     let mut answering = Callee::register(&subject, Way::Udp, 1002, "callee-answers");
     call(&subject, Way::Tls, 1001, 1002, "caller-answered");
     answering.saw(&["invited", "acknowledged", "bye"]);
+}
+
+/// Early media that is acknowledged (100rel), hold three times over, a session timer that is refreshed by re-INVITE and UPDATE.
+fn changes_its_session_over(way: Way) {
+    let subject = Subject::start(&Site::with_phones(1001..=1002));
+    let mut held = Callee::register(&subject, way, 1002, "callee-held");
+    call(&subject, way, 1001, 1002, "caller-holds");
+    held.saw(&["invited", "early", "acknowledged", "held", "inactive", "sendrecv", "refreshed", "bye"]);
+}
+
+#[test]
+fn sipp_changes_its_session_over_udp() {
+    changes_its_session_over(Way::Udp);
+}
+
+#[test]
+fn sipp_changes_its_session_over_tls() {
+    changes_its_session_over(Way::Tls);
 }
 
 /// Where nothing else is offered, a phone that registers and calls has proved itself with SHA-256 (RFC 8760).

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{
-    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -148,25 +147,6 @@ fn every_channel_is_bounded() {
         .flat_map(|f| ["unbounded_channel", "UnboundedSender", "unbounded()", "std::sync::mpsc::channel"].map(|w| f.places(w)).concat())
         .collect();
     none(places, "everything has a limit: a bounded channel, and a counter for what does not fit");
-}
-
-#[test]
-fn every_mark_has_its_test() {
-    let files = files();
-    let marks = |macros: &[&str]| -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        for file in files.iter().filter(|f| f.is_rust() && f.path != "tests/tests/tidy.rs") {
-            for name in macros {
-                for part in file.text.split(name).skip(1) {
-                    found.insert(part.split([')', ',']).next().unwrap_or_default().trim().to_owned());
-                }
-            }
-        }
-        found
-    };
-    let (hit, checked) = (marks(&["cov_mark::hit!("]), marks(&["cov_mark::check!(", "cov_mark::check_count!("]));
-    none(hit.difference(&checked).cloned().collect(), "a cov_mark without a check!: no test proves this rule");
-    none(checked.difference(&hit).cloned().collect(), "a check! without its cov_mark");
 }
 
 #[test]

@@ -1,11 +1,18 @@
 //! The command line.
 
 mod bench;
+mod connect;
 mod desk;
+mod directory;
+mod endpoint;
 mod explain;
 mod new;
 mod replay;
+mod rows;
 mod running;
+mod settings;
+mod table;
+mod user;
 mod watch;
 
 use crate::{
@@ -34,12 +41,18 @@ Examples:
       Try a configuration and every policy before using them; a program reads the result.
   holdfast explain
       The latest calls; with a Call-ID the story of one.
+  holdfast connect 1001 1002
+      Ring the phone of extension 1001, then 1002.
+  holdfast endpoint add desk-7 --user alice --licence site
+      A telephone for a user of the site, at once; `holdfast user add` adds the user.
   holdfast policy new night-desk --lang python
       Begin a policy of your own.
   holdfast policy test 30-internal.wasm
       Ask a policy the cases that lie beside it, and compare what it says.
   holdfast policy list
       How the policies of the running gateway stand; `holdfast policy rollback internal` puts one's last component back.
+  holdfast settings export phones/ --controller 192.0.2.10 --out ready/
+      Put this gateway behind the cloud in the phones' own settings files; `holdfast settings check` only looks through them.
   kill -HUP $(pidof holdfast)
       Take a changed configuration over now. Saving the file is enough.";
 
@@ -87,9 +100,24 @@ enum Command {
         #[command(flatten)]
         files: Files,
     },
+    /// Ring the phone of an extension, then whom it shall talk to: click to dial.
+    #[command(after_help = connect::CONNECT_EXAMPLES)]
+    Connect(connect::Connect),
+    /// End a call by its Call-ID.
+    #[command(after_help = connect::HANGUP_EXAMPLES)]
+    Hangup(connect::Hangup),
+    /// See and change the endpoints of a running gateway: those that stand in its store.
+    #[command(subcommand, after_help = endpoint::EXAMPLES)]
+    Endpoint(endpoint::Command),
+    /// See and change the users of a running gateway: who has which extension, numbers and endpoints.
+    #[command(subcommand, after_help = user::EXAMPLES)]
+    User(user::Command),
     /// Write, try and time a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
+    /// Change and look through the settings files that phones export (ACO_J1xx_Persistsettings.txt).
+    #[command(subcommand)]
+    Settings(settings::Command),
 }
 
 #[derive(Args, Debug)]
@@ -139,7 +167,12 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             let data = DataFolder::open(&files.data())?;
             runtime(1)?.block_on(serve::call(files.config.as_deref(), &data, from.as_deref(), number, cli.json))?;
         }
+        Command::Connect(wanted) => return Ok(done(connect::connect(wanted, cli.json)?)),
+        Command::Hangup(call) => return Ok(done(connect::hang_up(call, cli.json)?)),
         Command::Policy(command) => return desk::run(command, cli.json),
+        Command::Settings(command) => return settings::run(command, cli.json),
+        Command::Endpoint(command) => return Ok(done(endpoint::run(command, cli.json)?)),
+        Command::User(command) => return Ok(done(user::run(command, cli.json)?)),
         Command::Explain(explain) => return explain::run(explain, cli.json),
         Command::Demo => {
             serve::start_log(&Log { level: "warn".to_owned(), format: LogFormat::Text }, cli.json)?;
@@ -147,6 +180,10 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn done(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn runtime(threads: usize) -> anyhow::Result<tokio::runtime::Runtime> {

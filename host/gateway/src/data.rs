@@ -75,6 +75,12 @@ impl DataFolder {
         self.root.join(crate::record::FOLDER)
     }
 
+    /// The folder of the journal of calls.
+    #[must_use]
+    pub fn calls(&self) -> PathBuf {
+        self.root.join("calls")
+    }
+
     /// The configuration that is used when none is named.
     #[must_use]
     pub fn config(&self) -> PathBuf {

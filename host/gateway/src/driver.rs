@@ -3,6 +3,7 @@
 use crate::{
     calls::{self, Shard, Transmit, shard_of},
     clock::Clock,
+    journal::Own,
     net::{
         Input,
         connections::Connections,
@@ -46,6 +47,8 @@ pub struct Parts {
     pub shard: ShardParts,
     /// The policies.
     pub engine: Arc<Engine>,
+    /// Where calls are written down, and those that an earlier process had.
+    pub calls: Option<Own>,
     /// This shard's sockets.
     pub sockets: Vec<udp::Socket>,
     /// What other threads send it.
@@ -139,10 +142,23 @@ impl Driver {
             sockets.push(socket);
         }
         let shard = (parts.shard)(parts.engine.runner(site));
-        let armed = parts.clock.now() + LONG;
+        let now = parts.clock.now();
+        let armed = now + LONG;
+        let index = shard.index;
+        let mut shard = Shard::new(shard);
+        let mut out = Vec::new();
+        if let Some((journal, saved)) = parts.calls {
+            let known = saved.len();
+            let taken = shard.take_up(journal, saved, now, &mut out);
+            if taken < known {
+                parts
+                    .counters
+                    .limit("journal-call-lost", || format!("{} of {known} calls of an earlier process could not go on", known - taken));
+            }
+        }
         let driver = Self {
-            index: shard.index,
-            shard: Shard::new(shard),
+            index,
+            shard,
             sockets,
             inbox: parts.inbox,
             inputs: Vec::with_capacity(INPUTS),
@@ -154,7 +170,7 @@ impl Driver {
             errors,
             timer: Box::pin(tokio::time::sleep_until(parts.clock.timer(armed))),
             armed,
-            out: Vec::new(),
+            out,
             scratch: vec![0; udp::MAX_DATAGRAM].into_boxed_slice(),
             calls: 0,
         };
@@ -162,6 +178,9 @@ impl Driver {
     }
 
     async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        // What calls of an earlier process have to say.
+        self.flush(self.clock.now());
+        self.count_calls();
         self.shard.prepare();
         loop {
             self.arm();
@@ -285,15 +304,26 @@ impl Driver {
         socket.network_errors(&mut self.errors.flows.borrow_mut());
     }
 
-    /// Puts everything on the wire. What cannot go anywhere makes the shard say so at once, which may give more to send.
+    /// Writes down what has changed in calls, then puts everything on the wire; with a call for help among them the other way round. What cannot go
+    /// anywhere makes the shard say so at once, which may give more to send.
     fn flush(&mut self, now: Instant) {
-        while !self.out.is_empty() {
+        loop {
+            let helps = self.shard.helps();
+            if !helps || self.out.is_empty() {
+                self.shard.write_down(now);
+            }
+            if self.out.is_empty() {
+                break;
+            }
             let mut out = std::mem::take(&mut self.out);
             for Transmit { flow, bytes } in out.drain(..) {
                 self.transmit(flow, bytes);
             }
             // Keeps the buffer for the next turn.
             self.out = out;
+            if helps {
+                self.shard.write_down(now);
+            }
             self.take_errors(now);
         }
     }

@@ -5,7 +5,8 @@ use crate::{
     clock::Clock,
     config::{Config, Listen},
     data::{self, DataFolder, Lock},
-    driver,
+    driver, journal,
+    keeper::Keeper,
     manage::{Doors, Shown},
     net::{
         Listeners,
@@ -23,6 +24,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sip::{digest::Authenticator, transport::Transport};
 use std::{
     net::{SocketAddr, TcpListener},
+    path::Path,
     sync::Arc,
     thread::JoinHandle,
     time::Duration,
@@ -45,6 +47,8 @@ pub struct Gateway {
     pub listening: Vec<Listen>,
     /// Bindings that the store had kept.
     pub restored: usize,
+    /// Calls of an earlier process that go on, and those that were unreadable.
+    pub calls: journal::Found,
     /// The certificate that phones see.
     pub(crate) certificate: Arc<tls::Shown>,
     /// What the certificate must show.
@@ -57,6 +61,8 @@ pub struct Gateway {
     pub(crate) trunks_changed: Arc<Notify>,
     /// Where bindings are made durable.
     pub(crate) keep: Arc<dyn Keep>,
+    /// Who changes the directory.
+    pub(crate) keeper: Arc<Keeper>,
     stop: watch::Sender<bool>,
     shards: Vec<JoinHandle<()>>,
     store: oneshot::Receiver<()>,
@@ -80,9 +86,9 @@ impl Gateway {
         let listening: Vec<Listen> = listeners.addresses().collect();
 
         let site = Arc::new(Site::new(config.directory.clone(), limits.site));
-        let options = store::Options::new(&limits, config.on_store_failure);
-        let (store, writer, restored) = store::Store::start(&data.store(), &site, clock.now(), options, Arc::clone(&counters)).await?;
-        let keep: Arc<dyn Keep> = store;
+        let mut started = start_store(config, data, &site, clock.now(), &counters).await?;
+        let keeper = Keeper::new(Arc::clone(&site), &mut started, clock);
+        let keep: Arc<dyn Keep> = started.store;
 
         let (engine, recorder) = start_policies(config, data, &site, &counters)?;
 
@@ -102,18 +108,15 @@ impl Gateway {
 
         let resolver = Resolver::new(Arc::clone(&site), Arc::clone(&connections), listening.clone());
         resolver.addresses_first();
-        let trunks_changed = Arc::clone(&resolver.changed);
 
-        let logbook: Arc<dyn Observer> = Arc::new(Logbook::new(Arc::clone(&counters)));
         let spans = config.telemetry.as_ref().map(Spans::start).transpose()?.map(Arc::new);
-        let recorder = recorder.map(|recorder| recorder as Arc<dyn Observer>);
-        let more = [recorder, watcher, spans.clone().map(|spans| spans as Arc<dyn Observer>)].into_iter().flatten();
-        let observer = more.fold(logbook, |observer, also| Arc::new(Both(observer, also)));
+        let observer = observer(&counters, recorder, watcher, spans.clone());
         let authenticator = Arc::new(authenticator(config, data)?);
         let (stop, stopped) = watch::channel(false);
         let mut shards = Vec::new();
+        let (journals, calls) = journals(&data.calls(), limits.shards, &counters);
         let exchange = calls::Exchange::new(limits.shards, limits.shard_queue);
-        for (index, (sockets, inbox)) in listeners.udp.into_iter().zip(inboxes).enumerate() {
+        for (index, ((sockets, inbox), calls)) in listeners.udp.into_iter().zip(inboxes).zip(journals).enumerate() {
             let (site, authenticator, keep, observer) =
                 (Arc::clone(&site), Arc::clone(&authenticator), Arc::clone(&keep), Arc::clone(&observer));
             let (count, seed) = (limits.shards, data::random_bytes()?);
@@ -133,6 +136,7 @@ impl Gateway {
             let parts = driver::Parts {
                 shard,
                 engine: Arc::clone(&engine),
+                calls,
                 sockets,
                 inbox,
                 shards: senders.clone(),
@@ -145,24 +149,33 @@ impl Gateway {
             shards.push(driver::start(format!("shard-{index}"), site, parts)?);
         }
         let mut accepting = accept(listeners.streams, &connections);
+        let trunks_changed = Arc::clone(&resolver.changed);
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
-        let shown = Shown { engine: Arc::clone(&engine), counters: Arc::clone(&counters), site: Arc::clone(&site) };
+        let shown = Shown {
+            engine: Arc::clone(&engine),
+            counters: Arc::clone(&counters),
+            keeper: Arc::clone(&keeper),
+            site: Arc::clone(&site),
+            exchange,
+        };
         let doors = Doors::open(data, config.metrics, &shown);
         Ok(Self {
             site,
             engine,
             counters,
             listening,
-            restored,
+            restored: started.restored,
+            calls,
             certificate,
             names,
             doors,
             spans,
             trunks_changed,
             keep,
+            keeper,
             stop,
             shards,
-            store: writer,
+            store: started.ended,
             accepting,
             _lock: lock,
         })
@@ -187,7 +200,7 @@ impl Gateway {
         let shards = self.shards;
         let joined = tokio::task::spawn_blocking(move || shards.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
         let all = joined.await.context("the shards")?;
-        drop(self.keep);
+        drop((self.keep, self.keeper));
         if let Some(spans) = self.spans {
             tokio::task::spawn_blocking(move || spans.finish(FAREWELL)).await.context("the spans")?;
         }
@@ -197,6 +210,48 @@ impl Gateway {
         anyhow::ensure!(all, "a shard had ended by itself; the log says why");
         Ok(())
     }
+}
+
+/// The log, and all others who see what it sees.
+fn observer(
+    counters: &Arc<Counters>,
+    recorder: Option<Arc<Recorder>>,
+    watcher: Option<Arc<dyn Observer>>,
+    spans: Option<Arc<Spans>>,
+) -> Arc<dyn Observer> {
+    let logbook: Arc<dyn Observer> = Arc::new(Logbook::new(Arc::clone(counters)));
+    let recorder = recorder.map(|recorder| recorder as Arc<dyn Observer>);
+    let more = [recorder, watcher, spans.map(|spans| spans as Arc<dyn Observer>)].into_iter().flatten();
+    more.fold(logbook, |observer, also| Arc::new(Both(observer, also)))
+}
+
+/// The journals of calls, one for each shard. Without them calls are carried all the same, but end with the process.
+fn journals(folder: &Path, shards: usize, counters: &Arc<Counters>) -> (Vec<Option<journal::Own>>, journal::Found) {
+    match journal::open(folder, shards, counters) {
+        Ok((journals, found)) => {
+            if found != journal::Found::default() {
+                tracing::info!(restored = found.calls, lost = found.lost, torn = found.torn, "calls of an earlier process go on");
+            }
+            (journals.into_iter().map(Some).collect(), found)
+        }
+        Err(error) => {
+            counters.count("journal-failed");
+            tracing::error!("calls are not written down and end with the process: {error:#}");
+            ((0..shards).map(|_| None).collect(), journal::Found::default())
+        }
+    }
+}
+
+/// The store, with what it has kept back in `site`.
+async fn start_store(
+    config: &Config,
+    data: &DataFolder,
+    site: &Site,
+    now: sip::Instant,
+    counters: &Arc<Counters>,
+) -> anyhow::Result<store::Started> {
+    let options = store::Options::new(&config.limits, config.on_store_failure);
+    store::Store::start(&data.store(), site, now, options, Arc::clone(counters)).await
 }
 
 /// The policies, and the record of what they decide.

@@ -11,6 +11,8 @@ pub mod data;
 pub mod demo;
 pub mod driver;
 pub mod gateway;
+pub mod journal;
+pub mod keeper;
 pub mod manage;
 pub mod net;
 pub mod observe;

@@ -7,6 +7,7 @@ use crate::{
 };
 use notify::Watcher as _;
 use std::{path::Path, sync::Arc, time::Duration};
+use switch::directory::LeftOut;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Notify, futures::Notified},
@@ -67,6 +68,7 @@ pub fn reload(gateway: &Gateway, running: &mut Config, data: &DataFolder) -> Res
         tracing::warn!("{warning}");
     }
     let new = loaded.config;
+    let changes = gateway.keeper.take_file(new.directory.clone()).map_err(|clashes| of_store(&running.file, clashes))?;
     let restart = new.needs_restart(running);
     if !restart.is_empty() {
         tracing::warn!("changed, but in force only after a restart: {}", restart.join(", "));
@@ -74,7 +76,6 @@ pub fn reload(gateway: &Gateway, running: &mut Config, data: &DataFolder) -> Res
     if let Err(error) = gateway.certificate.reload(&new.tls, data, &gateway.names) {
         tracing::error!("the old certificate stays in use: {error:#}");
     }
-    let changes = gateway.site.replace_directory(new.directory.clone());
     let removed = changes.len();
     if !changes.is_empty() {
         let kept = gateway.keep.keep(changes);
@@ -95,6 +96,20 @@ pub fn reload(gateway: &Gateway, running: &mut Config, data: &DataFolder) -> Res
     running.directory = new.directory;
     running.tls = new.tls;
     Ok(())
+}
+
+/// A file that gives away what somebody in the store has.
+fn of_store(file: &Path, clashes: Vec<LeftOut>) -> Report {
+    let mut report = Report::default();
+    for LeftOut { who, reason } in clashes {
+        let reason = format!("{reason}, and that of {who} in the store too");
+        report.extend(Report::of_file(
+            file.display().to_string(),
+            reason,
+            "give each its own; `holdfast endpoint` and `holdfast user` change the store",
+        ));
+    }
+    report
 }
 
 /// Follows signals and the file until the gateway is told to end.

@@ -150,7 +150,14 @@ fn announce(gateway: &Gateway, json: bool) -> anyhow::Result<()> {
         writeln!(
             out,
             "{}",
-            json!({"event": "listening", "addresses": gateway.listening, "policies": policies, "bindings_restored": gateway.restored})
+            json!({
+                "event": "listening",
+                "addresses": gateway.listening,
+                "policies": policies,
+                "bindings_restored": gateway.restored,
+                "calls_restored": gateway.calls.calls,
+                "calls_lost": gateway.calls.lost,
+            })
         )?;
         return Ok(());
     }
@@ -161,6 +168,9 @@ fn announce(gateway: &Gateway, json: bool) -> anyhow::Result<()> {
     writeln!(out, "  policies    {}", policies.join(", "))?;
     if gateway.restored > 0 {
         writeln!(out, "  registered  {} phones from before", gateway.restored)?;
+    }
+    if gateway.calls.calls > 0 {
+        writeln!(out, "  calls       {} go on from before", gateway.calls.calls)?;
     }
     writeln!(out)?;
     Ok(())

@@ -14,7 +14,7 @@ fn help_names_every_command_and_gives_examples() {
     let output = holdfast(&["--help"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
-    for word in ["serve", "check", "demo", "policy", "holdfast serve --config"] {
+    for word in ["serve", "check", "demo", "policy", "connect", "hangup", "settings", "holdfast serve --config"] {
         assert!(text.contains(word), "--help does not mention `{word}`:\n{text}");
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     message::Method,
 };
 use memchr::{memchr, memchr2};
+use serde::{Deserialize, Serialize};
 
 /// A request that lacks only its top Via, which [`crate::stack::Stack`] adds with the branch of the client transaction.
 #[derive(Clone, Debug)]
@@ -23,8 +24,9 @@ pub struct Request {
 }
 
 /// A finished response.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Response {
+    #[serde(with = "crate::kept::octets")]
     pub(crate) bytes: Vec<u8>,
     pub(crate) status: u16,
 }
@@ -161,6 +163,31 @@ impl Request {
     #[must_use]
     pub const fn method(&self) -> Method {
         self.method
+    }
+
+    /// The Request-URI.
+    #[must_use]
+    pub fn uri(&self) -> &[u8] {
+        let line = self.bytes.get(..self.via_at).unwrap_or_default();
+        line.splitn(3, |octet| *octet == b' ').nth(1).unwrap_or_default()
+    }
+
+    /// Whether it has a Route.
+    #[must_use]
+    pub fn routed(&self) -> bool {
+        // Route follows the request line: see `crate::dialog`.
+        self.bytes.get(self.via_at..).unwrap_or_default().starts_with(b"Route:")
+    }
+
+    /// Sends it elsewhere: another Request-URI, and Route values above what it has. White space and control characters in `uri` are left out.
+    pub fn redirect(&mut self, uri: &[u8], route: &[String]) {
+        let mut writer = Writer::request(self.method, self.bytes.split(|octet| *octet == b' ').next().unwrap_or_default(), uri);
+        for value in route {
+            writer.header(Name::Route, value.as_bytes());
+        }
+        writer.bytes.extend_from_slice(self.bytes.get(self.via_at..).unwrap_or_default());
+        self.bytes = writer.bytes;
+        self.via_at = writer.via_at;
     }
 
     /// The bytes without a Via of ours (for tests and logs).

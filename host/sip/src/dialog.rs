@@ -11,21 +11,28 @@ use crate::{
     transport::Flow,
     uri::Uri,
 };
+use serde::{Deserialize, Serialize};
 
 /// One side's view of a dialog, early or confirmed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Dialog {
     /// Call-ID.
+    #[serde(with = "crate::kept::octets")]
     pub call_id: Vec<u8>,
     /// Our tag.
+    #[serde(with = "crate::kept::octets")]
     pub local_tag: Vec<u8>,
     /// The peer's tag; empty until the first response with one, and for a peer of RFC 2543 that has none.
+    #[serde(with = "crate::kept::octets")]
     pub remote_tag: Vec<u8>,
     /// The whole From/To value that names us, tag included.
+    #[serde(with = "crate::kept::octets")]
     pub local: Vec<u8>,
     /// The whole From/To value that names the peer, tag included.
+    #[serde(with = "crate::kept::octets")]
     pub remote: Vec<u8>,
     /// Where requests go: the URI of the peer's Contact (RFC 3261 12.1), refreshed by target refresh requests (12.2).
+    #[serde(with = "crate::kept::octets")]
     pub remote_target: Vec<u8>,
     /// Route values in the order in which they are written.
     pub route_set: Vec<Vec<u8>>,
@@ -42,7 +49,7 @@ impl Dialog {
     /// a Contact there is nowhere to send a request to.
     ///
     /// "The route set MUST be set to the list of URIs in the Record-Route header field from the request, taken in order"; the remote target is "the URI
-    /// from the Contact header field of the request"; the local tag is put at the end of the To value unless it has one already.
+    /// from the Contact header field of the request", or the address that it came from when that is no URI; the local tag is put at the end of the To value unless it has one already.
     #[must_use]
     pub fn as_server(request: &Message, local_tag: &str, flow: Flow) -> Option<Self> {
         let (from, to) = (request.from()?, request.to()?);
@@ -59,7 +66,7 @@ impl Dialog {
             remote_tag: from.tag().unwrap_or_default().to_vec(),
             local,
             remote: from.raw.to_vec(),
-            remote_target: contact.uri.to_vec(),
+            remote_target: readable(contact.uri).map_or_else(|| format!("sip:{}", flow.remote).into_bytes(), <[u8]>::to_vec),
             route_set: request.values(Name::RecordRoute).map(<[u8]>::to_vec).collect(),
             local_cseq: 0,
             remote_cseq: Some(request.cseq()?.number),
@@ -108,10 +115,11 @@ impl Dialog {
         self.refresh_target(response);
     }
 
-    /// Replaces the remote target by the Contact of a target refresh request or of its 2xx (12.2). Without a Contact nothing changes.
+    /// Replaces the remote target by the Contact of a target refresh request or of its 2xx (12.2). Without a Contact, or with one that is no URI,
+    /// nothing changes: what is written into a Request-URI must be one.
     pub fn refresh_target(&mut self, message: &Message) {
-        if let Some(contact) = message.contact() {
-            self.remote_target = contact.uri.to_vec();
+        if let Some(target) = message.contact().and_then(|contact| readable(contact.uri)) {
+            self.remote_target = target.to_vec();
         }
     }
 
@@ -189,6 +197,11 @@ impl Dialog {
         });
         writer
     }
+}
+
+/// A URI that can be written into a Request-URI.
+fn readable(uri: &[u8]) -> Option<&[u8]> {
+    Uri::parse(uri).map(|_| uri)
 }
 
 fn tagged(value: &[u8], tag: &[u8]) -> Vec<u8> {

@@ -118,6 +118,7 @@ impl Authenticator {
             }
         };
         if !same_target(uri, request) {
+            // RFC 7616 3.4.6: the server "MUST assure that the resource designated by the "uri" parameter is the same as … in the Request-Line".
             cov_mark::hit!(rfc7616_3_4_6_digest_uri);
             return Verdict::Malformed("Digest URI Mismatch");
         }

@@ -10,6 +10,7 @@ pub mod dialog;
 pub mod digest;
 pub mod frame;
 pub mod header;
+pub mod kept;
 pub mod limits;
 pub mod message;
 pub mod random;

@@ -1,12 +1,13 @@
 //! Time as a value: the shell reads its clock once per event and passes the result down.
 
 use core::{fmt, ops, time::Duration};
+use serde::{Deserialize, Serialize};
 
 /// A moment, in microseconds since the UNIX epoch as the shell's monotonic clock counts them.
 ///
 /// The shell anchors it once at start (wall clock) and from then on adds monotonic time, so a stepped wall clock ends no
 /// registration. Being counted from the epoch, it still means something after a restart (nonces, expiry of bindings).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Instant(u64);
 
 impl Instant {

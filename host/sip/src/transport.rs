@@ -1,9 +1,10 @@
 //! Where a message came from and where one goes, as plain values. Sockets live in the shell.
 
 use core::{fmt, net::SocketAddr};
+use serde::{Deserialize, Serialize};
 
 /// A transport protocol that Holdfast speaks (RFC 3261 section 18).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Transport {
     /// Datagrams; the transaction layer retransmits.
     Udp,
@@ -59,7 +60,7 @@ impl Transport {
 /// The way between this gateway and one peer (RFC 5626 calls it a flow).
 ///
 /// A reply, and every request to a phone that registered over it, goes back down the same flow.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Flow {
     /// The protocol.
     pub transport: Transport,
@@ -70,6 +71,24 @@ pub struct Flow {
     /// Which connection of a stream transport; 0 for datagrams, and for "whichever connection leads to `remote`; open one if
     /// there is none".
     pub connection: u64,
+}
+
+/// The number of no connection.
+const LOST: u64 = u64::MAX;
+
+impl Flow {
+    /// The same way after a restart: a connection has ended with the process that held it, and its number may be another's.
+    #[must_use]
+    pub const fn restarted(self) -> Self {
+        let connection = if self.connection == 0 { 0 } else { LOST };
+        Self { connection, ..self }
+    }
+
+    /// Whether it is a connection that ended with an earlier process.
+    #[must_use]
+    pub const fn lost(self) -> bool {
+        self.connection == LOST
+    }
 }
 
 impl fmt::Debug for Flow {

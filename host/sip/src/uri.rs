@@ -103,10 +103,7 @@ impl<'a> Uri<'a> {
     pub fn user_decoded(&self) -> Cow<'a, [u8]> {
         let number = self.user.get(..memchr(b';', self.user).unwrap_or(self.user.len())).unwrap_or_default();
         let user = if is_telephone_number(number) { number } else { self.user };
-        if memchr(b'%', user).is_none() {
-            return Cow::Borrowed(user);
-        }
-        Cow::Owned(Unescaped { rest: user }.map(|(byte, _)| byte).collect())
+        decoded(user)
     }
 
     /// The `transport` parameter; else what the scheme implies (`sips:` = TLS); else `None`.
@@ -252,6 +249,15 @@ const fn is_visual_separator(byte: u8) -> bool {
 /// Characters that mean something else when escaped (RFC 3261 25.1, `reserved`): `%3B` in a user is not `;`.
 const fn is_reserved(byte: u8) -> bool {
     matches!(byte, b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',')
+}
+
+/// Octets with `%xx` decoded. Invalid escapes stay as they are.
+#[must_use]
+pub fn decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'%', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(Unescaped { rest: text }.map(|(byte, _)| byte).collect())
 }
 
 /// Octets with `%xx` decoded, each with whether it was a reserved character in escaped form.

@@ -1,9 +1,10 @@
 //! What a policy can say. These are values: the host carries them out, no component runs in the middle of a call.
 
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Why something was refused, for two listeners: the phone sees `status` and `phrase`, the operator's log line also `detail`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Refusal {
     /// SIP status, 400 to 699.
     pub status: u16,
@@ -64,7 +65,7 @@ pub struct Stage {
 }
 
 /// The outcomes after which a call goes on to the next stage.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct NextOn {
     /// Somebody was busy (486, 600).
     pub busy: bool,
@@ -83,7 +84,7 @@ impl Default for NextOn {
 /// One thing to ring.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Target {
-    /// Every binding of the endpoint with this id.
+    /// Every binding of the endpoint, or of the user's endpoints, with this id.
     Endpoint(String),
     /// A number out through a trunk.
     Trunk(TrunkTarget),

@@ -1,5 +1,17 @@
-//! The site's directory: endpoints, trunks, locations, licence pools, emergency numbers. Immutable; a new configuration is a new one.
+//! The site's directory: endpoints, users, trunks, locations, licence pools, emergency numbers. Immutable; a new configuration is a new one.
+//!
+//! Endpoints of the configuration have an extension of their own. Those that the store keeps ([`roster`]) are assigned to users, whose extension it is:
+//! a user stands here as one more [`Endpoint`] that cannot register and rings wherever its phones are ([`Directory::phones`]).
 
+pub mod record;
+pub mod roster;
+mod rules;
+mod users;
+
+pub use rules::read_mac;
+pub use users::LeftOut;
+
+use crate::park::Park;
 use ipnet::IpNet;
 use sip::digest::Ha1;
 use std::{
@@ -166,12 +178,19 @@ pub struct Emergency {
     pub outside_prefixes: Vec<String>,
 }
 
+/// What phones can dial to get something done.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Features {
+    /// Before an extension: take the call that rings there. Alone: take one that rings at a phone of the own location. Empty: there is no such code.
+    pub pickup: String,
+}
+
 /// Everything the operator wrote down about the site, indexed.
 #[derive(Clone, Debug)]
 pub struct Directory {
     /// Digest realm and our own domain.
     pub domain: String,
-    /// Endpoints in the order of the configuration.
+    /// Endpoints in the order of the configuration, then those of the store by id.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Pools.
     pub pools: Vec<Pool>,
@@ -181,14 +200,30 @@ pub struct Directory {
     pub emergency: Emergency,
     /// Locations.
     pub locations: Vec<Location>,
-    by_id: HashMap<String, usize>,
-    by_extension: HashMap<String, usize>,
+    /// Codes that phones dial.
+    pub features: Features,
+    /// Park slots.
+    pub park: Park,
+    by_id: HashMap<String, Place>,
+    by_extension: HashMap<String, Place>,
     by_username: HashMap<String, usize>,
-    by_number: HashMap<String, usize>,
+    by_number: HashMap<String, Place>,
+    users: users::Users,
+    /// So many of `endpoints` stand in the configuration; the store's follow.
+    configured: usize,
+}
+
+/// Where somebody stands who is found by a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    /// In `endpoints`.
+    Endpoint(usize),
+    /// In `users`.
+    User(usize),
 }
 
 impl Directory {
-    /// Indexes a site. Ids, extensions, usernames and numbers must be unique; the caller has reported duplicates, here the first wins.
+    /// Indexes a site without park slots. Ids, extensions, usernames and numbers must be unique; the caller has reported duplicates, here the first wins.
     #[must_use]
     pub fn new(
         domain: String,
@@ -204,28 +239,50 @@ impl Directory {
         let mut by_username = HashMap::with_capacity(endpoints.len());
         let mut by_number = HashMap::new();
         for (place, endpoint) in endpoints.iter().enumerate() {
-            by_id.entry(endpoint.id.clone()).or_insert(place);
-            by_extension.entry(endpoint.extension.clone()).or_insert(place);
+            by_id.entry(endpoint.id.clone()).or_insert(Place::Endpoint(place));
+            by_extension.entry(endpoint.extension.clone()).or_insert(Place::Endpoint(place));
             by_username.entry(endpoint.username.clone()).or_insert(place);
             for number in &endpoint.numbers {
-                by_number.entry(number.clone()).or_insert(place);
+                by_number.entry(number.clone()).or_insert(Place::Endpoint(place));
             }
         }
         let trunks = trunks.into_iter().map(Arc::new).collect();
-        Self { domain, endpoints, pools, trunks, emergency, locations, by_id, by_extension, by_username, by_number }
+        Self {
+            configured: endpoints.len(),
+            domain,
+            endpoints,
+            pools,
+            trunks,
+            emergency,
+            locations,
+            features: Features::default(),
+            park: Park::default(),
+            by_id,
+            by_extension,
+            by_username,
+            by_number,
+            users: users::Users::default(),
+        }
     }
 
-    /// By id.
+    fn at(&self, place: Place) -> Option<&Arc<Endpoint>> {
+        match place {
+            Place::Endpoint(place) => self.endpoints.get(place),
+            Place::User(place) => self.users.entry(place),
+        }
+    }
+
+    /// By id: an endpoint or a user.
     #[must_use]
     pub fn endpoint(&self, id: &str) -> Option<&Arc<Endpoint>> {
-        self.by_id.get(id).and_then(|i| self.endpoints.get(*i))
+        self.by_id.get(id).and_then(|place| self.at(*place))
     }
-    /// By extension.
+    /// By extension: an endpoint of the configuration or a user.
     #[must_use]
     pub fn by_extension(&self, extension: &str) -> Option<&Arc<Endpoint>> {
-        self.by_extension.get(extension).and_then(|i| self.endpoints.get(*i))
+        self.by_extension.get(extension).and_then(|place| self.at(*place))
     }
-    /// By digest user.
+    /// By digest user: an endpoint, never a user, who has no password.
     #[must_use]
     pub fn by_username(&self, username: &str) -> Option<&Arc<Endpoint>> {
         self.by_username.get(username).and_then(|i| self.endpoints.get(*i))
@@ -233,7 +290,7 @@ impl Directory {
     /// By direct number.
     #[must_use]
     pub fn by_number(&self, number: &str) -> Option<&Arc<Endpoint>> {
-        self.by_number.get(number).and_then(|i| self.endpoints.get(*i))
+        self.by_number.get(number).and_then(|place| self.at(*place))
     }
     /// By name.
     #[must_use]

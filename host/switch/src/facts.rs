@@ -1,14 +1,15 @@
 //! What policies are told about a call or a registration, and what they may ask beyond it.
 
 use crate::directory::Endpoint;
+use serde::{Deserialize, Serialize};
 use sip::{Instant, Message, transport::Flow};
 use std::sync::Arc;
 
 /// Who sent the INVITE, as far as the host has proved it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Caller {
     /// A phone that proved its password (or an unregistered, disabled or unlicensed one that is known by it).
-    Endpoint(Arc<Endpoint>),
+    Endpoint(#[serde(with = "crate::bridge::kept_endpoint")] Arc<Endpoint>),
     /// A trunk, by its sources.
     Trunk(String),
     /// Nobody we know: only emergency calls from the site's networks get this far.
@@ -16,7 +17,7 @@ pub enum Caller {
 }
 
 /// What kind of call the host itself has found it to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum CallKind {
     /// Any other call.
     Normal,
@@ -27,7 +28,7 @@ pub enum CallKind {
 }
 
 /// One call, as policies see it. Amended as it passes down the chain.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call {
     /// The INVITE, for header look-ups.
     pub message: Message,
@@ -35,7 +36,7 @@ pub struct Call {
     pub at: Instant,
     /// Way in.
     pub flow: Flow,
-    /// Who calls.
+    /// Who calls; of a call that goes on, whoever forwards or transfers it: that one's rights count.
     pub caller: Caller,
     /// Kind of call.
     pub kind: CallKind,

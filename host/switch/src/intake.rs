@@ -79,6 +79,7 @@ pub fn read_target(uri: &Uri<'_>, directory: &Directory) -> Result<(CallKind, St
         // RFC 3261 8.2.2.1: "If the Request-URI uses a scheme not supported by the UAS, it SHOULD reject the request with a 416".
         Scheme::Urn | Scheme::Other => match emergency::classify(uri, directory) {
             CallKind::Normal => {
+                cov_mark::hit!(rfc3261_8_2_2_1_scheme);
                 return Err(Refusal::new(416, "Unsupported URI Scheme", format!("`{}` cannot be called", shown())));
             }
             // What stands behind a service that nobody has is no reason to lose the call for help: it goes out as the service itself (RFC 5031 4.1).
@@ -187,7 +188,7 @@ pub fn permit(call: &Call, site: &Site) -> Result<(), Refusal> {
 }
 
 fn disabled(endpoint: &Endpoint) -> Refusal {
-    Refusal::new(403, "Disabled", format!("endpoint `{}` is disabled in the configuration", endpoint.id))
+    Refusal::new(403, "Disabled", format!("endpoint `{}` is disabled", endpoint.id))
 }
 
 /// Reads a REGISTER of a proved endpoint: 10.3 steps 4 to 7 in their order. To's user must be the endpoint's extension, username, id or one of its
@@ -215,6 +216,7 @@ pub fn read_registration(
         // Step 4: "the registrar SHOULD determine if the authenticated user is authorized to modify registrations for this address-of-record", else 403.
         // Step 5: "If the address-of-record is not valid for the domain in the Request-URI, the registrar MUST send a 404".
         let directory = site.directory();
+        cov_mark::hit!(rfc3261_10_3_address_of_record);
         return Err(if directory.by_user(&user).is_some() || directory.by_user(&emergency::normalise(&user)).is_some() {
             Refusal::new(403, "Not Your Address", format!("endpoint `{}` tried to register as `{user}`", endpoint.id))
         } else {

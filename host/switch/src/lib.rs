@@ -7,15 +7,23 @@ pub mod bridge;
 pub mod decision;
 pub mod directory;
 pub mod emergency;
+pub mod extension;
 pub mod facts;
+pub mod flood;
+pub mod gruu;
 pub mod intake;
 pub mod licence;
 pub mod limits;
+pub mod lines;
 pub mod message;
+pub mod park;
 pub mod plan;
+pub mod privacy;
 pub mod record;
 pub mod registrar;
+pub mod settings;
 pub mod site;
+pub mod subscription;
 pub mod trunk;
 
 #[cfg(test)]

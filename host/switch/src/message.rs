@@ -10,6 +10,7 @@ use crate::{
     decision::{NextOn, Plan, Refusal, Stage, Target},
     facts::{Call, CallKind},
     plan,
+    privacy::Hidden,
     site::Site,
 };
 use sip::{
@@ -67,14 +68,16 @@ impl Courier {
             .into_iter()
             .flat_map(|stage| stage.legs)
             .map(|leg| {
-                let from = write::caller_identity(call, &leg, &directory.domain);
+                let (from, shown) = write::caller_identity(call, &leg, &directory.domain);
                 let to = write::callee_identity(&leg, &directory.domain);
                 let tag = random.token();
                 let mut dialog = Dialog::as_client(&call_id(random), &from, tag.as_str(), &to, leg.uri.as_bytes(), leg.flow);
                 dialog.route_set = leg.route.iter().map(|route| route.as_bytes().to_vec()).collect();
                 let mut writer = dialog.request(Method::Message, b"MESSAGE", hops);
-                writer.header(Name::PAssertedIdentity, &from);
-                write::copy_end_to_end(&mut writer, &call.message);
+                if shown {
+                    writer.header(Name::PAssertedIdentity, &from);
+                }
+                write::copy_call(&mut writer, call, Hidden::of(call), false);
                 // RFC 3428 4: a MESSAGE has no Contact.
                 (writer.finish_request(call.message.body()), leg.flow)
             })

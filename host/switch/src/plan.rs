@@ -4,9 +4,11 @@ use crate::{
     decision::{NextOn, Plan, PolicyFault, Refusal, Stage, Target, TrunkTarget},
     directory::Trunk,
     facts::{Call, Caller},
+    gruu,
     registrar::{Binding, same_contact},
     site::Site,
 };
+use serde::{Deserialize, Serialize};
 use sip::{
     header::NameAddr,
     transport::Flow,
@@ -15,14 +17,14 @@ use sip::{
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 /// A plan whose targets are addresses.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Resolved {
     /// In order.
     pub stages: Vec<ResolvedStage>,
 }
 
 /// Legs that are dialled together.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct ResolvedStage {
     /// All at once.
     pub legs: Vec<LegTarget>,
@@ -37,7 +39,7 @@ pub struct ResolvedStage {
 }
 
 /// One address to dial.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct LegTarget {
     /// Request-URI.
     pub uri: String,
@@ -96,8 +98,8 @@ pub fn check(plan: &Plan, site: &Site) -> Result<(), PolicyFault> {
 /// Resolves a checked plan. Targets without a binding or address are left out; a stage left empty counts as unreachable: it is skipped when its
 /// `next` allows, else the plan ends before it.
 ///
-/// An endpoint rings at all its live bindings, also at those without a seat (a phone that may only call for help may still be called back). Of
-/// several flows of one instance only the newest rings ([`crate::registrar::Registrar::targets`]). When a user calls the own extension, the phone that calls does not ring, the user's other phones do.
+/// An endpoint rings at all its live bindings, a user at those of all phones that ring for it; also at those without a seat (a phone that may only call for help may still be called back). Of
+/// several flows of one instance only the newest rings ([`Site::targets`]). When a user calls the own extension, the phone that calls does not ring, the user's other phones do.
 /// More than [`crate::Limits::forks`] legs in a stage: the highest q of each endpoint first, the rest is left out. A trunk is dialled at its best address.
 ///
 /// # Errors
@@ -148,13 +150,13 @@ fn legs(stage: &Stage, call: &Call, site: &Site) -> Vec<LegTarget> {
 }
 
 fn endpoint_legs(id: &str, call: &Call, site: &Site, legs: &mut Vec<LegTarget>) {
-    for binding in site.registrar.targets(id, call.at).iter().filter(|binding| !calls_from(call, binding)) {
+    for binding in gruu::targets(site, id, call.message.request_uri(), call.at).iter().filter(|binding| !calls_from(call, binding)) {
         legs.push(LegTarget {
             uri: binding.contact.as_ref().to_owned(),
             flow: binding.flow,
             route: binding.path.clone(),
             trunk: None,
-            endpoint: Some(id.to_owned()),
+            endpoint: Some(binding.endpoint.as_ref().to_owned()),
             caller_number: None,
             called: called_text(&call.called),
         });

@@ -26,7 +26,7 @@ pub struct CallRecord {
     pub caller: String,
     /// What was called.
     pub called: String,
-    /// Who answered: endpoint id or `trunk:NAME`.
+    /// Who answered; after a transfer, who talked to the caller last: endpoint id or `trunk:NAME`.
     pub answered_by: Option<String>,
     /// INVITE received.
     pub began: Instant,

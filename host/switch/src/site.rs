@@ -5,7 +5,10 @@ use crate::{
     decision::Refusal,
     directory::Directory,
     licence::{Ledger, Seat},
+    lines::Lines,
+    park::Lot,
     registrar::{Binding, Change, Registrar, Wish},
+    subscription::Places,
     trunk::Trunks,
 };
 use sip::{Instant, Message, transport::Flow};
@@ -21,6 +24,12 @@ pub struct Site {
     pub ledger: Ledger,
     /// Trunk channels and resolved addresses.
     pub trunks: Trunks,
+    /// Calls of phones that others watch.
+    pub lines: Lines,
+    /// Subscriptions.
+    pub subscriptions: Places,
+    /// Park slots that are taken.
+    pub lot: Arc<Lot>,
     /// Limits.
     pub limits: Limits,
 }
@@ -31,13 +40,51 @@ impl Site {
     pub fn new(directory: Directory, limits: Limits) -> Self {
         let ledger = Ledger::new();
         ledger.set_pools(&directory.pools);
-        Self { directory: RwLock::new(Arc::new(directory)), registrar: Registrar::new(limits), ledger, trunks: Trunks::new(), limits }
+        let lines = Lines::default();
+        lines.keep_all(!directory.features.pickup.is_empty());
+        Self {
+            directory: RwLock::new(Arc::new(directory)),
+            registrar: Registrar::new(limits),
+            ledger,
+            trunks: Trunks::new(),
+            lines,
+            subscriptions: Places::default(),
+            lot: Arc::default(),
+            limits,
+        }
     }
 
     /// The directory in force. Keep the `Arc` for one decision, not longer.
     #[must_use]
     pub fn directory(&self) -> Arc<Directory> {
         self.directory.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where a call to this endpoint or user rings: [`Registrar::targets`] of each of its phones.
+    #[must_use]
+    pub fn targets(&self, id: &str, now: Instant) -> Vec<Arc<Binding>> {
+        self.of_phones(id, |phone| self.registrar.targets(phone, now))
+    }
+
+    /// Live bindings of this endpoint, or of all phones that ring for this user: [`Registrar::bindings`].
+    #[must_use]
+    pub fn bindings(&self, id: &str, now: Instant) -> Vec<Arc<Binding>> {
+        self.of_phones(id, |phone| self.registrar.bindings(phone, now))
+    }
+
+    fn of_phones(&self, id: &str, of: impl Fn(&str) -> Vec<Arc<Binding>>) -> Vec<Arc<Binding>> {
+        let directory = self.directory();
+        let mut phones = directory.phones(id);
+        let Some(first) = phones.next() else { return Vec::new() };
+        let mut bindings = of(&first.id);
+        let own = bindings.len();
+        for phone in phones {
+            bindings.extend(of(&phone.id));
+        }
+        if bindings.len() > own {
+            bindings.sort_by_key(|binding| std::cmp::Reverse(binding.q));
+        }
+        bindings
     }
 
     /// Carries out what a REGISTER asks for: [`Registrar::apply`], and makes sure that the endpoint is in the directory in force afterwards. A directory
@@ -70,6 +117,7 @@ impl Site {
         if binding.expires <= now || !self.serves(&binding.endpoint) {
             return false;
         }
+        let binding = Binding { flow: binding.flow.restarted(), ..binding };
         let seat = binding.pool.as_deref().map_or_else(Seat::none, |pool| self.ledger.retake(pool, &binding.endpoint));
         self.registrar.restore(binding, seat);
         true
@@ -77,12 +125,13 @@ impl Site {
 
     /// Puts a new directory in force: pools are resized, bindings of endpoints that are gone or disabled are removed and their seats returned.
     /// Returns those changes. Calls, other bindings, and the channels of trunks that are gone stay as they are.
-    pub fn replace_directory(&self, directory: Directory) -> Vec<Change> {
+    pub fn replace_directory(&self, directory: impl Into<Arc<Directory>>) -> Vec<Change> {
+        let directory = directory.into();
         self.ledger.set_pools(&directory.pools);
-        let directory = Arc::new(directory);
         // First in force, then swept: a registration that comes between is swept or sees the new directory (`register`).
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&directory);
         self.trunks.retain(|name| directory.trunk(name).is_some());
+        self.lines.keep_all(!directory.features.pickup.is_empty());
         self.registrar.retain(|id| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled))
     }
 

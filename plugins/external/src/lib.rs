@@ -14,6 +14,8 @@
 //! prepend = "0"                   # put before the rest. Default: none
 //! ```
 //!
+//! A number that the site has as a park slot passes: the host does the rest.
+//!
 //! **In**, from a trunk: to the endpoint that owns the number, else to the extension that stands for the `%` of the trunk's own numbers. A trunk never
 //! reaches another trunk.
 
@@ -30,10 +32,10 @@ struct External;
 static RULES: Kept<Rules> = Kept::new(|| Rules::read(&Settings::all()).unwrap_or_default());
 
 impl RoutingPolicy for External {
-    fn route(facts: CallFacts, _call: &Call) -> Decision {
+    fn route(facts: CallFacts, call: &Call) -> Decision {
         match &facts.caller {
             Caller::Trunk(trunk) => inbound(trunk, &facts.called),
-            Caller::Endpoint(caller) => outbound(caller, &facts.called),
+            Caller::Endpoint(caller) => outbound(caller, &facts.called, call),
             Caller::Unknown => Decision::refuse(403, "Forbidden", "the caller is neither a phone of the site nor a trunk"),
         }
     }
@@ -53,13 +55,17 @@ fn inbound(trunk: &str, called: &str) -> Decision {
     }
 }
 
-fn outbound(caller: &str, called: &str) -> Decision {
+fn outbound(caller: &str, called: &str, call: &Call) -> Decision {
     match directory::standing_of(caller) {
         Standing::Registered => {}
         Standing::EmergencyOnly => {
             return Decision::refuse(403, "Emergency calls only", format!("{caller} is registered without a licence seat"));
         }
         Standing::Unregistered => return Decision::refuse(403, "Not registered", format!("{caller} is not registered")),
+    }
+    if call.attribute("park").is_some() {
+        // The host parks the call there, or gives the parked one.
+        return Decision::pass();
     }
     let Some(way) = RULES.way(called, usize::try_from(directory::longest_extension()).unwrap_or(usize::MAX)) else {
         return Decision::refuse(404, "Not Found", format!("{called} is neither an extension nor an outside number"));

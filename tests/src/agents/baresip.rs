@@ -1,6 +1,8 @@
 //! baresip: a softphone, driven through its control socket (JSON in netstrings).
 
-use super::{Phone, Process, Subject, Way, free_ports, subject::DOMAIN, tool, until};
+use super::{
+    Order, PATIENCE, Phone, Process, Rtp, Sign, Softphone, Subject, Way, free_ports, softphone::tone, subject::DOMAIN, tool, until,
+};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -19,6 +21,10 @@ pub struct Baresip {
     unread: Vec<u8>,
     seen: Vec<Value>,
     extension: String,
+    /// What it printed before this place was looked at.
+    looked: usize,
+    /// Where its output began to belong to this case.
+    fresh: usize,
 }
 
 impl Baresip {
@@ -31,10 +37,12 @@ impl Baresip {
         let folder = subject.folder.path().join(format!("baresip-{extension}"));
         fs::create_dir_all(&folder).unwrap();
         let config = format!(
-            "poll_method epoll\nsip_listen 127.0.0.1:{ports}\nsip_cafile {}\nsip_verify_server yes\nnet_interface 127.0.0.1\ncall_local_timeout 30\n\
-             audio_player aubridge,loop\naudio_source aubridge,loop\naudio_alert aubridge,alert\nmodule_path {}\nmodule g711.so\nmodule aubridge.so\n\
-             module_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\nctrl_tcp_listen 127.0.0.1:{}\n",
+            "poll_method epoll\nsip_listen 127.0.0.1:{ports}\nsip_cafile {}\nsip_verify_server yes\nrtp_stats yes\nnet_interface 127.0.0.1\ncall_local_timeout 30\n\
+             audio_player aubridge,ear\naudio_source aufile,{}\naudio_alert aubridge,alert\nmodule_path {}\nmodule g711.so\nmodule aubridge.so\n\
+             module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
+             ctrl_tcp_listen 127.0.0.1:{}\n",
             subject.authority().display(),
+            tone(subject).display(),
             modules().display(),
             ports + 2
         );
@@ -50,16 +58,16 @@ impl Baresip {
         let mut command = Command::new(tool("baresip"));
         command.arg("-4").arg("-f").arg(&folder);
         let mut process = Process::start(&format!("baresip-{extension}"), command, subject.folder.path());
-        let control = until("baresip's control socket", Duration::from_secs(10), || {
+        let control = until("baresip's control socket", PATIENCE, || {
             assert!(process.alive(), "baresip ended:\n{}", process.output());
             TcpStream::connect(("127.0.0.1", ports + 2)).ok()
         });
-        until("baresip's registration", Duration::from_secs(10), || {
+        until("baresip's registration", PATIENCE, || {
             let output = process.output();
             assert!(!output.contains("reg: sip") || !output.contains("failed"), "baresip could not register:\n{output}");
             output.contains("200 OK").then_some(())
         });
-        Self { process, control, unread: Vec::new(), seen: Vec::new(), extension: extension.clone() }
+        Self { process, control, unread: Vec::new(), seen: Vec::new(), extension: extension.clone(), looked: 0, fresh: 0 }
     }
 
     /// Sends a command: `dial` with a URI, `accept`, `hangup`, `hold`, `resume`, `transfer` with a URI.
@@ -74,24 +82,32 @@ impl Baresip {
     /// # Panics
     /// After ten seconds, or when the call is closed first.
     pub fn event(&mut self, wanted: &str) -> Value {
+        self.await_event(|m| m["type"] == wanted)
+            .unwrap_or_else(|trouble| panic!("{} waited for {wanted}: {trouble}\n{}", self.extension, self.process.output()))
+    }
+
+    fn await_event(&mut self, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
         let begin = Instant::now();
         loop {
             while let Some(message) = self.message() {
                 self.seen.push(message);
             }
-            if let Some(place) = self.seen.iter().position(|m| m["type"] == wanted) {
-                return self.seen.remove(place);
+            if let Some(place) = self.seen.iter().position(&wanted) {
+                return Ok(self.seen.remove(place));
             }
             if let Some(closed) = self.seen.iter().find(|m| m["type"] == "CALL_CLOSED") {
-                panic!("{} waited for {wanted}, but the call was closed: {}", self.extension, closed["param"]);
+                return Err(format!("the call was closed: {}", closed["param"]));
             }
             let left = Duration::from_secs(10).saturating_sub(begin.elapsed());
-            assert!(!left.is_zero(), "{} waited for {wanted} and saw {:?}:\n{}", self.extension, self.seen, self.process.output());
+            if left.is_zero() {
+                return Err(format!("baresip did not show it and showed {:?}", self.seen));
+            }
             self.control.set_read_timeout(Some(left)).unwrap();
             let mut buffer = [0; 4096];
-            if let Ok(length) = self.control.read(&mut buffer) {
-                assert!(length > 0, "baresip closed its control socket");
-                self.unread.extend_from_slice(&buffer[..length]);
+            match self.control.read(&mut buffer) {
+                Ok(0) => return Err("baresip closed its control socket".into()),
+                Ok(length) => self.unread.extend_from_slice(&buffer[..length]),
+                Err(_) => {}
             }
         }
     }
@@ -101,9 +117,20 @@ impl Baresip {
     /// # Panics
     /// After ten seconds.
     pub fn prints(&mut self, text: &str) {
-        until(&format!("{} to print {text:?}", self.extension), Duration::from_secs(10), || {
-            self.process.output().contains(text).then_some(())
-        });
+        until(&format!("{} to print {text:?}", self.extension), PATIENCE, || self.process.output().contains(text).then_some(()));
+    }
+
+    /// Waits for the next line in which this stands, behind what was looked at before.
+    fn prints_next(&mut self, text: &str) -> Result<String, String> {
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(10) {
+            if let Some(place) = self.process.output().get(self.looked..).and_then(|rest| rest.find(text)) {
+                self.looked += place + text.len();
+                return Ok(text.to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err(format!("baresip did not print {text:?}"))
     }
 
     /// The next whole netstring, `LENGTH:JSON,`.
@@ -117,6 +144,76 @@ impl Baresip {
         let message = serde_json::from_slice(&self.unread[colon + 1..end]).unwrap();
         self.unread.drain(..=end);
         Some(message)
+    }
+}
+
+impl Softphone for Baresip {
+    fn fresh(&mut self) {
+        self.control.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let mut buffer = [0; 4096];
+        while let Ok(length) = self.control.read(&mut buffer)
+            && length > 0
+        {
+            self.unread.extend_from_slice(&buffer[..length]);
+        }
+        while self.message().is_some() {}
+        self.seen.clear();
+        self.fresh = self.process.output().len();
+    }
+
+    fn tell(&mut self, order: Order<'_>) -> Result<(), String> {
+        let uri = |extension: &str| format!("sip:{extension}@{DOMAIN}");
+        match order {
+            Order::Dial(extension) => self.command("dial", &uri(extension)),
+            Order::Answer => self.command("accept", ""),
+            Order::HangUp => self.command("hangup", ""),
+            Order::Hold => self.command("hold", ""),
+            Order::Resume => self.command("resume", ""),
+            Order::Transfer(extension) => self.command("transfer", &uri(extension)),
+            Order::Press(key) => self.command("sndcode", &key.to_string()),
+            // It answers 486 to what it never took.
+            Order::Refuse => self.command("hangup", ""),
+            Order::Join | Order::Forward(_) => return Err("baresip has no such command".into()),
+        }
+        Ok(())
+    }
+
+    fn shows(&mut self, sign: Sign) -> Result<String, String> {
+        let kind = match sign {
+            Sign::Called => "CALL_INCOMING",
+            Sign::Rings => "CALL_RINGING",
+            Sign::Talks => "CALL_ESTABLISHED",
+            Sign::Heard(_) => "CALL_DTMF_START",
+            Sign::Ended => "CALL_CLOSED",
+            // It says that the stream changes, not how.
+            Sign::Held | Sign::Freed | Sign::Holds => return self.prints_next("stream: update 'audio'"),
+        };
+        let found = self.await_event(|m| {
+            m["type"] == kind && if let Sign::Heard(key) = sign { m["param"].as_str() == Some(key.to_string().as_str()) } else { true }
+        })?;
+        if sign == Sign::Talks {
+            self.looked = self.process.output().len();
+        }
+        Ok(found.to_string())
+    }
+
+    fn counted(&mut self) -> Result<Rtp, String> {
+        // Printed after the end of a call, sent and received: `packets:          100         99`.
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(10) {
+            let output = self.process.output();
+            let line = output.get(self.fresh..).and_then(|call| Some(call.rsplit_once("packets:")?.1.split_once('\n')?.0));
+            let mut numbers = line.unwrap_or_default().split_whitespace().map(str::parse);
+            if let (Some(Ok(sent)), Some(Ok(received))) = (numbers.next(), numbers.next()) {
+                return Ok(Rtp { sent, received });
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Err("baresip counted no RTP".into())
+    }
+
+    fn log(&self) -> String {
+        self.process.output()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Real user agents over loopback: sipp and baresip against the real `holdfast` program, or against Kamailio with
+//! Real user agents over loopback: sipp, baresip, pjsua and linphone against the real `holdfast` program, or against Kamailio with
 //! `HOLDFAST_SUBJECT=kamailio`, which shows that a scenario is right before it judges the gateway.
 //!
 //! `.ci/setup` brings the programs. A test that lacks one fails and says so; none is skipped.
@@ -6,14 +6,24 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test harness fails by panicking")]
 
 mod baresip;
+mod console;
+mod linphone;
+mod pjsua;
 mod process;
+mod real;
 mod sipp;
+mod softphone;
 mod subject;
 mod wire;
 
 pub use baresip::Baresip;
-pub use process::{Folder, Process, free_ports, until};
+use console::Console;
+pub use linphone::Linphone;
+pub use pjsua::Pjsua;
+pub use process::{Folder, PATIENCE, Process, free_ports, until};
+pub use real::Agent;
 pub use sipp::{Callee, Line, call, load, sipp};
+pub use softphone::{Make, Order, Rtp, Sign, Softphone};
 pub use subject::{DOMAIN, Kind, Phone, Site, Subject, holdfast};
 pub use wire::Wire;
 
@@ -56,6 +66,24 @@ impl Way {
 #[must_use]
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("agents").join(name)
+}
+
+/// A component of `tests/guests`; the build of the gateway leaves it in its output folder.
+///
+/// # Panics
+/// When it is not there.
+#[must_use]
+pub fn guest(name: &str) -> Vec<u8> {
+    let test = std::env::current_exe().unwrap();
+    let build = test.parent().and_then(Path::parent).unwrap().join("build");
+    let newest = std::fs::read_dir(build)
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path().join(format!("out/{name}.wasm")))
+        .filter(|file| file.is_file())
+        .max_by_key(|file| file.metadata().unwrap().modified().unwrap())
+        .expect("the gateway's build leaves its guests");
+    std::fs::read(newest).unwrap()
 }
 
 /// Finds a program on the path or among the tools that `.ci/setup` keeps for itself.

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     net::{Ipv4Addr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     sync::atomic::{AtomicU16, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -62,11 +62,22 @@ impl Process {
     /// # Panics
     /// When it cannot be started.
     #[must_use]
-    pub fn start(name: &str, mut command: Command, folder: &Path) -> Self {
+    pub fn start(name: &str, command: Command, folder: &Path) -> Self {
+        Self::start_with(name, command, folder, Stdio::null())
+    }
+
+    /// Like [`Process::start`], with what is typed into it.
+    pub(super) fn interactive(name: &str, command: Command, folder: &Path) -> (Self, ChildStdin) {
+        let mut process = Self::start_with(name, command, folder, Stdio::piped());
+        let input = process.child.stdin.take().unwrap();
+        (process, input)
+    }
+
+    fn start_with(name: &str, mut command: Command, folder: &Path, input: Stdio) -> Self {
         let log = folder.join(format!("{name}.log"));
         let output = File::create(&log).unwrap();
         let child = command
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(output.try_clone().unwrap())
             .stderr(output)
             .spawn()
@@ -156,6 +167,9 @@ pub fn free_ports(count: u16) -> u16 {
     }
     panic!("no {count} consecutive free ports");
 }
+
+/// How long anything that another program does may take on a machine that is busy with much else.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks again and again until there is an answer.
 ///

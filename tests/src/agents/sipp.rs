@@ -3,7 +3,7 @@
 //! sipp's own TLS breaks off in the versions that can be had; over TLS it speaks TCP to `socat`, which speaks TLS to the subject and
 //! verifies its certificate.
 
-use super::{Process, Subject, Way, fixture, free_ports, subject::DOMAIN, tool, until};
+use super::{PATIENCE, Process, Subject, Way, fixture, free_ports, subject::DOMAIN, tool, until};
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 /// The way of one sipp to the subject: the port to speak to, and the tunnel where it needs one.
@@ -29,9 +29,7 @@ impl Line {
         ));
         let tunnel = Process::start(&format!("socat-{port}"), socat, subject.folder.path());
         let table = || fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-        until("socat to listen", Duration::from_secs(5), || {
-            table().contains(&format!("0100007F:{port:04X} 00000000:0000 0A")).then_some(())
-        });
+        until("socat to listen", PATIENCE, || table().contains(&format!("0100007F:{port:04X} 00000000:0000 0A")).then_some(()));
         Self { port, _tunnel: Some(tunnel) }
     }
 }
@@ -76,12 +74,12 @@ impl Callee {
         callee
     }
 
-    /// Waits until the phone has seen all of these: `registered`, `invited`, `acknowledged`, `cancelled`, `bye`, `read`.
+    /// Waits until the phone has seen all of these: `registered`, `invited`, `acknowledged`, `cancelled`, `bye`, `read`, and what else its scenario notes.
     ///
     /// # Panics
     /// After five seconds.
     pub fn saw(&mut self, wanted: &[&str]) {
-        until(&format!("the called phone to see {wanted:?}"), Duration::from_secs(5), || {
+        until(&format!("the called phone to see {wanted:?}"), PATIENCE, || {
             let notes = fs::read_to_string(&self.notes).unwrap_or_default();
             assert!(self.process.alive(), "the called phone's sipp ended; it saw {notes:?}");
             wanted.iter().all(|w| notes.lines().any(|l| l == *w)).then_some(())
@@ -100,13 +98,7 @@ pub fn call(subject: &Subject, way: Way, from: u32, to: u32, scenario: &str) {
     command.args(["-m", "1", "-key", "peer", &to.to_string(), "-auth_uri", &format!("{to}@{DOMAIN}")]);
     let mut process = Process::start(&format!("sipp-{from}-{scenario}"), command, subject.folder.path());
     let code = process.wait(Duration::from_secs(20));
-    let errors: String = fs::read_dir(subject.folder.path())
-        .unwrap()
-        .flatten()
-        .filter(|f| f.file_name().to_string_lossy().ends_with(".errors"))
-        .filter_map(|f| fs::read_to_string(f.path()).ok())
-        .collect();
-    assert_eq!(code, 0, "{scenario} over {} failed:\n{errors}", way.upper());
+    assert_eq!(code, 0, "{scenario} over {} failed:\n{}", way.upper(), subject.errors());
 }
 
 /// Calls at a steady rate and what became of them.

@@ -189,6 +189,13 @@ impl Subject {
         }
     }
 
+    /// What sipp has written about its mistakes.
+    #[must_use]
+    pub fn errors(&self) -> String {
+        let files = fs::read_dir(self.folder.path()).unwrap().flatten();
+        files.filter(|f| f.file_name().to_string_lossy().ends_with(".errors")).filter_map(|f| fs::read_to_string(f.path()).ok()).collect()
+    }
+
     /// The gateway's data folder.
     #[must_use]
     pub fn data(&self) -> PathBuf {
@@ -229,9 +236,10 @@ pub(super) fn holdfast_program() -> PathBuf {
     }
     PROGRAM
         .get_or_init(|| {
-            // TARGET/PROFILE/deps/test-0123456789abcdef
+            // TARGET/PROFILE/deps/test-0123456789abcdef, or TARGET/PROFILE/interop
             let test = std::env::current_exe().unwrap();
-            let profile_folder = test.parent().and_then(Path::parent).unwrap();
+            let folder = test.parent().unwrap();
+            let profile_folder = if folder.ends_with("deps") { folder.parent().unwrap() } else { folder };
             let profile = match profile_folder.file_name().and_then(|n| n.to_str()) {
                 Some("debug") | None => "test",
                 Some(name) => name,

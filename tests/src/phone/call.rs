@@ -1,5 +1,6 @@
 //! What a phone knows of one call.
 
+use super::{habits::Session, inside::Again};
 use sip::{
     Instant, Message,
     build::Response,
@@ -48,6 +49,21 @@ pub struct Call {
     pub(super) notified: Vec<String>,
     /// The INVITE that made this phone ring.
     pub(super) invited: Option<Message>,
+    /// Our re-INVITE that is not answered, and one that will be sent again.
+    pub(super) reinvite: Option<(ClientId, Again)>,
+    pub(super) again: Option<Again>,
+    /// A re-INVITE that this phone thinks about.
+    pub(super) asked: Option<(ServerId, Message)>,
+    pub(super) session: Session,
+    /// How often this phone was asked to prove itself.
+    pub(super) challenges: u32,
+    /// Reliable responses that it has acknowledged: tag and RSeq.
+    pub(super) pracked: Vec<(Vec<u8>, u32)>,
+    pub(super) received: Vec<Message>,
+    /// Request-URI of the last request of the other side inside the call.
+    pub(super) asked_at: String,
+    /// The BYE of the other side.
+    pub(super) farewell: Option<Message>,
 }
 
 /// A 2xx that is sent until its ACK comes.
@@ -61,7 +77,7 @@ pub(super) struct Answered {
 }
 
 impl Call {
-    pub(super) const fn outgoing(dialog: Dialog) -> Self {
+    pub(super) fn outgoing(dialog: Dialog) -> Self {
         Self {
             dialog,
             invite: None,
@@ -79,6 +95,15 @@ impl Call {
             answers_in_ack: 0,
             notified: Vec::new(),
             invited: None,
+            reinvite: None,
+            again: None,
+            asked: None,
+            session: Session::default(),
+            challenges: 0,
+            pracked: Vec::new(),
+            received: Vec::new(),
+            asked_at: String::new(),
+            farewell: None,
         }
     }
 
@@ -113,6 +138,25 @@ impl Call {
     #[must_use]
     pub fn replaces(&self) -> String {
         self.replaces_plain().replace(';', "%3B").replace('=', "%3D")
+    }
+
+    /// The other side hangs up.
+    pub(super) fn hears_end(&mut self, bye: &Message) {
+        self.end = Some(End::TheyHungUp);
+        self.farewell = Some(bye.clone());
+    }
+
+    /// Where the last request of the other side was sent.
+    #[must_use]
+    pub fn asked_at(&self) -> &str {
+        &self.asked_at
+    }
+
+    /// Why the other side has hung up, where it said so (RFC 3326).
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let reason = self.farewell.as_ref().and_then(|bye| bye.header(Name::Reason));
+        String::from_utf8_lossy(reason.unwrap_or_default()).into_owned()
     }
 
     /// Whether this phone believes that the two are talking.
@@ -150,6 +194,31 @@ impl Call {
     pub fn invited(&self, name: Name) -> Vec<String> {
         let invite = self.invited.iter();
         invite.flat_map(|invite| invite.values(name)).map(|value| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+
+    /// The INVITE that made this phone ring, and every message that it has got in this call since, in order.
+    pub fn received(&self) -> impl Iterator<Item = &Message> {
+        self.invited.iter().chain(&self.received)
+    }
+
+    /// What the last request of this method, or (`INVITE 200`) the last response of this status, had in a header of that name; empty without it.
+    ///
+    /// # Panics
+    /// When there was none.
+    #[must_use]
+    pub fn last(&self, what: &str, name: &str) -> String {
+        let (method, status) = what.split_once(' ').unwrap_or((what, "0"));
+        let is = |message: &&Message| message.method_token() == method.as_bytes() && message.status().to_string() == status;
+        let found = self.received().filter(is).last();
+        let message = found.unwrap_or_else(|| panic!("no {what}"));
+        String::from_utf8_lossy(message.header_named(name.as_bytes()).unwrap_or_default()).into_owned()
+    }
+
+    /// The session descriptions (or other bodies) that came, `method` by `method` and answer by answer; of messages without a body nothing.
+    #[must_use]
+    pub fn bodies(&self) -> Vec<String> {
+        let with = self.received().filter(|message| !message.body().is_empty());
+        with.map(|message| String::from_utf8_lossy(message.body()).trim_end().replace("\r\n", " ")).collect()
     }
 
     /// What NOTIFYs said about a transfer that this phone asked for: status line and state of the subscription.

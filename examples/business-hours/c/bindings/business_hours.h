@@ -205,6 +205,7 @@ typedef holdfast_policy_types_call_kind_t holdfast_policy_calls_call_kind_t;
 typedef holdfast_policy_types_attribute_t holdfast_policy_calls_attribute_t;
 
 // Who sent the INVITE, as far as the host has proved it.
+// Of a call that goes on, whoever sends it on: who forwards or transfers it. The rights of that one count.
 typedef struct holdfast_policy_calls_caller_t {
   uint8_t tag;
   union {
@@ -357,6 +358,8 @@ extern void holdfast_policy_calls_method_call_request_uri(holdfast_policy_calls_
 // The value of the first header line of that name, in any case, without surrounding white space. Compact forms are found by their long name.
 extern bool holdfast_policy_calls_method_call_header(holdfast_policy_calls_borrow_call_t self, business_hours_string_t *name, business_hours_string_t *ret);
 // What an earlier policy noted under this name.
+// One name is the host's own: `park` on a call to a park slot, with the value `leave` (a phone leaves a call there) or `pick-up` (a phone takes
+// one up). When every policy passes, the host does it; a policy that refuses switches it off, one that routes the number has it for itself.
 extern bool holdfast_policy_calls_method_call_attribute(holdfast_policy_calls_borrow_call_t self, business_hours_string_t *name, business_hours_string_t *ret);
 // Everything that earlier policies noted, in the order of the notes.
 extern void holdfast_policy_calls_method_call_attributes(holdfast_policy_calls_borrow_call_t self, holdfast_policy_calls_list_attribute_t *ret);

@@ -27,6 +27,7 @@ const (
 )
 
 // Who sent the INVITE, as far as the host has proved it.
+// Of a call that goes on, whoever sends it on: who forwards or transfers it. The rights of that one count.
 type Caller struct {
 	tag   uint8
 	value any

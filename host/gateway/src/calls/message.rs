@@ -12,6 +12,7 @@ use sip::{
 };
 use std::collections::HashMap;
 use switch::{
+    extension,
     intake::{self, Identity},
     message::Courier,
 };
@@ -20,9 +21,9 @@ use switch::{
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     /// By the transaction of whoever wrote.
-    couriers: HashMap<ServerId, Courier>,
+    pub(super) couriers: HashMap<ServerId, Courier>,
     /// Copies of them.
-    copies: HashMap<ClientId, ServerId>,
+    pub(super) copies: HashMap<ClientId, ServerId>,
 }
 
 /// Sends a message on, or answers why not.
@@ -42,6 +43,9 @@ fn carry(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow
     };
     let mut call = intake::read_call(message, flow, &directory, now)?;
     intake::identify(&mut call, &identity, &site);
+    if let Some(unknown) = extension::unsupported(message, false) {
+        return Err(No::Extensions(unknown));
+    }
     intake::permit(&call, &site)?;
     let home = shard.live.home();
     let call_id = |random: &mut sip::random::Random| local_call_id(random, home.index, home.shards);

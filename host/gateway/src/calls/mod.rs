@@ -2,21 +2,31 @@
 //!
 //! `dispatch` says what each request is for; `setup` is the script of a new call, `register` that of a registration and `message` that of a
 //! message, each read from top to bottom; `live` drives the bridges of the calls that are up, and `onward` finds where a call goes on to that is
-//! forwarded or transferred.
+//! forwarded or transferred; `place` makes calls for whoever runs the gateway. `subscribe` holds the subscriptions of phones, and `lines` what calls
+//! show them.
 
 mod dispatch;
 mod exchange;
+mod flood;
+mod kept;
 mod ladder;
+mod lines;
 mod live;
 mod message;
 mod onward;
+mod pickup;
+mod place;
 mod register;
 mod setup;
 mod shard;
+mod subscribe;
+mod tables;
 
 pub use exchange::Exchange;
 pub use ladder::{Beat, Ladder, Said};
+pub use place::Stage;
 pub use shard::Shard;
+pub use tables::Tables;
 
 use crate::policy::{Runner, Step};
 use bytes::Bytes;

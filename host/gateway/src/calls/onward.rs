@@ -15,7 +15,7 @@ use switch::{
     bridge::{DialogId, Event, HuntId},
     decision::{Decision, Refusal},
     facts::{Call, CallKind},
-    intake,
+    intake, park,
     plan::{self, Resolved},
 };
 
@@ -40,6 +40,7 @@ impl Shard {
             self.parts.observer.refused(now, call.message.call_id(), &refusal, None);
             return self.sent_on(key, hunt, Err(refusal), now, more);
         }
+        park::note(Arc::make_mut(&mut call), &self.parts.site.directory(), park::LEAVE);
         let runner = Rc::clone(&self.parts.runner);
         let routing = async move {
             let mut steps = Vec::new();
@@ -56,6 +57,11 @@ impl Shard {
         let Onward { key, hunt, call, steps, decision } = onward;
         self.parts.observer.decided(now, call.message.call_id(), &steps);
         let plan = match decision {
+            // No policy wants the number for itself or says no: it is the host's.
+            Decision::Pass(_) if park::is_slot(&call, &self.parts.site.directory()) => match self.parts.site.lot.take(&call.called) {
+                Some(slot) => return self.step(key, Event::Park { hunt, slot }, now, more),
+                None => Err(Refusal::new(486, "Slot Taken", format!("a call waits at park slot {} already", call.called))),
+            },
             Decision::Route(plan) => plan::resolve(&plan, &call, &self.parts.site),
             Decision::Refuse(refusal) => Err(refusal),
             Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for where this call was sent on to")),
@@ -68,14 +74,18 @@ impl Shard {
 
     /// Has the call that a dialog belongs to give away whom its peer talks to, on whatever shard it lives.
     pub(super) fn want(&mut self, key: Key, hunt: HuntId, dialog: DialogId, now: Instant, more: &mut Vec<Effect>) {
+        // Who watches a phone knows its dialogs by other names.
+        let dialog = self.parts.site.lines.named(&dialog).unwrap_or(dialog);
         let home = self.parts.exchange.home(&dialog.call_id);
         if home == self.parts.index {
-            let half = self.give(&dialog, now, more);
-            return self.step(key, Event::Taken { hunt, half }, now, more);
+            let found = self.give(&dialog, now, more);
+            return self.step(key, Event::Taken { hunt, dialog, found }, now, more);
         }
-        if !self.parts.exchange.post(home, Letter::Wanted { from: self.parts.index, key, hunt, dialog }) {
-            let half = Err(Refusal::new(503, "Service Unavailable", "a shard has too many letters"));
-            self.step(key, Event::Taken { hunt, half }, now, more);
+        if let Some(Letter::Wanted { dialog, .. }) =
+            self.parts.exchange.offer(home, Letter::Wanted { from: self.parts.index, key, hunt, dialog })
+        {
+            let found = Err(Refusal::new(503, "Service Unavailable", "a shard has too many letters"));
+            self.step(key, Event::Taken { hunt, dialog, found }, now, more);
         }
     }
 
@@ -84,11 +94,20 @@ impl Shard {
         for letter in self.parts.exchange.take(self.parts.index) {
             match letter {
                 Letter::Wanted { from, key, hunt, dialog } => {
-                    let half = self.give(&dialog, now, more);
-                    self.parts.exchange.answer(from, Letter::Given { key, hunt, half });
+                    let found = self.give(&dialog, now, more);
+                    self.parts.exchange.answer(from, Letter::Given { key, hunt, dialog, found });
                 }
-                Letter::Given { key, hunt, half } => self.step(key, Event::Taken { hunt, half }, now, more),
+                Letter::Given { key, hunt, dialog, found } => self.step(key, Event::Taken { hunt, dialog, found }, now, more),
+                Letter::Bring { from, key, dialog, half } => {
+                    let back = self.take_in(&dialog, half, now, more);
+                    self.parts.exchange.answer(from, Letter::Brought { key, back });
+                }
+                Letter::Brought { key, back } => self.step(key, Event::Brought { back }, now, more),
                 Letter::Message { bytes, flow } => messages.push((bytes, flow)),
+                Letter::Place { order, begun } => self.place(&order, begun, now, more),
+                Letter::HangUp { call_id, done } => {
+                    let _unheard = done.send(self.end_call(&call_id, now, more));
+                }
             }
         }
     }

@@ -16,7 +16,9 @@ use std::{rc::Rc, sync::Arc};
 use switch::{
     decision::{Admission, Refusal, SeatRequest, WhenFull},
     directory::Endpoint,
+    extension,
     facts::Registration,
+    gruu,
     intake::{self, Identity},
     licence::Seat,
     registrar::{Wish, write_answer},
@@ -69,6 +71,9 @@ fn prove(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow
         Identity::Challenge { stale } => return Err(No::Challenge { stale }),
         Identity::Trunk(name) => return Err(Refusal::new(403, "Forbidden", format!("trunk {name} may not register")).into()),
     };
+    if let Some(unknown) = extension::unsupported(message, true) {
+        return Err(No::Extensions(unknown));
+    }
     let (registration, wish) = intake::read_registration(message, flow, &endpoint, &site, now)?;
     let asked = Asked { message: message.clone(), flow, endpoint, wish };
     match asked.wish {
@@ -135,7 +140,9 @@ fn accepted(shard: &mut Shard, message: &Message, endpoint: &Arc<Endpoint>, now:
     shard.parts.observer.registered();
     let tag = shard.random.token();
     let mut writer = Writer::response(message, 200, "OK", Some(tag.as_str()));
-    write_answer(&mut writer, message, &shard.parts.site.registrar.bindings(&endpoint.id, now), now);
+    let directory = gruu::wanted(message).then(|| shard.parts.site.directory());
+    let gruu = directory.as_ref().map(|directory| (endpoint.extension.as_str(), directory.domain.as_str()));
+    write_answer(&mut writer, message, &shard.parts.site.registrar.bindings(&endpoint.id, now), gruu, now);
     writer.finish_response(b"")
 }
 

@@ -7,6 +7,7 @@
 use super::{
     dispatch,
     ladder::Ladder,
+    pickup,
     shard::{Shard, Waited},
 };
 use crate::policy::Step;
@@ -22,10 +23,12 @@ use std::{rc::Rc, sync::Arc};
 use switch::{
     bridge::{Bridge, DialogId},
     decision::{Decision, Refusal},
-    emergency,
+    emergency, extension,
     facts::{Call, CallKind, Caller},
     intake::{self, Identity},
+    park,
     plan::{self, Resolved},
+    privacy,
     record::CallRecord,
     site::Site,
 };
@@ -55,6 +58,8 @@ impl Replies {
 pub(super) enum No {
     /// Prove who you are; `stale`: the password was right, the nonce too old.
     Challenge { stale: bool },
+    /// It demands these extensions, which are ours to know and which we do not know.
+    Extensions(String),
     /// Refused by the host, or by a policy in this step.
     Refused(Refusal, Option<Box<Step>>),
 }
@@ -86,7 +91,11 @@ pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message,
         Ok(Screened::Help(call, plan)) => start(shard, replies, call, plan, now, more),
         Ok(Screened::Normal(call)) => match DialogId::of_request(message) {
             Some(dialog) => replace(shard, replies, call, dialog, now, more),
-            None => route(shard, replies, call, now, more),
+            None => match pickup::dialled(shard, &call) {
+                Some(Ok(dialog)) => replace(shard, replies, call, Some(dialog), now, more),
+                Some(Err(refusal)) => refuse(shard, replies, message, refusal.into(), now),
+                None => route(shard, replies, call, now, more),
+            },
         },
         Err(no) => refuse(shard, replies, message, no, now),
     }
@@ -124,7 +133,15 @@ fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
         // A call for help from outside the site's networks, by a phone that has proved itself.
         return Ok(call_for_help(shard, &site, call));
     }
+    if let Some(unknown) = extension::unsupported(message, false) {
+        return Err(No::Extensions(unknown));
+    }
+    extension::join(message)?;
+    if privacy::impossible(&call) {
+        return Err(Refusal::new(500, "Privacy Impossible", "a caller insists on hiding where its media comes from").into());
+    }
     intake::permit(&call, &site)?;
+    park::note(&mut call, &directory, park::PICK_UP);
     Ok(Screened::Normal(Arc::new(call)))
 }
 
@@ -168,6 +185,11 @@ fn decided(shard: &mut Shard, replies: &mut Replies, routed: Routed, now: Instan
     shard.parts.observer.decided(now, call.message.call_id(), &steps);
     let by = decisive(steps);
     let resolved = match decision {
+        // No policy wants the number for itself or says no: it is the host's.
+        Decision::Pass(_) if park::is_slot(&call, &shard.parts.site.directory()) => match shard.parts.site.lot.parked(&call.called) {
+            Some(dialog) => return replace(shard, replies, call, Some(dialog), now, more),
+            None => Err(Refusal::new(480, "Nobody Waits Here", format!("nobody is parked at {}", call.called)).into()),
+        },
         Decision::Route(plan) => plan::resolve(&plan, &call, &shard.parts.site).map_err(|refusal| No::Refused(refusal, by)),
         Decision::Refuse(refusal) => Err(No::Refused(refusal, by)),
         Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for this call").into()),
@@ -278,6 +300,15 @@ pub(super) fn refuse(shard: &mut Shard, replies: &mut Replies, message: &Message
             for challenge in shard.parts.authenticator.challenges(stale, now, &mut shard.random) {
                 writer.header(name, challenge.as_bytes());
             }
+            replies.add(writer.finish_response(b""));
+        }
+        No::Extensions(unknown) => {
+            let detail = format!("a {} demands `{unknown}`", String::from_utf8_lossy(message.method_token()));
+            shard.parts.observer.refused(now, message.call_id(), &Refusal::new(420, "Bad Extension", detail), None);
+            let tag = shard.random.token();
+            // RFC 3261 8.2.2.3: "The server MUST add an Unsupported header field, and list in it those options it does not understand".
+            let mut writer = Writer::response(message, 420, "Bad Extension", Some(tag.as_str()));
+            writer.header(Name::Unsupported, unknown.as_bytes()).header(Name::Supported, extension::SUPPORTED.as_bytes());
             replies.add(writer.finish_response(b""));
         }
         No::Refused(refusal, step) => {

@@ -8,6 +8,7 @@ use super::{
     onward::Onward,
     register::{Admitted, Kept},
     setup::{Replies, Routed, Undecided},
+    subscribe::Watchers,
 };
 use bytes::Bytes;
 use futures_util::{
@@ -26,6 +27,7 @@ use std::{
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
+use switch::flood::{Allowance, Flood};
 
 /// What a script waits for.
 type Waiting = Pin<Box<dyn Future<Output = Waited>>>;
@@ -50,12 +52,14 @@ pub struct Shard {
     pub(super) stack: Stack,
     pub(super) live: Live,
     pub(super) messages: Messages,
+    pub(super) watchers: Watchers,
+    pub(super) flood: Flood,
     pub(super) random: Random,
     waiting: FuturesUnordered<Waiting>,
     waited: Vec<Waited>,
     /// INVITEs about which the policies have not decided.
     pub(super) undecided: HashMap<ServerId, Undecided>,
-    effects: Vec<Effect>,
+    pub(super) effects: Vec<Effect>,
 }
 
 impl Shard {
@@ -68,6 +72,14 @@ impl Shard {
         for chunk in second.chunks_exact_mut(8) {
             chunk.copy_from_slice(&first.next_u64().to_le_bytes());
         }
+        let limits = &parts.site.limits;
+        let allowance = |a_second: usize, seconds: usize| Allowance { a_second, burst: a_second * seconds };
+        let flood = Flood::new(
+            allowance(limits.source_calls, 1),
+            allowance(limits.source_registrations, 1),
+            allowance(limits.source_others, 10),
+            &mut first,
+        );
         let mut stack = Stack::new(parts.limits, first);
         let site = parts.site.clone();
         stack.set_reserve(move |message| {
@@ -76,6 +88,8 @@ impl Shard {
         Self {
             live: Live::new(parts.index, parts.shards),
             messages: Messages::default(),
+            watchers: Watchers::default(),
+            flood,
             parts,
             stack,
             random: Random::from_seed(second),
@@ -89,14 +103,17 @@ impl Shard {
     /// One datagram or framed message came in.
     pub fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
         self.parts.observer.received(now, flow, &bytes);
-        if let Some(home) = self.parts.exchange.elsewhere(self.parts.index, &bytes) {
+        // A dialog may have gone to another shard while a message of one of its transactions was on its way.
+        if let Some(home) = self.parts.exchange.elsewhere(self.parts.index, &bytes).filter(|_| !self.stack.knows(&bytes)) {
             if !self.parts.exchange.post(home, Letter::Message { bytes, flow }) {
                 self.parts.observer.dropped(now, flow, "letters");
             }
             return;
         }
         let mut effects = std::mem::take(&mut self.effects);
-        self.stack.receive(bytes, flow, now, &mut effects);
+        if self.admits(&bytes, flow, now, &mut effects) {
+            self.stack.receive(bytes, flow, now, &mut effects);
+        }
         self.work(effects, now, out);
     }
 
@@ -112,7 +129,10 @@ impl Shard {
     pub fn deadline(&self) -> Option<Instant> {
         let stack = self.stack.deadline().map(|(at, _)| at);
         let letters = self.parts.exchange.waits(self.parts.index).then(|| Instant::from_unix_micros(0));
-        [stack, self.live.deadline(), self.parts.site.registrar.deadline(), letters].into_iter().flatten().min()
+        [stack, self.live.deadline(), self.live.unwritten.due(), self.watchers.deadline(), self.parts.site.registrar.deadline(), letters]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Fires timers, and goes on with what was waiting for a policy or the store.
@@ -128,6 +148,8 @@ impl Shard {
             self.stack.receive(bytes, flow, now, &mut effects);
         }
         self.expire_calls(now, &mut effects);
+        self.read_news(now, &mut effects);
+        self.expire_subscriptions(now, &mut effects);
         self.expire_bindings(now);
         self.work(effects, now, out);
     }
@@ -193,7 +215,7 @@ impl Shard {
     }
 
     /// Carries effects out until nothing is left; answering one may cause more.
-    fn work(&mut self, mut effects: Vec<Effect>, now: Instant, out: &mut Vec<Transmit>) {
+    pub(super) fn work(&mut self, mut effects: Vec<Effect>, now: Instant, out: &mut Vec<Transmit>) {
         let mut more = Vec::new();
         while !effects.is_empty() {
             for effect in effects.drain(..) {
@@ -217,10 +239,12 @@ impl Shard {
             }
             Effect::Ack { message, flow: _ } => self.acknowledge_call(&message, now, more),
             Effect::Cancelled { id, message: _ } if self.undecided.contains_key(&id) => self.cancel_undecided(id, now, more),
-            Effect::Cancelled { id, message: _ } => self.cancel_call(id, now, more),
+            Effect::Cancelled { id, message } => self.cancel_call(id, &message, now, more),
             Effect::Response { id, message, .. } if self.answer_message(id, Some(&message), now, more) => {}
+            Effect::Response { id, message, .. } if self.answer_notify(id, Some(&message), now, more) => {}
             Effect::Response { id, message, flow } => self.answer_call(id, &message, flow, now, more),
             Effect::Failed { id, .. } if self.answer_message(id, None, now, more) => {}
+            Effect::Failed { id, .. } if self.answer_notify(id, None, now, more) => {}
             Effect::Failed { id, why } => self.fail_call(id, why, now, more),
             // The peer never acknowledged a refusal: there is nothing to keep and nothing to do.
             Effect::Unacknowledged { id: _ } => {}

@@ -41,7 +41,7 @@ pub(super) struct Where {
 }
 
 impl Where {
-    fn data(&self) -> PathBuf {
+    pub(super) fn data(&self) -> PathBuf {
         self.data.clone().unwrap_or_else(DataFolder::default_root)
     }
 }
@@ -163,7 +163,7 @@ fn shown(Which { version, hash }: &Which) -> String {
     version.as_ref().map_or_else(|| short(hash).to_owned(), |version| format!("{version} ({})", short(hash)))
 }
 
-fn understand<T: serde::de::DeserializeOwned>(answer: &Answer) -> anyhow::Result<Result<T, Refused>> {
+pub(super) fn understand<T: serde::de::DeserializeOwned>(answer: &Answer) -> anyhow::Result<Result<T, Refused>> {
     let strange = || format!("the gateway answers {} in a way that this program does not know; is it of the same version?", answer.status);
     Ok(if answer.status.is_success() {
         Ok(serde_json::from_slice(&answer.body).with_context(strange)?)
@@ -172,7 +172,7 @@ fn understand<T: serde::de::DeserializeOwned>(answer: &Answer) -> anyhow::Result
     })
 }
 
-fn refuse(Refused { reason, remedy }: &Refused, json: bool) -> anyhow::Result<bool> {
+pub(super) fn refuse(Refused { reason, remedy }: &Refused, json: bool) -> anyhow::Result<bool> {
     if json {
         writeln!(anstream::stdout(), "{}", json!({"event": "refused", "reason": reason, "remedy": remedy}))?;
     } else {

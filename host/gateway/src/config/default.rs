@@ -39,7 +39,10 @@ pub fn text() -> anyhow::Result<String> {
 }
 
 /// Sixteen letters and digits that are told apart on a telephone's display: 80 bits.
-fn password() -> anyhow::Result<String> {
+///
+/// # Errors
+/// When the system has no random numbers.
+pub fn password() -> anyhow::Result<String> {
     const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let bytes = data::random_bytes()?;
     Ok(bytes.iter().take(16).filter_map(|b| LETTERS.get(usize::from(b % 32))).map(|b| char::from(*b)).collect())

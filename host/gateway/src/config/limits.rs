@@ -141,6 +141,36 @@ pub const KEYS: &[Key] = &[
     number!("stages", 1..=64, site.stages, "stages of one call's plan"),
     number!("forwards", 0..=32, site.forwards, "times that one call may be forwarded by phones"),
     number!("transfers", 0..=1000, site.transfers, "times that one call may be transferred"),
+    number!(
+        "requests_in_call",
+        4..=1000,
+        site.requests_in_call,
+        "requests of one side of a call that may wait for the other side at a time"
+    ),
+    number!("early_dialogs", 1..=64, site.early_dialogs, "early dialogs that one called phone or trunk may open"),
+    number!(
+        "source_calls",
+        1..=1_000_000,
+        site.source_calls,
+        "INVITEs a second from one address and port; trunks and calls for help are exempt"
+    ),
+    number!("source_registrations", 1..=1_000_000, site.source_registrations, "REGISTERs a second from one address and port"),
+    number!(
+        "source_others",
+        1..=1_000_000,
+        site.source_others,
+        "other requests a second from one address and port; trunks and calls are exempt"
+    ),
+    number!("subscriptions", 0..=10_000_000, site.subscriptions, "subscriptions at a time (keys that show who is busy, mailboxes)"),
+    number!("subscriptions_per_endpoint", 0..=100_000, site.subscriptions_per_endpoint, "subscriptions at a time of one endpoint"),
+    seconds!(
+        "subscription_min_seconds",
+        1..=3_600,
+        site.subscription_min,
+        "shortest subscription; a phone that asks for less is told this"
+    ),
+    seconds!("subscription_max_seconds", 60..=604_800, site.subscription_max, "longest subscription; longer wishes are shortened to this"),
+    number!("placed_calls", 0..=1_000_000, site.placed, "calls by `holdfast connect` at a time that nobody has answered, per shard"),
     seconds!("expires_min_seconds", 1..=86_400, site.expires_min, "shortest registration; a phone that asks for less is told this"),
     seconds!("expires_max_seconds", 1..=604_800, site.expires_max, "longest registration; longer wishes are shortened to this"),
     seconds!("expires_default_seconds", 1..=604_800, site.expires_default, "registration of a phone that asks for no time"),

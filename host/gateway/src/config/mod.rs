@@ -4,8 +4,10 @@
 
 mod decisions;
 pub mod default;
+mod features;
 pub mod limits;
 mod listen;
+mod park;
 mod problem;
 mod reader;
 mod site;
@@ -188,12 +190,14 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         "trunk",
         "emergency",
         "location",
+        "park",
         "tls",
         "log",
         "store",
         "metrics",
         "telemetry",
         "decisions",
+        "features",
     ]);
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
@@ -214,7 +218,10 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let metrics = section("metrics").and_then(|table| watching::metrics(document, table));
     let telemetry = section("telemetry").and_then(|table| watching::telemetry(document, table));
     let recorded = section("decisions").map_or_else(record::Settings::default, |table| decisions::read(document, table));
-    let directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
+    let mut directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
+    if let Some(table) = section("features") {
+        directory.features = features::read(document, table, &directory);
+    }
     Config {
         file: PathBuf::new(),
         listen,

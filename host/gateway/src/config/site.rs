@@ -1,6 +1,9 @@
 //! `[[endpoint]]`, `[[licence]]`, `[[trunk]]`, `[[location]]` and `[emergency]`: read, checked against each other, made a `Directory`.
 
-use super::reader::{At, Document, Table, join, list};
+use super::{
+    park,
+    reader::{At, Document, Table, join, list},
+};
 use ipnet::IpNet;
 use sip::{
     digest::{Algorithm, Ha1},
@@ -10,7 +13,7 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
 };
-use switch::directory::{Directory, Emergency, Endpoint, Location, NumberPattern, Pool, Source, Trunk};
+use switch::directory::{Directory, Emergency, Endpoint, Location, NumberPattern, Pool, Source, Trunk, read_mac};
 use toml::de::DeTable;
 
 /// Emergency numbers where the file names none.
@@ -49,7 +52,11 @@ pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str, digest
     emergency_rules(document, &emergency, emergency_line, &trunks, &endpoints);
     trunks_apart_from_phones(document, &trunks, &locations);
 
-    Directory::new(realm.to_owned(), things(endpoints), things(pools), things(trunks), emergency, things(locations))
+    let mut directory = Directory::new(realm.to_owned(), things(endpoints), things(pools), things(trunks), emergency, things(locations));
+    if let Some((table, line)) = root.table("park") {
+        directory.park = park::read(document, Table::new(document, table, "park", line), &directory);
+    }
+    directory
 }
 
 fn things<T>(listed: Vec<Listed<T>>) -> Vec<T> {
@@ -75,9 +82,7 @@ fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Endp
     let username = table.required("username", "1001");
     let ha1 = read_ha1(document, table, username.as_ref().map_or("", |u| &u.value), realm);
     let mac = table.text("mac").and_then(|mac| {
-        let digits: String = mac.value.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_ascii_lowercase();
-        let separators = mac.value.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '-' | '.'));
-        if digits.len() == 12 && separators {
+        if let Some(digits) = read_mac(&mac.value) {
             return Some(digits);
         }
         document.error(

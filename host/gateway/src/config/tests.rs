@@ -90,7 +90,7 @@ fn an_unknown_key_names_the_nearest_valid_one() {
             holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
             holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
             holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
-            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `tls`, `log`, `store`, `metrics`, `telemetry` and `decisions`"#]],
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `telemetry`, `decisions` and `features`"#]],
     );
 }
 
@@ -386,4 +386,49 @@ fn the_decision_record_is_full_sampled_or_off() {
         holdfast.toml:2: decisions.record: `all` is not one of the choices; choose `off`, `sampled` or `full`
         holdfast.toml:3: decisions.mask: `caled` is no field of the record; choose `called`, `caller_number`, `caller_name`, `address`, `head` or `log`"#]],
     );
+}
+
+#[test]
+fn a_code_for_pickup_hides_no_number() {
+    let with = |code: &str| format!("{}[features]\npickup = \"{code}\"\n", phone(""));
+    says(&with("**"), expect![""]);
+    says(&with(""), expect![""]);
+    says(
+        &with("11"),
+        expect![[
+            r#"holdfast.toml:22: features.pickup: `11` and the emergency number `112` begin alike; choose a code that nobody can mistake, e.g. "**""#
+        ]],
+    );
+    says(
+        &with("10"),
+        expect![[
+            r#"holdfast.toml:22: features.pickup: extension `1001` begins with `10`: nobody could call it; choose a code with which no extension begins, e.g. "**""#
+        ]],
+    );
+    says(
+        &format!("{}[park]\nslots = [\"**1\"]\n", with("**")),
+        expect![[
+            r#"holdfast.toml:22: features.pickup: park slot `**1` begins with `**`: nobody could take up what is parked there; choose a code with which no park slot begins, e.g. "**""#
+        ]],
+    );
+    says(&with("p"), expect![[r#"holdfast.toml:22: features.pickup: `p` cannot be dialled; use digits, * and # only, e.g. "**""#]]);
+    assert_eq!(Config::parse("holdfast.toml", &with("**"), None).unwrap().config.directory.features.pickup, "**");
+}
+
+#[test]
+fn park_slots_are_numbers_that_nobody_has() {
+    let slots = |slots: &str| format!("{}[park]\nslots = [{slots}]\n", phone(""));
+    let numbers =
+        |text: &str| Config::parse("holdfast.toml", text, None).unwrap().config.directory.park.numbers.into_iter().collect::<Vec<_>>();
+    assert_eq!(numbers(&slots("\"701-703\", \"*68\"")), ["*68", "701", "702", "703"]);
+    assert!(numbers(&phone("")).is_empty());
+    for (wrong, reason) in [
+        ("\"700-\"", "`700-` is no number and no range of numbers"),
+        ("\"110-113\"", "`112` is an emergency number"),
+        ("\"1000-1002\"", "`1001` is an extension of a phone"),
+        ("\"1100-1999\", \"2000-2999\"", "slots, 1000 allowed"),
+    ] {
+        let report = Config::parse("holdfast.toml", &slots(wrong), None).unwrap_err().to_string();
+        assert!(report.contains(reason), "{report}");
+    }
 }

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 /// Octets of an answer.
-const ANSWER_MAX: usize = 16 << 20;
+const ANSWER_MAX: usize = 32 << 20;
 
 /// What the gateway answered.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,10 +30,18 @@ pub struct Answer {
 /// # Errors
 /// When none runs there, or it does not answer.
 pub fn ask(data: &Path, method: Method, path: &str) -> anyhow::Result<Answer> {
+    ask_with(data, method, path, Vec::new())
+}
+
+/// As [`ask`], with a body.
+///
+/// # Errors
+/// As [`ask`].
+pub fn ask_with(data: &Path, method: Method, path: &str, body: Vec<u8>) -> anyhow::Result<Answer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the system gives no runtime")?;
     runtime.block_on(async {
         let stream = connect(data).await?;
-        let request = Request::builder().method(method).uri(path).header(HOST, "holdfast").body(Full::default())?;
+        let request = Request::builder().method(method).uri(path).header(HOST, "holdfast").body(Full::from(body))?;
         let answer = timeout(CONNECTION, exchange(stream, request, ANSWER_MAX)).await;
         let answer = answer.with_context(|| format!("the gateway does not answer within {} s", CONNECTION.as_secs()))??;
         Ok(Answer { status: answer.status(), body: answer.into_body() })

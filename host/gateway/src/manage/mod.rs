@@ -6,26 +6,41 @@
 //! | `GET /policies` | every policy of the folder, in the order of the chain ([`Policies`]) |
 //! | `POST /policies/{name}/rollback` | the component that ran before is put back ([`crate::policy::RolledBack`]); 404: no such policy; 409: nothing to go back to |
 //! | `GET /metrics` | what is counted, as OpenMetrics text |
+//! | `POST /calls` with [`Wanted`] | 201: the user's phone is called, the target follows ([`Placed`]); 404, 403, 409 (no phone registered), 503 (a limit) or 400: why not |
+//! | `GET /calls/{call-id}` | how such a call stands ([`Placed`]) |
+//! | `GET /calls/{call-id}/outcome` | the same, once it talks or has ended, after 25 seconds at the latest |
+//! | `GET /endpoints`, `GET /users` with [`Page`] | endpoints of configuration and store, users ([`Rows`]) |
+//! | `GET /endpoints/{id}`, `GET /users/{id}` | one of them with its history ([`EndpointPage`], [`UserPage`]); 404 |
+//! | `POST /directory` with [`Edits`] | all of them are made, on disk and in force ([`Edited`]); 422: none, and why ([`Wrong`]); 503: the store cannot keep them |
+//! | `DELETE /calls/{call-id}` | any call that is up is ended ([`HungUp`]); 403: it is one for help |
 //!
 //! Everything here runs on the threads of connections and files, never on those that carry calls; what waits for a component that is being loaded waits on a thread of its own.
 //! A refusal is a [`Refused`].
 
+mod calls;
 mod client;
+mod directory;
 mod metrics;
 mod server;
 #[cfg(test)]
 mod tests;
 
-pub use client::{Answer, ask, exchange};
+pub use calls::{HungUp, Placed, Wanted};
+pub use client::{Answer, ask, ask_with, exchange};
+pub use directory::{
+    Different, Edited, Edits, EndpointPage, EndpointRow, Happened, Page, PhoneOf, Rows, Stands, UserPage, UserRow, Wrong, WrongEdit,
+};
 
 use crate::{
+    calls::Exchange,
     data::DataFolder,
+    keeper::Keeper,
     observe::Counters,
     policy::{Difference, Engine, NoWayBack, PolicyState, PolicyStatus, RolledBack, ShadowStatus, Which},
 };
 use axum::{
     Json, Router,
-    extract::{Path as Named, State},
+    extract::{DefaultBodyLimit, Path as Named, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -54,6 +69,10 @@ pub struct Shown {
     pub counters: Arc<Counters>,
     /// Bindings, pools.
     pub site: Arc<Site>,
+    /// The way to the calls.
+    pub exchange: Arc<Exchange>,
+    /// Endpoints and users.
+    pub keeper: Arc<Keeper>,
 }
 
 /// The open doors. Dropped, they are shut.
@@ -110,9 +129,22 @@ fn everything(shown: Shown) -> Router {
         .route("/policies", get(policies))
         .route("/policies/{name}/rollback", post(roll_back))
         .route("/metrics", get(counted))
+        .route("/calls", post(calls::place).layer(DefaultBodyLimit::max(BODY_MAX)))
+        .route("/calls/{call_id}", get(calls::standing).delete(calls::hang_up))
+        .route("/calls/{call_id}/outcome", get(calls::outcome))
+        .route("/endpoints", get(directory::endpoints))
+        .route("/endpoints/{id}", get(directory::endpoint))
+        .route("/users", get(directory::users))
+        .route("/users/{id}", get(directory::user_page))
+        .route("/directory", post(directory::change).layer(DefaultBodyLimit::max(EDITS_MAX)))
         .fallback(|| ready(nothing_there()))
         .with_state(shown)
 }
+
+/// Octets of a list of edits: a hundred thousand endpoints.
+const EDITS_MAX: usize = 64 << 20;
+/// Octets of a request's body.
+const BODY_MAX: usize = 16 << 10;
 
 fn only_metrics(shown: Shown) -> Router {
     Router::new().route("/metrics", get(counted)).fallback(|| ready(nothing_there())).with_state(shown)
@@ -219,7 +251,11 @@ fn refuse(status: StatusCode, reason: impl Into<String>, remedy: impl Into<Strin
 }
 
 fn nothing_there() -> Response {
-    refuse(StatusCode::NOT_FOUND, "there is nothing of that name", "ask for /metrics; on the socket in the data folder also for /policies")
+    refuse(
+        StatusCode::NOT_FOUND,
+        "there is nothing of that name",
+        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints and /users",
+    )
 }
 
 async fn policies(State(shown): State<Shown>) -> Response {

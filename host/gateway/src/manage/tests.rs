@@ -1,5 +1,10 @@
 use super::*;
-use crate::policy::EngineSettings;
+use crate::{
+    clock::Clock,
+    config::OnStoreFailure,
+    policy::EngineSettings,
+    store::{Options, Store},
+};
 use axum::http::{Method, Request};
 use std::os::unix::fs::PermissionsExt as _;
 use switch::{
@@ -8,12 +13,21 @@ use switch::{
 };
 use tokio::net::UnixStream;
 
-fn shown(folder: &std::path::Path) -> Shown {
+async fn shown(folder: &std::path::Path) -> Shown {
     let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
     let directory = Directory::new("sip.example".to_owned(), vec![], vec![], vec![], emergency, vec![]);
     let site = Arc::new(Site::new(directory, Limits::default()));
+    let (limits, clock) = (crate::config::Limits::default(), Clock::start());
+    let options = Options::new(&limits, OnStoreFailure::Refuse);
+    let mut started = Store::start(&folder.join("store.sqlite"), &site, clock.now(), options, Arc::default()).await.unwrap();
     let settings = EngineSettings { watch: false, ..EngineSettings::default() };
-    Shown { engine: Engine::start(folder, Arc::clone(&site), settings).unwrap(), counters: Arc::default(), site }
+    Shown {
+        engine: Engine::start(folder, Arc::clone(&site), settings).unwrap(),
+        counters: Arc::default(),
+        keeper: Keeper::new(Arc::clone(&site), &mut started, clock),
+        site,
+        exchange: Exchange::new(1, 10),
+    }
 }
 
 fn data(folder: &tempfile::TempDir) -> DataFolder {
@@ -33,7 +47,7 @@ async fn only_the_owner_may_open_the_door_and_a_door_left_behind_is_replaced() {
     let path = data.root().join(SOCKET);
     // As a gateway that was killed leaves it.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let doors = Doors::open(&data, None, &shown(folder.path()));
+    let doors = Doors::open(&data, None, &shown(folder.path()).await);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let (status, body) = get(UnixStream::connect(&path).await.unwrap(), "/policies").await;
     assert_eq!((status, body.as_str()), (StatusCode::OK, r#"{"policies":[]}"#));
@@ -51,7 +65,7 @@ async fn what_lies_in_the_way_of_the_door_is_named_and_left_alone() {
     std::fs::write(&path, "mine").unwrap();
     let error = server::socket(&path).unwrap_err();
     assert!(error.to_string().contains("is there and is no socket; remove it"), "{error:#}");
-    let doors = Doors::open(&data(&folder), None, &shown(folder.path()));
+    let doors = Doors::open(&data(&folder), None, &shown(folder.path()).await);
     drop(doors);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
 }
@@ -69,7 +83,7 @@ async fn a_path_that_the_system_has_no_room_for_is_named() {
 async fn more_connections_than_there_are_places_wait_for_their_turn() {
     let folder = tempfile::tempdir().unwrap();
     let data = data(&folder);
-    let _doors = Doors::open(&data, None, &shown(folder.path()));
+    let _doors = Doors::open(&data, None, &shown(folder.path()).await);
     let path = data.root().join(SOCKET);
     let mut silent = Vec::new();
     for _ in 0..server::CONNECTIONS {
@@ -84,7 +98,7 @@ async fn more_connections_than_there_are_places_wait_for_their_turn() {
 #[tokio::test]
 async fn metrics_over_tcp_are_metrics_only() {
     let folder = tempfile::tempdir().unwrap();
-    let doors = Doors::open(&data(&folder), Some("127.0.0.1:0".parse().unwrap()), &shown(folder.path()));
+    let doors = Doors::open(&data(&folder), Some("127.0.0.1:0".parse().unwrap()), &shown(folder.path()).await);
     let ask = async |path: &str| {
         let stream = tokio::net::TcpStream::connect(doors.metrics.unwrap()).await.unwrap();
         let request = Request::get(path).header("host", "holdfast").body(http_body_util::Full::default()).unwrap();
@@ -95,6 +109,44 @@ async fn metrics_over_tcp_are_metrics_only() {
     let text = String::from_utf8(metrics.into_body().to_vec()).unwrap();
     assert!(text.contains("\nholdfast_calls_live 0\n") && text.ends_with("# EOF\n"), "{text}");
     assert_eq!(ask("/policies").await.status(), StatusCode::NOT_FOUND);
+}
+
+fn body(answer: &Answer) -> serde_json::Value {
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+#[tokio::test]
+async fn endpoints_and_users_are_shown_changed_and_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let doors = Doors::open(&data(&folder), None, &shown(folder.path()).await);
+    let root = folder.path().to_owned();
+    let talk = move || {
+        let post = |body: &str| ask_with(&root, Method::POST, "/directory", body.as_bytes().to_vec()).unwrap();
+        let alice = r#"{"by": "ann", "edits": [{"edit": "user", "id": "alice", "existing": "not", "fields": {"extension": "2001"}},
+            {"edit": "endpoint", "id": "desk", "existing": "not", "fields": {"users": [{"user": "alice", "rings": true}]}}]}"#;
+        let answer = post(alice);
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert_eq!(body(&answer)["passwords"]["desk"].as_str().map(str::len), Some(16), "one is made and told once");
+        let answer = post(alice);
+        assert_eq!((answer.status, &body(&answer)["problems"][0]["edit"]), (StatusCode::UNPROCESSABLE_ENTITY, &serde_json::json!(0)));
+        for wrong in ["", "{}", r#"{"by": "", "edits": []}"#, r#"{"by": "a", "edits": [{"edit": "remove", "id": "desk"}]}"#] {
+            assert_eq!(post(wrong).status, StatusCode::BAD_REQUEST, "{wrong}");
+        }
+        let dry = r#"{"by": "ann", "dry_run": true, "edits": [{"edit": "endpoint", "id": "desk", "existing": "must", "fields": {"enabled": false}}]}"#;
+        assert_eq!(body(&post(dry))["changes"][0]["what"], "status: enabled -> disabled");
+
+        let get = |path: &str| ask(&root, Method::GET, path).unwrap();
+        let page = body(&get("/endpoints/desk"));
+        assert_eq!((&page["extension"], &page["enabled"]), (&serde_json::json!("2001"), &serde_json::json!(true)));
+        assert_eq!((&page["history"][0]["by"], &page["history"][0]["what"]), (&serde_json::json!("ann"), &serde_json::json!("added")));
+        assert!(!page.to_string().contains("md5"), "{page}");
+        assert_eq!(body(&get("/users?find=ALI"))["rows"][0]["endpoints"][0]["endpoint"], "desk");
+        assert_eq!(body(&get("/endpoints?find=nobody"))["rows"], serde_json::json!([]));
+        assert_eq!(get("/endpoints/none").status, StatusCode::NOT_FOUND);
+        assert_eq!(get("/users/desk").status, StatusCode::NOT_FOUND);
+    };
+    tokio::task::spawn_blocking(talk).await.unwrap();
+    drop(doors);
 }
 
 #[test]

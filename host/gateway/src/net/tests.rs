@@ -7,6 +7,7 @@ use sip::digest::Ha1;
 use std::{sync::Arc, time::Duration};
 use switch::{
     directory::{Directory, Emergency, Endpoint},
+    licence::Seat,
     registrar::Binding,
     site::Site,
 };
@@ -267,7 +268,7 @@ async fn a_lost_connection_takes_its_bindings_along_and_says_so_to_the_shards() 
         emergency_only: false,
         user_agent: "".into(),
     };
-    assert!(gateway.site.restore(binding, now));
+    gateway.site.registrar.restore(binding, Seat::none());
     assert_eq!(gateway.site.registrar.len(), 1);
     drop(phone);
     assert!(matches!(gateway.next().await, Input::Unreachable(gone) if gone == flow));

@@ -1,6 +1,14 @@
 //! One decision as it happened, on its way from the call path to the record.
 
-use super::{Hook, engine::hex, instance::Subject, load::Policy, options::Value as Setting, trace::Tape, v1::facts::text};
+use super::{
+    Hook,
+    engine::hex,
+    instance::Subject,
+    load::Policy,
+    options::Value as Setting,
+    trace::Tape,
+    v1::facts::{push_text, text},
+};
 use crate::record::{CallFacts, Caller as CallerFact, DecisionLine, PolicyLine, RegistrationFacts, kind};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -136,14 +144,18 @@ fn registration_facts(registration: &Registration) -> RegistrationFacts {
 
 /// Request line and header fields without those that prove who somebody is, and without the body.
 fn head(message: &Message) -> String {
-    let mut head = format!("{} {} SIP/2.0\r\n", text(message.method_token()), text(message.request_uri()));
+    let mut head = String::with_capacity(message.bytes().len().saturating_sub(message.body().len()) + 16);
+    push_text(&mut head, message.method_token());
+    head.push(' ');
+    push_text(&mut head, message.request_uri());
+    head.push_str(" SIP/2.0\r\n");
     for header in message.headers() {
         if matches!(header.name, Name::Authorization | Name::ProxyAuthorization) {
             continue;
         }
-        head.push_str(&text(header.raw_name));
+        push_text(&mut head, header.raw_name);
         head.push_str(": ");
-        head.push_str(&text(header.value));
+        push_text(&mut head, header.value);
         head.push_str("\r\n");
     }
     head

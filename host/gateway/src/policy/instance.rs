@@ -367,7 +367,7 @@ impl State {
     pub(super) fn longest_extension(&mut self) -> u32 {
         let directory = &self.directory;
         *self.longest_extension.get_or_insert_with(|| {
-            let longest = directory.endpoints.iter().map(|endpoint| endpoint.extension.chars().count()).max();
+            let longest = directory.extensions().map(|extension| extension.chars().count()).max();
             u32::try_from(longest.unwrap_or(0)).unwrap_or(u32::MAX)
         })
     }

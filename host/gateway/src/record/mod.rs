@@ -267,7 +267,7 @@ impl Writer {
         if !caller.starts_with("trunk:") && caller.contains(':') {
             self.mask.value(Field::Address, &mut caller);
         }
-        let beats = ladder.beats().iter().map(|beat| BeatLine {
+        let beats = ladder.beats().map(|beat| BeatLine {
             ms: ms(beat.at),
             peer: address(beat.peer),
             inbound: beat.inbound,

@@ -3,7 +3,11 @@
 //! Most of what a commit costs is the same for one row and for a hundred: the flush of the disk, and threads that wake each other. So the thread sleeps
 //! while changes gather, is woken once by the first of them, and hands them to the database in as few statements as they need.
 
-use super::{State, open, restore};
+use super::{
+    State,
+    directory::{self, Entry},
+    open, restore,
+};
 use crate::{
     calls::Keep,
     config::{Limits, OnStoreFailure},
@@ -14,6 +18,10 @@ use sip::Instant;
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use std::{collections::BTreeMap, future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 use switch::{
+    directory::{
+        self as site_directory, Directory, LeftOut,
+        roster::{Roster, Subject},
+    },
     registrar::{Binding, Change},
     site::Site,
 };
@@ -25,7 +33,7 @@ use tokio::{
 /// Registrations in one transaction.
 const TOGETHER: usize = 1024;
 /// Rows in one statement. Each number of rows is a statement of its own, which the connection keeps prepared.
-const ROWS: usize = 64;
+pub(super) const ROWS: usize = 64;
 /// How long a registration may wait for a place in the queue before it is told that the store is too slow.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How often what could not be written is tried again.
@@ -38,6 +46,15 @@ struct Job {
     changes: Vec<Change>,
     done: oneshot::Sender<Result<(), String>>,
 }
+
+/// What the directory wants of the store.
+enum Ask {
+    Write { change: Arc<site_directory::roster::Change>, by: String, now: Instant, done: oneshot::Sender<Result<(), String>> },
+    History { subject: Subject, most: u16, done: oneshot::Sender<Result<Vec<Entry>, String>> },
+}
+
+/// Questions of the directory that may wait: whoever asks waits for the answer, and so few ask at a time.
+const ASKS: usize = 16;
 
 /// How the store behaves.
 #[derive(Clone, Copy, Debug)]
@@ -64,33 +81,76 @@ impl Options {
 #[derive(Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Job>,
+    asks: mpsc::Sender<Ask>,
+}
+
+/// A store that has been opened.
+#[derive(Debug)]
+pub struct Started {
+    /// The door to it.
+    pub store: Arc<Store>,
+    /// Hears of the end of the thread that writes, when everything is written: it ends when the `Store` is dropped.
+    pub ended: oneshot::Receiver<()>,
+    /// The directory as the configuration describes it; the site's own has what the store keeps besides.
+    pub file: Arc<Directory>,
+    /// Endpoints and users that the store keeps.
+    pub roster: Roster,
+    /// What of it is not in force.
+    pub left_out: Vec<LeftOut>,
+    /// Bindings restored.
+    pub restored: usize,
 }
 
 impl Store {
-    /// Opens the store, puts what it has kept back into `site`, and starts the thread that writes. Returns the number of bindings restored and a
-    /// receiver that hears of the thread's end, when everything is written: it ends when the `Store` is dropped.
+    /// Opens the store, puts what it has kept back into `site`, whose directory is that of the configuration, and starts the thread that writes.
     ///
     /// # Errors
     /// When the store cannot be opened or read, or the system gives no thread.
-    pub async fn start(
-        file: &Path,
-        site: &Site,
-        now: Instant,
-        options: Options,
-        counters: Arc<Counters>,
-    ) -> anyhow::Result<(Arc<Self>, oneshot::Receiver<()>, usize)> {
+    pub async fn start(file: &Path, site: &Site, now: Instant, options: Options, counters: Arc<Counters>) -> anyhow::Result<Started> {
         let mut connection = open(file).await?;
+        let roster = directory::load(&mut connection).await.context("the endpoints and users of the store cannot be read")?;
+        let configured = site.directory();
+        let mut left_out = Vec::new();
+        if !roster.is_empty() {
+            let joined;
+            (joined, left_out) = configured.with_roster(&roster);
+            left_out.iter().for_each(|left_out| tracing::error!("{left_out}"));
+            site.replace_directory(joined);
+        }
         let restored = restore(&mut connection, site, now).await?;
         let (jobs, queue) = mpsc::channel(options.queue);
+        let (asks, asked) = mpsc::channel(ASKS);
         let (tell, ended) = oneshot::channel();
         let writer = Writer { connection, options, counters, backlog: Pending::new(), failing: false };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().context("the store's thread cannot start")?;
         std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            runtime.block_on(writer.run(queue));
+            runtime.block_on(writer.run(queue, asked));
             // Whoever does not wait for the end need not hear of it.
             tell.send(()).ok();
         })?;
-        Ok((Arc::new(Self { jobs }), ended, restored))
+        Ok(Started { store: Arc::new(Self { jobs, asks }), ended, file: configured, roster, left_out, restored })
+    }
+
+    /// Writes a change of the directory, `by` whom; returns when it is on disk. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When it could not be written: then nothing of it is.
+    pub fn write(&self, change: Arc<site_directory::roster::Change>, by: &str, now: Instant) -> Result<(), String> {
+        self.ask(|done| Ask::Write { change, by: by.to_owned(), now, done })
+    }
+
+    /// The latest `most` entries of a history, newest first. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn history(&self, subject: Subject, most: u16) -> Result<Vec<Entry>, String> {
+        self.ask(|done| Ask::History { subject, most, done })
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Ask) -> Result<T, String> {
+        let (done, answer) = oneshot::channel();
+        self.asks.blocking_send(ask(done)).map_err(|_| "the store is closed".to_owned())?;
+        answer.blocking_recv().unwrap_or_else(|_| Err("the store ended before it had answered".to_owned()))
     }
 }
 
@@ -114,6 +174,14 @@ impl Keep for Store {
     }
 }
 
+/// What the thread that writes does next.
+enum Turn {
+    /// So many registrations have come; none: all who could ask are gone.
+    Jobs(usize),
+    /// The directory asks.
+    Ask(Ask),
+}
+
 struct Writer {
     connection: SqliteConnection,
     options: Options,
@@ -124,17 +192,28 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>, mut asks: mpsc::Receiver<Ask>) {
         let mut jobs = Vec::with_capacity(TOGETHER);
         loop {
-            let received = if self.backlog.is_empty() {
-                queue.recv_many(&mut jobs, TOGETHER).await
+            let next = async {
+                tokio::select! {
+                    received = queue.recv_many(&mut jobs, TOGETHER) => Turn::Jobs(received),
+                    Some(ask) = asks.recv() => Turn::Ask(ask),
+                }
+            };
+            let turn = if self.backlog.is_empty() {
+                next.await
             } else {
                 // An empty batch after RETRY writes the backlog only.
-                timeout(RETRY, queue.recv_many(&mut jobs, TOGETHER)).await.unwrap_or(usize::MAX)
+                timeout(RETRY, next).await.unwrap_or(Turn::Jobs(usize::MAX))
             };
-            if received == 0 {
-                break;
+            match turn {
+                Turn::Jobs(0) => break,
+                Turn::Jobs(_) => {}
+                Turn::Ask(ask) => {
+                    self.answer(ask).await;
+                    continue;
+                }
             }
             if !jobs.is_empty() {
                 // Not while waiting for more: each would wake the thread.
@@ -152,6 +231,20 @@ impl Writer {
         }
         // Leaving without the write-ahead log's file behind is a courtesy; the next start reads it as well.
         self.connection.close().await.ok();
+    }
+
+    /// Answers the directory. Who no longer waits has no answer to miss.
+    async fn answer(&mut self, ask: Ask) {
+        match ask {
+            Ask::Write { change, by, now, done } => {
+                let written = directory::write(&mut self.connection, &change, &by, now).await;
+                done.send(written.map_err(|error| format!("the store cannot be written: {error}"))).ok();
+            }
+            Ask::History { subject, most, done } => {
+                let read = directory::history(&mut self.connection, &subject, most.into()).await;
+                done.send(read.map_err(|error| format!("the store cannot be read: {error}"))).ok();
+            }
+        }
     }
 
     async fn commit(&mut self, jobs: &mut Vec<Job>) {

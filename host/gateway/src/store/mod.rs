@@ -1,13 +1,15 @@
-//! The store: what was acknowledged to phones, on disk before they hear of it.
+//! The store: what was acknowledged to phones, on disk before they hear of it; and the endpoints and users that do not stand in the configuration.
 //!
 //! SQLite in the data folder. One thread gathers the changes of all registrations that wait at the same time into one transaction (group commit), so
 //! that ten thousand phones that register in a second cost a few hundred disk flushes.
 
 mod commit;
+mod directory;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{Options, Store};
+pub use commit::{Options, Started, Store};
+pub use directory::Entry;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -110,7 +112,7 @@ async fn open(file: &Path) -> anyhow::Result<SqliteConnection> {
         return Err(error).with_context(|| format!("the store {} cannot be opened", file.display()));
     }
     let aside = set_aside(file).with_context(|| format!("the damaged store {} cannot be set aside", file.display()))?;
-    tracing::error!(kept = %aside.display(), "the store was damaged ({error}); it was set aside, and phones must register again");
+    tracing::error!(kept = %aside.display(), "the store was damaged ({error}); it was set aside: phones must register again, and endpoints and users that were added by command are in it");
     connect(file).await.with_context(|| format!("the store {} cannot be made", file.display()))
 }
 

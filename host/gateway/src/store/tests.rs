@@ -3,7 +3,11 @@ use crate::{calls::Keep as _, config::OnStoreFailure, observe::Counters};
 use sip::digest::Ha1;
 use std::sync::Arc;
 use switch::{
-    directory::{Directory, Emergency, Endpoint, Pool},
+    directory::{
+        Directory, Emergency, Endpoint, Pool,
+        record::Edit,
+        roster::{Roster, Subject},
+    },
     registrar::Change,
 };
 
@@ -44,7 +48,8 @@ fn binding(endpoint: &str, contact: &str, expires: u64) -> Binding {
             transport: Transport::Tls,
             local: "[2001:db8::1]:5061".parse().unwrap(),
             remote: "[2001:db8::2]:40000".parse().unwrap(),
-            connection: u64::MAX - 5,
+            // As after any restart.
+            connection: u64::MAX,
         },
         call_id: "abc@phone".into(),
         cseq: 2_147_483_647,
@@ -61,7 +66,8 @@ fn options(on_failure: OnStoreFailure) -> Options {
 
 async fn start(folder: &Path, site: &Site) -> (Arc<Store>, tokio::sync::oneshot::Receiver<()>, usize) {
     let counters = Arc::new(Counters::default());
-    Store::start(&folder.join("store.sqlite"), site, NOW, options(OnStoreFailure::Refuse), counters).await.unwrap()
+    let started = Store::start(&folder.join("store.sqlite"), site, NOW, options(OnStoreFailure::Refuse), counters).await.unwrap();
+    (started.store, started.ended, started.restored)
 }
 
 async fn stop(store: Arc<Store>, writer: tokio::sync::oneshot::Receiver<()>) {
@@ -139,7 +145,8 @@ async fn a_thousand_registrations_at_once_share_a_few_commits() {
     let names: Vec<&str> = ids.iter().map(String::as_str).collect();
     let counters = Arc::new(Counters::default());
     let wide = Options { queue: 2000, ..options(OnStoreFailure::Refuse) };
-    let (store, writer, _) = Store::start(&folder.path().join("store.sqlite"), &site(&names, 2000), NOW, wide, counters).await.unwrap();
+    let file = folder.path().join("store.sqlite");
+    let Started { store, ended: writer, .. } = Store::start(&file, &site(&names, 2000), NOW, wide, counters).await.unwrap();
     let waits: Vec<_> = ids.iter().map(|id| store.keep(vec![bound(&binding(id, "sip:x@1", 60))])).collect();
     let began = std::time::Instant::now();
     for wait in waits {
@@ -181,7 +188,7 @@ async fn a_disk_that_fails_is_an_alarm_and_what_it_is_owed_is_written_when_it_is
     let folder = tempfile::tempdir().unwrap();
     let counters = Arc::new(Counters::default());
     let file = folder.path().join("store.sqlite");
-    let (store, writer, _) =
+    let Started { store, ended: writer, .. } =
         Store::start(&file, &site(&["a", "b"], 5), NOW, options(OnStoreFailure::Accept), Arc::clone(&counters)).await.unwrap();
     break_disk(folder.path(), true).await;
     store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap();
@@ -217,6 +224,86 @@ async fn with_refuse_a_failing_disk_is_said_to_the_phone() {
     stop(store, writer).await;
 }
 
+fn edits(edits: &str) -> Vec<Edit> {
+    serde_json::from_str(edits).unwrap()
+}
+
+/// Makes edits beside the configuration of this site, on disk.
+async fn change(store: &Arc<Store>, roster: &mut Roster, wanted: &str) -> Result<(), String> {
+    let change = Arc::new(roster.apply(&edits(wanted), &site(&["a"], 5).directory()).unwrap());
+    let (store, written) = (Arc::clone(store), Arc::clone(&change));
+    tokio::task::spawn_blocking(move || store.write(written, "ann", NOW)).await.unwrap()?;
+    roster.commit(Arc::unwrap_or_clone(change));
+    Ok(())
+}
+
+const ALICE: &str = r#"[{"edit": "user", "id": "alice", "existing": "not", "fields": {"extension": "2001", "numbers": ["+1", "+2"]}},
+    {"edit": "endpoint", "id": "desk", "existing": "not", "fields": {"password": "x", "mac": "00:1b:4f:00:00:01", "keys": ["line", "speed-dial:1=ü"],
+     "settings": "SET A 1\n", "users": [{"user": "alice", "rings": false}]}}]"#;
+
+#[tokio::test]
+async fn endpoints_and_users_come_back_as_they_were_and_are_in_force_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.sqlite");
+    let open = async |site: &Site| Store::start(&file, site, NOW, options(OnStoreFailure::Refuse), Arc::default()).await.unwrap();
+    let Started { store, ended, mut roster, .. } = open(&site(&["a"], 5)).await;
+    assert!(roster.is_empty());
+    change(&store, &mut roster, ALICE).await.unwrap();
+    change(&store, &mut roster, r#"[{"edit": "assign", "endpoint": "desk", "user": "alice", "rings": true}]"#).await.unwrap();
+    store.keep(vec![bound(&binding("desk", "sip:a@1", 60))]).await.unwrap();
+    stop(store, ended).await;
+
+    let again = site(&["a"], 5);
+    let Started { store, ended, mut roster, restored, .. } = open(&again).await;
+    assert_eq!(restored, 1, "a phone of the store is as registered as any other");
+    let desk = roster.endpoint("desk").unwrap();
+    assert_eq!((desk.keys.len(), desk.settings.as_str(), desk.mac.as_deref()), (2, "SET A 1\n", Some("001b4f000001")));
+    assert_eq!(again.directory().by_extension("2001").unwrap().id, "alice");
+    assert_eq!(again.targets("alice", NOW).len(), 1);
+    assert!(again.directory().by_username("desk").unwrap().ha1.md5.is_some());
+    let history = tokio::task::spawn_blocking({
+        let store = Arc::clone(&store);
+        move || store.history(Subject::Endpoint("desk".to_owned()), 10).unwrap()
+    });
+    let history: Vec<_> = history.await.unwrap().into_iter().map(|entry| (entry.at, entry.by, entry.what)).collect();
+    assert_eq!(history[0], (NOW, "ann".to_owned(), "users: alice (silent) -> alice".to_owned()));
+    assert_eq!((history.len(), history[1].2.as_str()), (2, "added"));
+    change(&store, &mut roster, r#"[{"edit": "endpoint", "id": "desk", "existing": "must", "fields": {"enabled": false}}]"#).await.unwrap();
+    stop(store, ended).await;
+
+    let disabled = site(&["a"], 5);
+    let Started { store, ended, restored, .. } = open(&disabled).await;
+    assert_eq!((restored, disabled.ledger.usage("site").unwrap().taken), (0, 0), "a disabled phone is not put back");
+    stop(store, ended).await;
+    // The configuration has given the names away since: it comes first, and the rest of the store stays in force.
+    let theirs = site(&["alice", "desk", "2001"], 5);
+    let Started { store, ended, roster, .. } = open(&theirs).await;
+    assert_eq!(roster.sizes(), (1, 1));
+    assert_eq!(theirs.directory().by_extension("2001").unwrap().id, "2001");
+    stop(store, ended).await;
+}
+
+#[tokio::test]
+async fn of_a_change_that_cannot_be_written_nothing_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("store.sqlite");
+    let open = async || Store::start(&file, &site(&["a"], 5), NOW, options(OnStoreFailure::Accept), Arc::default()).await.unwrap();
+    let Started { store, ended, mut roster, .. } = open().await;
+    let mut other = connect(&file).await.unwrap();
+    // After the endpoint and the user have been written.
+    let full = "CREATE TRIGGER full BEFORE INSERT ON history BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
+    sqlx::query(full).execute(&mut other).await.unwrap();
+    let why = change(&store, &mut roster, ALICE).await.unwrap_err();
+    assert!(why.contains("disk is full"), "{why}");
+    sqlx::query("DROP TRIGGER full").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    stop(store, ended).await;
+    let Started { store, ended, mut roster, .. } = open().await;
+    assert!(roster.is_empty());
+    change(&store, &mut roster, ALICE).await.unwrap();
+    stop(store, ended).await;
+}
+
 /// As the first version of the table was written.
 #[tokio::test]
 async fn bindings_of_the_first_version_come_along() {
@@ -248,7 +335,7 @@ async fn bindings_of_the_first_version_come_along() {
     let site = site(&["a"], 5);
     let (store, writer, restored) = start(folder.path(), &site).await;
     assert_eq!(restored, 1);
-    let flow = Flow { connection: 7, ..binding.flow };
+    let flow = binding.flow.restarted();
     assert_eq!(*site.registrar.bindings("a", NOW)[0], Binding { flow, ..binding });
     stop(store, writer).await;
 }

@@ -1,6 +1,8 @@
 //! The binary as an operator runs it: a real process, real sockets, real signals.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "test code fails by panicking")]
 
+mod connect;
+mod directory;
 mod gateway;
 mod phone;
 mod policies;

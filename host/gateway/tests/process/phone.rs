@@ -2,10 +2,11 @@
 
 use super::gateway::Gateway;
 use bytes::Bytes;
-use sip::{Message, header::Name};
+use sip::{Message, build::Writer, header::Name, message::Method};
 use std::{
     cell::{Cell, RefCell},
     net::{SocketAddr, UdpSocket},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -74,6 +75,36 @@ impl Phone {
     pub(crate) fn register(&self, user: &str, password: &str, seconds: Option<u32>) -> u16 {
         let challenge = self.challenge(user);
         self.answer(&challenge, user, password, seconds)
+    }
+
+    /// From now on it answers every call, on a thread of its own, until it is hung up; then what it has heard.
+    pub(crate) fn answers(self) -> JoinHandle<Vec<String>> {
+        std::thread::spawn(move || {
+            self.socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            let mut heard: Vec<(String, u32)> = Vec::new();
+            let mut buffer = [0; 65_535];
+            loop {
+                let (length, from) = self.socket.recv_from(&mut buffer).expect("the gateway is silent");
+                let message = Message::parse(Bytes::copy_from_slice(&buffer[..length]), &sip::Limits::default()).unwrap();
+                // What comes again because an answer was late counts once.
+                let said = (String::from_utf8_lossy(message.method_token()).into_owned(), message.cseq().unwrap().number);
+                if !heard.contains(&said) {
+                    heard.push(said);
+                }
+                if message.method() == Method::Ack {
+                    continue;
+                }
+                let mut response = Writer::response(&message, 200, "OK", Some("callee"));
+                response.header(Name::Contact, format!("<sip:{}>", self.socket.local_addr().unwrap()).as_bytes());
+                let session = &b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"[..];
+                let body = if message.method() == Method::Invite { session } else { b"" };
+                response.header(Name::ContentType, b"application/sdp");
+                self.socket.send_to(response.finish_response(body).bytes(), from).unwrap();
+                if message.method() == Method::Bye {
+                    return heard.into_iter().map(|(method, _)| method).collect();
+                }
+            }
+        })
     }
 
     /// How many contacts the last response listed.

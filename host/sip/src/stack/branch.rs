@@ -6,6 +6,7 @@ use crate::{
     message::Method,
     random::{Random, Token},
 };
+use serde::{Deserialize, Serialize};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 
@@ -15,8 +16,8 @@ const COOKIE: &[u8] = b"z9hG4bK";
 /// A branch of ours: the id of the client transaction, and 64 random bits that nobody who did not see the branch can guess.
 ///
 /// It tells us again what we wrote, so a response needs no table to find its transaction, and a request that comes back is recognised.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Branch {
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Branch {
     pub(crate) id: u64,
     pub(crate) nonce: u64,
 }

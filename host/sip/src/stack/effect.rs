@@ -14,7 +14,7 @@ pub enum Effect {
         /// Octets of one message.
         bytes: Bytes,
     },
-    /// A new request to be answered with [`Stack::respond`](super::Stack::respond) (INVITEs have been answered with 100 already).
+    /// A new request to be answered with [`Stack::respond`](super::Stack::respond) (an INVITE that is not is answered with 100 after 200 ms).
     Request {
         /// Its transaction.
         id: ServerId,

@@ -9,6 +9,7 @@ mod compose;
 mod effect;
 mod out;
 mod receive;
+mod restore;
 mod server;
 mod slab;
 #[cfg(test)]
@@ -16,7 +17,9 @@ mod tests;
 mod timers;
 mod via;
 
+pub use branch::Branch;
 pub use effect::{DROPPED, Effect, Failure};
+pub use restore::Heard;
 
 use crate::{
     Instant, Limits, Message,
@@ -25,7 +28,7 @@ use crate::{
     random::{Random, Token},
     transport::Flow,
 };
-use branch::{Branch, Key, Keyed, Keys};
+use branch::{Key, Keyed, Keys};
 use bytes::Bytes;
 use client::{InviteClient, InviteClientEvent, NonInviteClient, NonInviteClientEvent};
 use out::Out;
@@ -40,7 +43,7 @@ use timers::{Due, Owner, Timers};
 use via::Reply;
 
 /// A server transaction.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
 pub struct ServerId(pub u64);
 /// A client transaction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -50,6 +53,7 @@ pub struct ClientId(pub u64);
 ///
 /// C bounds both sides of an INVITE here: 185 s without a new provisional response for a client transaction, then a CANCEL and 64*T1 more; half an
 /// hour without an answer of the transaction user for a server transaction. J also bounds a non-INVITE server transaction that is not answered.
+/// `Trying`, which the RFCs give no letter, is the 200 ms that a 100 waits (RFC 3261 17.2.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[allow(missing_docs, reason = "the names are the RFC's")]
 pub enum Timer {
@@ -66,6 +70,7 @@ pub enum Timer {
     K,
     L,
     M,
+    Trying,
 }
 
 /// Effects of one step, in order. The caller owns it and drains it; the stack never keeps one.
@@ -95,6 +100,8 @@ pub struct Stack {
     /// Requests outside of dialogs by what two copies of one have in common (8.2.2.2).
     by_origin: HashMap<Key, ServerId, Keyed>,
     clients: Slab<Client>,
+    /// Those that were made again after a restart, by the random part of their branch: its other part is their id of before.
+    restored: HashMap<u64, ClientId, Keyed>,
     /// Client transactions without a final answer, by the peer's address: [`Stack::unreachable`] looks at no others.
     waiting: BTreeSet<(SocketAddr, ClientId)>,
     vias: compose::Vias,
@@ -120,7 +127,7 @@ enum ServerMachine {
 struct Client {
     machine: ClientMachine,
     flow: Flow,
-    nonce: u64,
+    branch: Branch,
     method: Method,
     /// The Reason of a CANCEL that still waits for a provisional response.
     reason: Option<Box<str>>,
@@ -149,6 +156,7 @@ impl Stack {
             by_key: HashMap::default(),
             by_origin: HashMap::default(),
             clients: Slab::new(),
+            restored: HashMap::default(),
             waiting: BTreeSet::new(),
             vias: compose::Vias::default(),
             timers: Timers::default(),
@@ -211,10 +219,12 @@ impl Stack {
             ServerMachine::Other(_) => {
                 let event = match status {
                     ..200 => {
+                        // RFC 4320 4.1: "An element MUST NOT send any provisional response with a Status-Code other than 100 to a non-INVITE request."
                         cov_mark::hit!(rfc4320_4_1_no_provisional);
                         return;
                     }
                     408 => {
+                        // RFC 4320 4.2: "A transaction-stateful SIP element MUST NOT send a response with Status-Code of 408 to a non-INVITE request."
                         cov_mark::hit!(rfc4320_4_2_no_408);
                         NonInviteServerEvent::Silence
                     }
@@ -244,10 +254,10 @@ impl Stack {
             out.push(Effect::Failed { id, why: Failure::Unreachable });
             return id;
         }
-        let nonce = self.random.next_u64();
+        let branch = Branch { id: id.0, nonce: self.random.next_u64() };
         let method = request.method();
-        let bytes = self.vias.add(request, flow, Branch { id: id.0, nonce });
-        self.start_client(id, nonce, method, bytes, flow, false, now, out);
+        let bytes = self.vias.add(request, flow, branch);
+        self.start_client(id, branch, method, bytes, flow, false, now, out);
         id
     }
 
@@ -311,10 +321,35 @@ impl Stack {
         self.forget_unwanted();
     }
 
+    /// Whether a message belongs to a live transaction. Reads all of it.
+    #[must_use]
+    pub fn knows(&self, bytes: &Bytes) -> bool {
+        let Ok(message) = Message::parse(bytes.clone(), &self.limits) else { return false };
+        let Some(via) = message.via() else { return false };
+        if message.is_request() {
+            self.by_key.contains_key(&self.keys.transaction(&message, &via))
+        } else {
+            via.branch().and_then(Branch::read).and_then(|branch| self.client_of(branch)).is_some()
+        }
+    }
+
     /// Live server and client transactions.
     #[must_use]
     pub fn transactions(&self) -> (usize, usize) {
         (self.servers.len(), self.clients.len())
+    }
+
+    /// Live transactions that no timer will ever end: there must be none. Looks at all of them, so it is for tests and simulations.
+    #[must_use]
+    pub fn endless(&self) -> usize {
+        let mut ended = BTreeSet::new();
+        for due in self.timers.iter().filter(|due| wanted(&self.servers, &self.clients, due)) {
+            ended.insert(match due.owner {
+                Owner::Server(id) => (false, id.0),
+                Owner::Client(id) => (true, id.0),
+            });
+        }
+        (self.servers.len() + self.clients.len()).saturating_sub(ended.len())
     }
 
     fn fire(&mut self, due: Due, now: Instant, out: &mut Outbox) {
@@ -407,7 +442,7 @@ impl Stack {
     fn start_client(
         &mut self,
         id: ClientId,
-        nonce: u64,
+        branch: Branch,
         method: Method,
         bytes: Bytes,
         flow: Flow,
@@ -434,7 +469,7 @@ impl Stack {
             | Method::Other => ClientMachine::Other(NonInviteClient::start(bytes, now, &mut out)),
         };
         self.waiting.insert((flow.remote, id));
-        self.clients.put(id.0, Client { machine, flow, nonce, method, reason: None, cancel: None, quiet });
+        self.clients.put(id.0, Client { machine, flow, branch, method, reason: None, cancel: None, quiet });
     }
 
     fn invite_client(&mut self, id: ClientId, event: InviteClientEvent, now: Instant, out: &mut Outbox) {
@@ -458,7 +493,7 @@ impl Stack {
         if send_cancel {
             self.send_cancel(id, now, out);
         }
-        if ended && let Some(cancel) = self.clients.take(id.0).and_then(|client| client.cancel) {
+        if ended && let Some(cancel) = self.take_client(id).and_then(|client| client.cancel) {
             // Its answer could no longer be matched: it has the branch of the INVITE.
             self.end_client(cancel);
         }
@@ -487,7 +522,7 @@ impl Stack {
     }
 
     fn end_client(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.take(id.0) {
+        if let Some(client) = self.take_client(id) {
             self.waiting.remove(&(client.flow.remote, id));
         }
     }
@@ -499,12 +534,12 @@ impl Stack {
         let ClientMachine::Invite(machine) = &client.machine else { return };
         let Some(request) = machine.request() else { return };
         let bytes = compose::cancel(request, client.reason.as_deref());
-        let (flow, nonce) = (client.flow, client.nonce);
+        let (flow, branch) = (client.flow, client.branch);
         let cancel = ClientId(self.clients.reserve());
         if let Some(client) = self.clients.get_mut(id.0) {
             client.cancel = Some(cancel);
         }
-        self.start_client(cancel, nonce, Method::Cancel, bytes, flow, true, now, out);
+        self.start_client(cancel, branch, Method::Cancel, bytes, flow, true, now, out);
     }
 }
 

@@ -165,8 +165,7 @@ impl Stack {
         }
         // RFC 3261 17.1.3: the branch must be that of the request, and the method in CSeq too, because a CANCEL has the branch of its INVITE.
         let branch = message.via().and_then(|via| Branch::read(via.branch()?));
-        let found = branch.and_then(|branch| Some((branch, self.clients.get(branch.id)?)));
-        let Some((branch, client)) = found.filter(|(branch, client)| client.nonce == branch.nonce) else {
+        let Some((id, client)) = branch.and_then(|branch| self.client_of(branch)) else {
             // A CANCEL ends with its INVITE, so its answer may be late: nobody waits for it.
             if message.method() != Method::Cancel {
                 cov_mark::hit!(stray_response);
@@ -174,13 +173,13 @@ impl Stack {
             }
             return;
         };
-        let id = super::ClientId(branch.id);
         match (&client.machine, client.cancel) {
             (ClientMachine::Invite(_), Some(cancel)) if message.method() == Method::Cancel => {
                 cov_mark::hit!(rfc3261_17_1_3_cancel);
                 self.other_client(cancel, NonInviteClientEvent::Response(message, flow), now, out);
             }
             _ if message.method() != client.method => {
+                // 17.1.3: "the method parameter in the CSeq header field matches the method of the request that created the transaction".
                 cov_mark::hit!(rfc3261_17_1_3_method);
                 out.push(Effect::Dropped { flow, why: "stray-response" });
             }
@@ -194,7 +193,7 @@ impl Stack {
     fn looped(&self, message: &Message, top: &Via<'_>) -> bool {
         let ours = |via: Via<'_>| {
             let branch = via.branch().and_then(Branch::read)?;
-            let client = self.clients.get(branch.id).filter(|client| client.nonce == branch.nonce)?;
+            let (_, client) = self.client_of(branch)?;
             let request = match &client.machine {
                 ClientMachine::Invite(machine) => machine.request(),
                 ClientMachine::Other(machine) => machine.request(),
@@ -202,6 +201,17 @@ impl Stack {
             Some(compose::request_uri(request) == Some(message.request_uri()))
         };
         ours(*top) == Some(true) || message.values(Name::Via).skip(1).any(|via| Via::parse(via).and_then(ours) == Some(true))
+    }
+
+    /// Answers a request with 503 and Retry-After, without a transaction: for who sends more than is taken in. What must not be answered is not.
+    pub fn turn_away(&self, message: &Message, flow: Flow, out: &mut Outbox) {
+        if message.is_request()
+            && message.method() != Method::Ack
+            && message.check().is_ok()
+            && let Some(via) = message.via()
+        {
+            self.answer(message, &via, flow, 503, "Too Many Requests", out);
+        }
     }
 
     fn full(&self, message: &Message) -> bool {
@@ -232,7 +242,7 @@ impl Stack {
 }
 
 /// The 100 to an INVITE. 8.2.6.1: "any Timestamp header field present in the request MUST be copied into this 100 (Trying) response".
-fn trying(invite: &Message, reply: &Reply) -> Bytes {
+pub(super) fn trying(invite: &Message, reply: &Reply) -> Bytes {
     let mut writer = Writer::response(invite, 100, "Trying", None);
     if let Some(timestamp) = invite.header_named(b"Timestamp") {
         writer.header_named(b"Timestamp", timestamp);

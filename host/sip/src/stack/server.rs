@@ -8,7 +8,7 @@
 use super::{
     Timer,
     out::Out,
-    timers::{C_SERVER, T1, T1_64, T2, T4},
+    timers::{C_SERVER, T1, T1_64, T2, T4, TRYING},
 };
 use crate::{Instant, Message, transport::Flow};
 use bytes::Bytes;
@@ -17,8 +17,8 @@ use std::time::Duration;
 /// RFC 3261 figure 7 with the Accepted state of RFC 6026 figure 5.
 #[derive(Clone, Debug)]
 pub(crate) enum InviteServer {
-    /// No final response yet; `last` is the newest provisional one.
-    Proceeding { last: Bytes, c: Instant },
+    /// No final response yet; `last` is the newest provisional one, which is a 100 that nobody has seen yet as long as it waits for its moment, `trying`.
+    Proceeding { last: Bytes, trying: Option<Instant>, c: Instant },
     /// 300 to 699 was sent and is sent again until it is acknowledged.
     Completed { answer: Bytes, interval: Duration, g: Option<Instant>, h: Instant },
     /// Acknowledged; further ACKs are absorbed.
@@ -48,10 +48,10 @@ pub(crate) enum InviteServerEvent {
 
 impl InviteServer {
     /// "The server transaction MUST generate a 100 (Trying) response unless it knows that the TU will generate a provisional or final response
-    /// within 200 ms" (17.2.1). We do not know it: a policy may have to be asked.
+    /// within 200 ms" (17.2.1). Nearly always the challenge or the ringing of a phone comes in that time, so the 100 waits for as long; a caller whose
+    /// INVITE is lost or late sends it again only after T1, and is answered at once then.
     pub(crate) fn start(trying: Bytes, now: Instant, out: &mut Out<'_>) -> Self {
-        out.transmit(&trying);
-        Self::Proceeding { last: trying, c: out.arm(Timer::C, now, C_SERVER) }
+        Self::Proceeding { last: trying, trying: Some(out.arm(Timer::Trying, now, TRYING)), c: out.arm(Timer::C, now, C_SERVER) }
     }
 
     pub(crate) fn on(self, event: InviteServerEvent, now: Instant, out: &mut Out<'_>) -> Self {
@@ -59,15 +59,22 @@ impl InviteServer {
         match (self, event) {
             // "If a request retransmission is received while in the "Proceeding" state, the most recent provisional response that was
             // received from the TU MUST be passed to the transport layer for retransmission."
-            (Self::Proceeding { last, c }, E::Again) => {
+            (Self::Proceeding { last, c, .. }, E::Again) => {
                 cov_mark::hit!(rfc3261_17_2_1_proceeding_again);
                 out.transmit(&last);
-                Self::Proceeding { last, c }
+                Self::Proceeding { last, trying: None, c }
+            }
+            // "… unless it knows that the TU will generate a provisional or final response within 200 ms, in which case it MAY generate a 100 (Trying)
+            // response": it did not.
+            (Self::Proceeding { last, c, .. }, E::Timer(Timer::Trying)) => {
+                cov_mark::hit!(rfc3261_17_2_1_trying);
+                out.transmit(&last);
+                Self::Proceeding { last, trying: None, c }
             }
             // "The TU passes any number of provisional responses to the server transaction."
             (Self::Proceeding { .. }, E::Provisional(last)) => {
                 out.transmit(&last);
-                Self::Proceeding { last, c: out.arm(Timer::C, now, C_SERVER) }
+                Self::Proceeding { last, trying: None, c: out.arm(Timer::C, now, C_SERVER) }
             }
             // RFC 6026 7.1: with a 2xx from the TU "the server transaction MUST transition to the "Accepted" state", and timer L is set to 64*T1
             // "for all transports".
@@ -161,6 +168,7 @@ impl InviteServer {
     /// When `timer` fires in this state, if it does.
     pub(crate) fn armed(&self, timer: Timer) -> Option<Instant> {
         match (self, timer) {
+            (Self::Proceeding { trying, .. }, Timer::Trying) => *trying,
             (Self::Proceeding { c, .. }, Timer::C) => Some(*c),
             (Self::Completed { g, .. }, Timer::G) => *g,
             (Self::Completed { h, .. }, Timer::H) => Some(*h),

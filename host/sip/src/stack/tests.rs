@@ -4,6 +4,7 @@ mod arrivals;
 mod client;
 mod machines;
 mod random;
+mod restore;
 mod server;
 
 use super::*;

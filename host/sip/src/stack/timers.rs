@@ -8,6 +8,8 @@ use super::{ClientId, ServerId, Timer};
 use crate::Instant;
 use std::{collections::VecDeque, time::Duration};
 
+/// How long a 100 waits for another answer of the transaction user (RFC 3261 17.2.1).
+pub(crate) const TRYING: Duration = Duration::from_millis(200);
 /// The estimated round-trip time (RFC 3261 17.1.1.1).
 pub(crate) const T1: Duration = Duration::from_millis(500);
 /// The longest interval between two retransmissions of a non-INVITE request or of an answer to an INVITE.
@@ -23,7 +25,8 @@ pub(crate) const C_CLIENT: Duration = Duration::from_secs(185);
 pub(crate) const C_SERVER: Duration = Duration::from_secs(1800);
 
 /// Every span that is ever armed, ascending; timer A doubles from T1 to 32*T1.
-const SPANS: [Duration; 10] = [
+const SPANS: [Duration; 11] = [
+    TRYING,
     T1,
     Duration::from_secs(1),
     Duration::from_secs(2),
@@ -100,6 +103,11 @@ impl Timers {
         }
     }
 
+    /// Every timer, wanted or not.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Due> {
+        self.queues.iter().flatten()
+    }
+
     /// Timers in the queues, wanted or not.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
@@ -118,6 +126,6 @@ impl Timers {
 const fn cleans_up(timer: Timer) -> bool {
     match timer {
         Timer::D | Timer::I | Timer::J | Timer::K | Timer::L | Timer::M => true,
-        Timer::A | Timer::B | Timer::C | Timer::E | Timer::F | Timer::G | Timer::H => false,
+        Timer::A | Timer::B | Timer::C | Timer::E | Timer::F | Timer::G | Timer::H | Timer::Trying => false,
     }
 }

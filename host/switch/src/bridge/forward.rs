@@ -19,6 +19,7 @@ use crate::{
     plan::escape_user,
 };
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sip::{
     Instant, Message,
     build::Writer,
@@ -30,13 +31,14 @@ use sip::{
 use std::sync::Arc;
 
 /// A leg that was forwarded.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Forward {
     pub(super) leg: usize,
     /// Contacts still to be tried, the best last.
     contacts: Vec<Vec<u8>>,
     /// Who forwards: its rights count.
-    by: Arc<Endpoint>,
+    #[serde(with = "super::keep::endpoint")]
+    pub(super) by: Arc<Endpoint>,
     /// The redirection.
     response: Message,
 }

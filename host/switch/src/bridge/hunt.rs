@@ -9,30 +9,35 @@ use crate::{
     facts::Call,
     plan::{Resolved, ResolvedStage},
 };
-use sip::{Instant, build::Writer, random::Random};
+use serde::{Deserialize, Serialize};
+use sip::{
+    Instant,
+    build::{Response, Writer},
+    random::Random,
+};
 use std::time::Duration;
 
 /// Names a hunt of one bridge.
 pub type HuntId = usize;
 
 /// One plan that is being carried out.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Hunt {
     pub(super) origin: Origin,
     /// The call as it was decided about and goes out; `None`: the bridge's own, as it came in.
     pub(super) call: Option<Box<Call>>,
-    plan: Resolved,
+    pub(super) plan: Resolved,
     pub(super) stage: usize,
     pub(super) best: Option<Best>,
     pub(super) stage_ends: Option<Instant>,
     pub(super) answer_wait_ends: Option<Instant>,
     /// When all of it has rung long enough; hunts below another end with that one.
     pub(super) ends: Option<Instant>,
-    live: bool,
+    pub(super) live: bool,
 }
 
 /// Whom a hunt looks for somebody for.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Origin {
     /// The caller.
     Caller,
@@ -81,16 +86,21 @@ impl Bridge {
     /// Dials every leg of the current stage; a stage without legs is passed over as unreachable.
     pub(super) fn dial_stage(&mut self, hunt: HuntId, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         let Some(entry) = self.hunts.get_mut(hunt) else { return };
-        let Some(ResolvedStage { legs, ring, answer_wait, .. }) = entry.plan.stages.get(entry.stage).cloned() else {
+        let Some(ResolvedStage { legs, ring, answer_wait, .. }) = entry.plan.stages.get_mut(entry.stage) else {
             self.hunt_over(hunt, now, random, out);
             return;
         };
-        entry.stage_ends = Some(now + ring);
+        // Each stage is dialled once.
+        let legs = std::mem::take(legs);
+        entry.stage_ends = Some(now + *ring);
         entry.answer_wait_ends = answer_wait.map(|wait| now + wait);
         if legs.is_empty() {
             self.stage_over(hunt, false, now, random, out);
             return;
         }
+        // Exactly: a vector that grows by itself makes room for four, and most calls have one leg and two parties as long as they talk.
+        self.legs.reserve_exact(legs.len());
+        self.parties.reserve_exact(2 * legs.len());
         for target in legs {
             self.dial(hunt, target, random, out);
         }
@@ -130,6 +140,7 @@ impl Bridge {
         }
         if decisive {
             // RFC 3261 16.7 step 5: after a 6xx everything else is cancelled.
+            cov_mark::hit!(rfc3261_16_7_decisive);
             self.call_off(hunt, Some(leg), None, out);
         }
         if !self.stage_rings(hunt) {
@@ -168,10 +179,9 @@ impl Bridge {
     /// Notes in what goes out that a later stage is somebody else than was called: policies forward, too.
     fn divert_stage(&mut self, hunt: HuntId, status: u16) {
         let Some(entry) = self.hunts.get(hunt) else { return };
-        let (before, after) = entry.plan.stages.split_at_checked(entry.stage).unwrap_or_default();
-        let Some(first) = after.first().and_then(|stage| stage.legs.first()) else { return };
-        let phones = before.iter().flat_map(|stage| &stage.legs).filter_map(|leg| leg.endpoint.as_ref());
-        let known: Vec<&String> = phones.collect();
+        let Some(first) = entry.plan.stages.get(entry.stage).and_then(|stage| stage.legs.first()) else { return };
+        let dialled = self.legs.iter().filter(|leg| leg.hunt == hunt);
+        let known: Vec<&String> = dialled.filter_map(|leg| leg.target.endpoint.as_ref()).collect();
         // Trunks that are tried one after the other lead to the same person, and so do the phones of one user.
         if known.is_empty() || first.endpoint.as_ref().is_some_and(|endpoint| known.contains(&endpoint)) {
             return;
@@ -214,8 +224,7 @@ impl Bridge {
         let status = best.status();
         match best {
             Best::Message(message) => {
-                let response = super::write::relayed_refusal(&self.call.message, &message);
-                out.push(Effect::Respond { id: self.invite, response });
+                self.tell_caller(super::write::relayed_refusal(&self.call.message, &message), out);
             }
             Best::Refusal(refusal) => self.refuse_caller(&refusal, out),
         }
@@ -230,11 +239,19 @@ impl Bridge {
         self.end(status, cause, now, out);
     }
 
+    /// The caller's INVITE is answered; a call that the gateway places has none.
+    pub(super) fn tell_caller(&self, response: Response, out: &mut Vec<Effect>) {
+        if let Some(id) = self.invite {
+            out.push(Effect::Respond { id, response });
+        }
+    }
+
     pub(super) fn refuse_caller(&self, refusal: &Refusal, out: &mut Vec<Effect>) {
+        let Some(id) = self.invite else { return };
         let tag = self.caller_tag();
-        let fallback = format!("{:016x}", self.invite.0);
+        let fallback = format!("{:016x}", id.0);
         let writer = Writer::response(&self.call.message, refusal.status, &refusal.phrase, Some(tag.as_deref().unwrap_or(&fallback)));
-        out.push(Effect::Respond { id: self.invite, response: writer.finish_response(b"") });
+        out.push(Effect::Respond { id, response: writer.finish_response(b"") });
     }
 
     /// The stage has rung long enough. What was forwarded in it rings on by its own plan.
@@ -290,7 +307,7 @@ impl Bridge {
     }
 
     /// Ends a hunt and those below it: whatever rings is cancelled, but not the leg `except`.
-    pub(super) fn call_off(&mut self, hunt: HuntId, except: Option<usize>, reason: Option<&'static str>, out: &mut Vec<Effect>) {
+    pub(super) fn call_off(&mut self, hunt: HuntId, except: Option<usize>, reason: Option<&str>, out: &mut Vec<Effect>) {
         if let Some(entry) = self.hunts.get_mut(hunt) {
             entry.stage_ends = None;
             entry.answer_wait_ends = None;
@@ -300,7 +317,7 @@ impl Bridge {
             match leg.state {
                 LegState::Ringing if Some(place) != except => {
                     leg.state = LegState::Cancelled;
-                    out.push(Effect::Cancel { id: leg.send, reason });
+                    out.push(Effect::Cancel { id: leg.send, reason: reason.map(Into::into) });
                 }
                 LegState::Forwarded(hunt) => {
                     leg.state = LegState::Dead;

@@ -1,19 +1,23 @@
 //! Legs: one target that was dialled, its provisional and final responses; one answer wins.
 
-use super::{ACK_WAIT, Best, Bridge, CHECK_EVERY, Effect, Pair, Party, SendId, Sent, State, hunt::HuntId, relay::AckRoute, write};
+use super::{
+    ACK_WAIT, Best, Bridge, CHECK_EVERY, Effect, Pair, Party, SendId, Sent, State, hunt::HuntId, relay::AckRoute, reliable::Wants, write,
+};
 use crate::{decision::Refusal, plan::LegTarget, trunk::Channel};
-use sip::{Instant, Message, dialog::Dialog, digest, header::Name, message::Method, random::Random, transport::Flow};
+use serde::{Deserialize, Serialize};
+use sip::{Instant, Message, dialog::Dialog, header::Name, message::Method, random::Random, stack::ServerId, transport::Flow};
 
 /// One target that was dialled.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Leg {
     pub(super) target: LegTarget,
     pub(super) state: LegState,
     pub(super) send: SendId,
     /// The dialog before any answer: every fork of the target starts as a copy of it.
     pub(super) template: Dialog,
-    /// Who this target is told is calling: From and P-Asserted-Identity.
-    identity: Vec<u8>,
+    /// Who this target is told is calling (P-Asserted-Identity); empty where nobody is to know.
+    #[serde(with = "sip::kept::octets")]
+    pub(super) identity: Vec<u8>,
     /// Whose target it is.
     pub(super) hunt: HuntId,
     /// In which stage of it.
@@ -22,12 +26,15 @@ pub(super) struct Leg {
     pub(super) alive: bool,
     /// Credentials have been sent once: a second challenge is a refusal.
     authenticated: bool,
+    /// It is told that we acknowledge provisional responses, whatever the caller does.
+    pub(super) rel: bool,
     /// It was taken from another call, and is asked inside its dialog.
     pub(super) adopted: bool,
-    channel: Option<Channel>,
+    #[serde(skip)]
+    pub(super) channel: Option<Channel>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub(super) enum LegState {
     /// INVITE sent, no final answer.
     Ringing,
@@ -40,16 +47,34 @@ pub(super) enum LegState {
 }
 
 impl Leg {
-    /// Somebody who was taken from another call and is asked again.
-    pub(super) fn adopted(target: LegTarget, template: Dialog, send: SendId, hunt: HuntId, stage: usize, channel: Option<Channel>) -> Self {
+    /// Somebody who was taken from another call, and is then asked ([`Bridge::ask`]).
+    pub(super) fn adopted(target: LegTarget, template: Dialog, hunt: HuntId, stage: usize, channel: Option<Channel>) -> Self {
         let identity = template.local.clone();
         let state = LegState::Ringing;
-        Self { target, state, send, template, identity, hunt, stage, alive: true, authenticated: false, adopted: true, channel }
+        Self {
+            target,
+            state,
+            send: 0,
+            template,
+            identity,
+            hunt,
+            stage,
+            alive: true,
+            authenticated: false,
+            rel: false,
+            adopted: true,
+            channel,
+        }
     }
 
     /// The trunk channel, for whoever takes this leg over.
     pub(super) fn take_channel(&mut self) -> Option<Channel> {
         self.channel.take()
+    }
+
+    /// Whether it holds a trunk channel.
+    pub(super) const fn holds_channel(&self) -> bool {
+        self.channel.is_some()
     }
 
     /// Gives the trunk channel back.
@@ -74,11 +99,12 @@ impl Bridge {
         let call_id = (self.call_id)(random, self.shard.0, self.shard.1);
         let call = self.call_of(hunt);
         let domain = &self.site.directory().domain;
-        let local = write::caller_identity(call, &target, domain);
+        let (local, shown) = write::caller_identity(call, &target, domain);
         let remote = write::callee_identity(&target, domain);
         let mut template = Dialog::as_client(&call_id, &local, tag.as_str(), &remote, target.uri.as_bytes(), target.flow);
         template.route_set = target.route.iter().map(|route| route.clone().into_bytes()).collect();
-        let request = write::invite(&mut template, call, target.flow, &local, None);
+        let rel = self.wants == Wants::Requires && !self.transfers(hunt);
+        let request = write::invite(&mut template, call, target.flow, if shown { &local } else { b"" }, None, rel);
         let channel = target.trunk.as_deref().map(|trunk| self.site.trunks.take(trunk));
         let leg = self.legs.len();
         let flow = target.flow;
@@ -89,11 +115,12 @@ impl Bridge {
             state,
             send,
             template,
-            identity: local,
+            identity: if shown { local } else { Vec::new() },
             hunt,
             stage,
             alive: false,
             authenticated: false,
+            rel,
             adopted: false,
             channel,
         });
@@ -111,10 +138,11 @@ impl Bridge {
     ) {
         match message.status() {
             // RFC 3261 16.7 step 4: 100 is hop by hop.
-            100 => {}
-            101..=199 => self.on_provisional(leg, message, flow, random, out),
+            100 => cov_mark::hit!(rfc3261_16_7_trying),
+            101..=199 => self.on_provisional(leg, message, flow, now, random, out),
             200..=299 => self.on_answer(leg, message, flow, now, random, out),
             401 | 407 if self.authenticate_leg(leg, message, random, out) => {}
+            421 if self.insists(leg, message, out) => {}
             status => {
                 self.sent.retain(|(_, sent)| !matches!(sent, Sent::Invite(sent) if *sent == leg));
                 self.note_trunk(leg, status != 503);
@@ -125,7 +153,10 @@ impl Bridge {
                     // A challenge is meant for us, not for the caller, and we have no (other) password.
                     401 | 407 => Best::Refusal(Refusal::new(500, "Trunk Refused Our Credentials", "a trunk refused our credentials")),
                     // RFC 3261 16.7 step 6: a 503 of one target must not make the caller avoid us.
-                    503 => Best::Refusal(Refusal::new(500, "Server Internal Error", "a target answered 503")),
+                    503 => {
+                        cov_mark::hit!(rfc3261_16_7_no_503);
+                        Best::Refusal(Refusal::new(500, "Server Internal Error", "a target answered 503"))
+                    }
                     _ => Best::Message(message.clone()),
                 };
                 self.dismiss_adopted(leg, status, out);
@@ -135,7 +166,7 @@ impl Bridge {
         }
     }
 
-    fn on_provisional(&mut self, leg: usize, message: &Message, flow: Flow, random: &mut Random, out: &mut Vec<Effect>) {
+    fn on_provisional(&mut self, leg: usize, message: &Message, flow: Flow, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         self.note_trunk(leg, true);
         self.leg_lives(leg);
         let still_wanted = self.legs.get(leg).is_some_and(|leg| leg.state == LegState::Ringing && self.hunts_on(leg.hunt));
@@ -146,11 +177,27 @@ impl Bridge {
             self.transfer_rings(message.status(), out);
             return;
         }
-        let pair = self.pair_of(leg, message, flow, random, out);
-        if let Some(caller) = self.party(pair, super::Side::Caller) {
-            let response = write::relayed_response(&self.call.message, message, &caller.dialog, true);
-            out.push(Effect::Respond { id: self.invite, response });
+        // A call that the gateway places has no caller who would want to hear it.
+        if self.invite.is_none() {
+            return;
         }
+        if self.forks_too_often(leg, message) {
+            out.push(Effect::Limit("too-many-early-dialogs"));
+            return;
+        }
+        let pair = self.pair_of(leg, message, flow, random, out);
+        match self.wants {
+            Wants::Supports => self.pass_provisional(pair, message, out),
+            Wants::Nothing | Wants::Requires => self.provisional(pair, message, now, random, out),
+        }
+    }
+
+    /// Whether a provisional response would open one early dialog more than a target may have.
+    fn forks_too_often(&self, leg: usize, message: &Message) -> bool {
+        let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
+        let mut forks = self.parties.iter().filter(|party| party.leg == Some(leg));
+        let known = forks.clone().any(|party| party.dialog.remote_tag == tag || party.dialog.remote_tag.is_empty());
+        !known && forks.nth(self.site.limits.early_dialogs - 1).is_some()
     }
 
     /// The party that a response comes from; made when it is the first of its fork (RFC 3261 12.1, 13.2.2.4).
@@ -159,7 +206,7 @@ impl Bridge {
         let of_tag = |tag: &[u8]| self.parties.iter().position(|party| party.leg == Some(leg) && party.dialog.remote_tag == tag);
         let place = of_tag(tag).or_else(|| of_tag(b"")).unwrap_or_else(|| {
             let dialog = self.legs.get(leg).map_or_else(|| self.caller.clone(), |leg| leg.template.clone());
-            self.parties.push(Party { dialog, leg: Some(leg) });
+            self.parties.push(Party { dialog, leg: Some(leg), instance: None, left: false });
             self.parties.len() - 1
         });
         if let Some(party) = self.parties.get_mut(place) {
@@ -183,29 +230,57 @@ impl Bridge {
         let token = random.token();
         out.push(Effect::Own(token));
         let dialog = Dialog::as_server(&self.call.message, token.as_str(), self.call.flow).unwrap_or_else(|| self.caller.clone());
-        self.parties.push(Party { dialog, leg: None });
+        self.parties.push(Party { dialog, leg: None, instance: None, left: false });
         self.pairs.push(Pair { caller: self.parties.len() - 1, callee });
         self.pairs.len() - 1
     }
 
-    fn on_answer(&mut self, leg: usize, message: &Message, flow: Flow, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+    pub(super) fn on_answer(
+        &mut self,
+        leg: usize,
+        message: &Message,
+        flow: Flow,
+        now: Instant,
+        random: &mut Random,
+        out: &mut Vec<Effect>,
+    ) {
         if self.legs.get(leg).is_some_and(|leg| self.transfers(leg.hunt)) {
-            self.transfer_answered(leg, message, flow, out);
+            self.transfer_answered(leg, message, flow, now, out);
             if let Some(leg) = self.legs.get_mut(leg) {
                 leg.state = LegState::Dead;
             }
             return;
         }
+        if self.legs.get(leg).is_some_and(|leg| leg.state == LegState::Dead) && self.forks_too_often(leg, message) {
+            out.push(Effect::Limit("too-many-early-dialogs"));
+            return;
+        }
+        let Some(invite) = self.invite else {
+            return self.user_answered(leg, message, flow, now, random, out);
+        };
         let place = self.pair_of(leg, message, flow, random, out);
-        match self.state {
+        let state = self.state;
+        match state {
+            // A BYE that has overtaken its own 2xx ends what the 2xx began (RFC 3261 15).
+            State::Ringing if self.party(place, super::Side::Callee).is_some_and(|party| party.left) => {
+                if let Some(callee) = self.pairs.get(place).map(|pair| pair.callee) {
+                    self.decline_answer(callee, message, out);
+                }
+                if self.legs.get(leg).is_some_and(|leg| leg.state != LegState::Dead) {
+                    let best = Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "a target hung up as it answered"));
+                    self.leg_failed(leg, best, false, now, random, out);
+                }
+            }
             // One answer wins, also one that crossed our CANCEL while nobody else had answered.
-            State::Ringing => self.answered(leg, place, message, now, out),
+            State::Ringing if self.holds(place, leg, message, flow) => return,
+            State::Ringing => self.answered(leg, place, invite, message, now, out),
             State::Answered(winner) if winner == place => {
                 let number = message.cseq().map_or(0, |cseq| cseq.number);
                 self.answered_before(place, super::Side::Caller, number, out);
             }
             // RFC 3261 13.2.2.4, 15: an answer that comes too late is acknowledged and hung up.
             State::Answered(_) | State::Ended => {
+                cov_mark::hit!(rfc3261_13_2_2_4_late_answer);
                 if let Some(callee) = self.pairs.get(place).map(|pair| pair.callee) {
                     self.decline_answer(callee, message, out);
                 }
@@ -216,7 +291,7 @@ impl Bridge {
         }
     }
 
-    fn answered(&mut self, leg: usize, place: usize, message: &Message, now: Instant, out: &mut Vec<Effect>) {
+    fn answered(&mut self, leg: usize, place: usize, invite: ServerId, message: &Message, now: Instant, out: &mut Vec<Effect>) {
         self.note_trunk(leg, true);
         self.state = State::Answered(place);
         self.answered_at = Some(now);
@@ -224,11 +299,22 @@ impl Bridge {
         self.ack_ends = Some(now + ACK_WAIT);
         self.check_at = Some(now + CHECK_EVERY);
         let Some(caller) = self.party(place, super::Side::Caller) else { return };
-        let response = write::relayed_response(&self.call.message, message, &caller.dialog, true);
+        let response = match self.agreed(place).filter(|_| message.body().is_empty()) {
+            Some(session) => write::answer_with(&self.call.message, message, &caller.dialog, session),
+            None => write::relayed_response(&self.call.message, message, &caller.dialog, true),
+        };
         let from = self.call.message.cseq().map_or(0, |cseq| cseq.number);
         let to = message.cseq().map_or(0, |cseq| cseq.number);
-        self.acks.push(AckRoute::new(place, super::Side::Caller, from, to, (self.invite, &response, caller.dialog.flow), now));
-        out.push(Effect::Respond { id: self.invite, response });
+        let ack = AckRoute::new(place, super::Side::Caller, from, to, (invite, &response), now);
+        self.acks.reserve_exact(1);
+        self.acks.push(ack);
+        out.push(Effect::Respond { id: invite, response });
+        self.decline_held(Some(place), out);
+        self.won(leg, out);
+    }
+
+    /// Nobody else is looked for: whatever rings is cancelled.
+    pub(super) fn won(&mut self, leg: usize, out: &mut Vec<Effect>) {
         self.close(0);
         self.call_off(0, Some(leg), Some("SIP;cause=200;text=\"Call completed elsewhere\""), out);
         for (place, other) in self.legs.iter_mut().enumerate() {
@@ -255,32 +341,40 @@ impl Bridge {
 
     /// RFC 3261 22.2: a provider's challenge is answered once with the trunk's own credentials.
     fn authenticate_leg(&mut self, leg: usize, message: &Message, random: &mut Random, out: &mut Vec<Effect>) -> bool {
-        let directory = self.site.directory();
-        let Some(entry) = self.legs.get_mut(leg) else { return false };
-        if entry.authenticated || entry.adopted || entry.state != LegState::Ringing {
-            return false;
-        }
-        let Some(trunk) = entry.target.trunk.as_deref().and_then(|name| directory.trunk(name)) else { return false };
-        let (Some(username), Some(password)) = (&trunk.username, &trunk.password) else { return false };
-        let (asked, answer) = match message.status() {
-            401 => (Name::WwwAuthenticate, Name::Authorization),
-            _ => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
+        let Some(entry) = self.legs.get(leg).filter(|leg| !leg.authenticated && leg.state == LegState::Ringing) else { return false };
+        let Some(trunk) = entry.target.trunk.as_deref() else { return false };
+        let adopted = self.parties.iter().position(|party| entry.adopted && party.leg == Some(leg));
+        let credentials = match adopted {
+            Some(party) => self.credentials(party, message, random),
+            None => self.trunk_credentials(trunk, message, &entry.target.uri, random),
         };
-        let cnonce = random.token();
-        let credentials = message
-            .headers()
-            .filter(|header| header.name == asked)
-            .find_map(|header| digest::answer(header.value, username, password, "INVITE", &entry.target.uri, 1, cnonce.as_str()));
         let Some(credentials) = credentials else { return false };
-        entry.authenticated = true;
+        // 22.2: "the originator … re-originates the request with the proper credentials", once: a second challenge means that they are wrong.
+        cov_mark::hit!(rfc3261_22_2_credentials);
+        match adopted {
+            Some(party) => {
+                if let Some(entry) = self.legs.get_mut(leg) {
+                    entry.authenticated = true;
+                }
+                self.ask(leg, party, Some(&credentials), out);
+            }
+            None => self.invite_again(leg, Some((credentials.0, &credentials.1)), out),
+        }
+        true
+    }
+
+    /// Sends the INVITE of a leg again, as a new request.
+    pub(super) fn invite_again(&mut self, leg: usize, credentials: Option<(Name, &str)>, out: &mut Vec<Effect>) {
+        let Some(entry) = self.legs.get_mut(leg) else { return };
+        // Whoever has not been told who we are may ask once more.
+        entry.authenticated = credentials.is_some();
         let call = self.hunts.get(entry.hunt).and_then(|hunt| hunt.call.as_deref()).unwrap_or(&self.call);
-        let request = write::invite(&mut entry.template, call, entry.target.flow, &entry.identity, Some((answer, &credentials)));
+        let request = write::invite(&mut entry.template, call, entry.target.flow, &entry.identity, credentials, entry.rel);
         let flow = entry.target.flow;
         self.sent.retain(|(_, sent)| !matches!(sent, Sent::Invite(sent) if *sent == leg));
         let send = self.send(request, flow, Sent::Invite(leg), out);
         if let Some(entry) = self.legs.get_mut(leg) {
             entry.send = send;
         }
-        true
     }
 }

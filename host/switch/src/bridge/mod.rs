@@ -2,22 +2,41 @@
 //!
 //! It carries a [`Resolved`] plan out: dials the legs of a stage together, relays provisional responses, lets the first answer win, cancels
 //! the losers, goes on to the next stage where the plan says so, and then relays whatever the two sides say to each other until one of them
-//! hangs up or is found dead. What phones agree end to end (SDP, options, session timers, PRACK) passes through untouched.
+//! hangs up or is found dead. What phones agree end to end (SDP, options, session timers, PRACK) passes through untouched; where they cannot agree on
+//! reliable provisional responses, `reliable` stands between them, and `order` keeps what they ask each other from crossing.
 //!
 //! A value: events and the time go in through [`Bridge::on`], [`Effect`]s come out.
 
+mod best;
+mod credentials;
+mod event;
 mod forward;
+mod held;
 mod hunt;
+mod keep;
 mod leg;
+mod lines;
+mod order;
+mod parked;
+mod pickup;
+mod placed;
 mod relay;
+mod reliable;
 mod replace;
+mod sight;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod way;
 pub(crate) mod write;
 
+pub use event::{Effect, Event, SendId, Timer};
 pub use hunt::HuntId;
-pub use replace::{DialogId, Half};
+pub(crate) use keep::endpoint as kept_endpoint;
+pub use keep::{Again, Course, CourseOf, Facts, FactsOf, Stamps};
+pub use placed::Order;
+pub use replace::{DialogId, Found, Half};
+pub use sight::Sight;
 pub use write::contact;
 
 use crate::{
@@ -27,14 +46,16 @@ use crate::{
     record::{CallRecord, LegRecord},
     site::Site,
 };
+use best::Best;
 use hunt::{Hunt, Origin};
 use leg::{Leg, LegState};
-use relay::Relay;
+use relay::{Farewell, Relay};
+use serde::{Deserialize, Serialize};
 use sip::{
     Instant, Message,
-    build::{Request, Response},
+    build::Request,
     dialog::Dialog,
-    random::{Random, Token},
+    random::Random,
     stack::{Failure, ServerId},
     transport::Flow,
 };
@@ -42,172 +63,33 @@ use std::{sync::Arc, time::Duration};
 
 /// How long an answered caller may leave the 2xx unacknowledged: 64*T1 (RFC 3261 13.3.1.4).
 const ACK_WAIT: Duration = Duration::from_secs(32);
+/// The estimated round-trip time (RFC 3261 17.1.1.1).
+const T1: Duration = Duration::from_millis(500);
 /// How often both sides of a talking call are asked whether they are still there. Phones with session timers (RFC 4028) find out by
 /// themselves; this is for those without.
 const CHECK_EVERY: Duration = Duration::from_secs(300);
 
-/// Names one request that the bridge has sent, until its final answer.
-pub type SendId = u32;
-
-/// Everything that a bridge can ask of the world.
-#[derive(Debug)]
-pub enum Effect {
-    /// Start a client transaction.
-    Send {
-        /// Answers and failures come back under this id.
-        id: SendId,
-        /// The request.
-        request: Request,
-        /// The way.
-        flow: Flow,
-    },
-    /// Answer a server transaction.
-    Respond {
-        /// Which.
-        id: ServerId,
-        /// With what.
-        response: Response,
-    },
-    /// Send the ACK of a 2xx.
-    Ack {
-        /// The ACK.
-        request: Request,
-        /// The way.
-        flow: Flow,
-    },
-    /// Cancel an INVITE that was sent.
-    Cancel {
-        /// Which.
-        id: SendId,
-        /// Value of a Reason header (RFC 3326).
-        reason: Option<&'static str>,
-    },
-    /// Ask the policies where a call goes on to; the answer is [`Event::Routed`] under the same hunt.
-    Route {
-        /// Who asks.
-        hunt: HuntId,
-        /// The call as it goes on; its caller is the one whose rights count.
-        call: Box<Call>,
-    },
-    /// Find the call that has this dialog, wherever it lives, and have it give away whom its peer talks to ([`Bridge::give`]); the answer is
-    /// [`Event::Taken`] under the same hunt.
-    Take {
-        /// Who asks.
-        hunt: HuntId,
-        /// The dialog of the one who is replaced.
-        dialog: DialogId,
-    },
-    /// From now on messages of this dialog belong to this bridge, which has taken it from another call.
-    Adopt {
-        /// Its Call-ID, which may lead to another shard.
-        call_id: Vec<u8>,
-        /// Our tag.
-        tag: Vec<u8>,
-    },
-    /// A limit has bitten: the name of its counter.
-    Limit(&'static str),
-    /// From now on requests with this To tag belong to this bridge.
-    Own(Token),
-    /// The call is over. Comes exactly once; what still arrives for the bridge afterwards is only cleaning up.
-    End(CallRecord),
-}
-
-/// What can happen to a call.
-#[derive(Debug)]
-pub enum Event<'a> {
-    /// Dial the first stage.
-    Start,
-    /// A request inside one of the call's dialogs.
-    Request {
-        /// Its transaction.
-        id: ServerId,
-        /// The request.
-        message: &'a Message,
-        /// Where it came from.
-        flow: Flow,
-    },
-    /// The ACK of a 2xx that we relayed.
-    Ack {
-        /// The ACK.
-        message: &'a Message,
-    },
-    /// An INVITE of a peer was cancelled by it.
-    Cancelled {
-        /// Its transaction.
-        id: ServerId,
-    },
-    /// An answer to something that we sent.
-    Response {
-        /// What was sent.
-        id: SendId,
-        /// The answer.
-        message: &'a Message,
-        /// Where it came from.
-        flow: Flow,
-    },
-    /// Something that we sent got no answer.
-    Failed {
-        /// What was sent.
-        id: SendId,
-        /// Why.
-        why: Failure,
-    },
-    /// Where a call goes on to, or why it may not.
-    Routed {
-        /// Who asked.
-        hunt: HuntId,
-        /// The answer.
-        plan: Result<Resolved, Refusal>,
-    },
-    /// What another call has given away, or why it does not.
-    Taken {
-        /// Who asked.
-        hunt: HuntId,
-        /// The answer.
-        half: Result<Box<Half>, Refusal>,
-    },
-    /// The time of [`Bridge::deadline`] has come.
-    Expire,
-}
-
-/// The timer that a deadline belongs to.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Timer {
-    /// A target gave no sign of life in time.
-    AnswerWait,
-    /// The stage has rung long enough.
-    Ring,
-    /// The call has rung long enough.
-    RingTotal,
-    /// An answer has not been acknowledged yet: it is sent again.
-    Repeat,
-    /// The caller did not acknowledge the answer.
-    Ack,
-    /// A transferor has not hung up.
-    Leave,
-    /// The transferee is asked again.
-    Join,
-    /// Time to ask whether both sides are still there.
-    Check,
-}
-
 /// Somebody we talk to: one dialog of ours.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Party {
     dialog: Dialog,
     /// The leg that was dialled; `None` for the caller.
     leg: Option<usize>,
+    /// Its `+sip.instance`, where it is known: by it the phone is found again whose connection is gone.
+    instance: Option<String>,
+    /// It has hung up before we had its answer.
+    left: bool,
 }
 
 /// Two parties joined: what the caller sees as one (early) dialog is one (early) dialog of a target.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Pair {
     caller: usize,
     callee: usize,
 }
 
 /// A side of a pair.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 enum Side {
     Caller,
     Callee,
@@ -231,7 +113,7 @@ impl Pair {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 enum State {
     /// No 2xx yet.
     Ringing,
@@ -252,6 +134,10 @@ enum Sent {
     Notify,
     /// The target's offer to the transferee.
     Join,
+    /// We have acknowledged a reliable provisional response.
+    Prack,
+    /// A party is to be held.
+    Hold(usize),
 }
 
 /// One call. Owns its legs and, through them, their trunk channels.
@@ -259,10 +145,16 @@ enum Sent {
 pub struct Bridge {
     site: Arc<Site>,
     call: Call,
-    invite: ServerId,
+    /// The caller's INVITE; `None`: the gateway places the call itself.
+    invite: Option<ServerId>,
     caller: Dialog,
+    /// What the caller says about reliable provisional responses.
+    wants: reliable::Wants,
+    reliables: Vec<reliable::Reliable>,
     /// Instead of dialling, the caller takes the place of this dialog's peer.
     replaces: Option<DialogId>,
+    /// The caller takes a call that rings elsewhere.
+    pickup: Option<Box<pickup::Pickup>>,
     state: State,
     /// The first is the call itself.
     hunts: Vec<Hunt>,
@@ -275,12 +167,16 @@ pub struct Bridge {
     next_send: SendId,
     acks: Vec<relay::AckRoute>,
     own_acks: Vec<transfer::OwnAck>,
+    /// What was sent down a connection and is not answered.
+    held: Vec<way::Held>,
     transfer: Option<transfer::Transfer>,
     /// How many transfers there were.
     transfers: usize,
     /// The transferor, when it hangs up before its transfer has worked.
     gone: Option<usize>,
     leaving: Vec<transfer::Leaving>,
+    /// Who waits in a park slot.
+    parked: Option<parked::Parked>,
     ack_ends: Option<Instant>,
     check_at: Option<Instant>,
     answered_at: Option<Instant>,
@@ -288,37 +184,6 @@ pub struct Bridge {
     /// Makes Call-IDs that lead back to our shard.
     call_id: fn(&mut Random, usize, usize) -> String,
     shard: (usize, usize),
-}
-
-/// The best refusal so far of the targets that were rung (RFC 3261 16.7 step 6).
-#[derive(Clone, Debug)]
-enum Best {
-    Message(Message),
-    Refusal(Refusal),
-}
-
-impl Best {
-    fn status(&self) -> u16 {
-        match self {
-            Self::Message(m) => m.status(),
-            Self::Refusal(refusal) => refusal.status,
-        }
-    }
-
-    /// Smaller is better: 6xx first, then the lowest class; within 4xx those that tell the caller what to do.
-    fn rank(&self) -> (u16, u16) {
-        let status = self.status();
-        match status {
-            600.. => (0, 0),
-            // Authentication, parameters and "try again" say more than a plain 4xx (16.7 step 6).
-            401 | 407 | 415 | 420 | 484 => (status / 100, 0),
-            // A phone that is busy says more about the person than one that is away.
-            486 => (4, 1),
-            // Nobody there at all is the least that can be said.
-            408 | 480 => (4, 3),
-            _ => (status / 100, 2),
-        }
-    }
 }
 
 /// Where a bridge lives: which shard of how many, and how Call-IDs are made that lead back to it.
@@ -337,13 +202,21 @@ impl Bridge {
     #[must_use]
     pub fn new(site: Arc<Site>, call: Call, invite: ServerId, plan: Resolved, home: Home, now: Instant) -> Option<Self> {
         let caller = Dialog::as_server(&call.message, "", call.flow)?;
+        Some(Self::of(site, call, Some(invite), caller, plan, home, now))
+    }
+
+    fn of(site: Arc<Site>, call: Call, invite: Option<ServerId>, caller: Dialog, plan: Resolved, home: Home, now: Instant) -> Self {
         let ring_ends = now + site.limits.ring_total;
-        Some(Self {
+        let wants = reliable::Wants::of(&call.message);
+        Self {
             site,
             call,
             invite,
             caller,
+            wants,
+            reliables: Vec::new(),
             replaces: None,
+            pickup: None,
             state: State::Ringing,
             hunts: vec![Hunt::new(Origin::Caller, plan, Some(ring_ends))],
             forwards: 0,
@@ -354,17 +227,19 @@ impl Bridge {
             next_send: 0,
             acks: Vec::new(),
             own_acks: Vec::new(),
+            held: Vec::new(),
             transfer: None,
             transfers: 0,
             gone: None,
             leaving: Vec::new(),
+            parked: None,
             ack_ends: None,
             check_at: None,
             answered_at: None,
             answered_by: None,
             call_id: home.call_id,
             shard: (home.index, home.shards),
-        })
+        }
     }
 
     /// A caller that takes the place of the peer of one of our dialogs (INVITE with Replaces). `None` as [`Bridge::new`].
@@ -380,9 +255,9 @@ impl Bridge {
         &self.call
     }
 
-    /// The caller's INVITE transaction.
+    /// The caller's INVITE transaction; `None` when the gateway places the call itself.
     #[must_use]
-    pub const fn invite(&self) -> ServerId {
+    pub const fn invite(&self) -> Option<ServerId> {
         self.invite
     }
 
@@ -400,7 +275,7 @@ impl Bridge {
     /// Whether the call is over and nothing that it sent is still unanswered: it can be forgotten.
     #[must_use]
     pub fn finished(&self) -> bool {
-        self.state == State::Ended && self.legs.iter().all(|leg| leg.state == LegState::Dead)
+        self.state == State::Ended && self.held.is_empty() && self.legs.iter().all(|leg| leg.state == LegState::Dead)
     }
 
     /// Whether an answer to this request can still come.
@@ -412,63 +287,84 @@ impl Bridge {
     /// When [`Event::Expire`] is due, and for which timer.
     #[must_use]
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
+        let look = self.look_due().map(|at| (at, Timer::Look));
         if self.state == State::Ended {
-            return None;
+            return look;
         }
         let hunts = self
             .hunts
             .iter()
             .flat_map(|hunt| [(hunt.answer_wait_ends, Timer::AnswerWait), (hunt.stage_ends, Timer::Ring), (hunt.ends, Timer::RingTotal)]);
-        let repeat = self.acks.iter().filter_map(relay::AckRoute::due).min();
+        let picker = self.pickup.iter().filter_map(|pickup| pickup.repeat.as_ref()).map(relay::Repeat::due);
+        let repeat = self.acks.iter().filter_map(relay::AckRoute::due).chain(picker).min();
         let leave = self.leaving.iter().map(|leaving| leaving.at).min();
         let talking = [
             (repeat, Timer::Repeat),
+            (self.prack_due(), Timer::Prack),
             (self.ack_ends, Timer::Ack),
             (leave, Timer::Leave),
             (self.offer_due(), Timer::Join),
             (self.check_at, Timer::Check),
+            (self.parked.as_ref().map(|parked| parked.ends), Timer::Park),
         ];
-        hunts.chain(talking).filter_map(|(at, timer)| Some((at?, timer))).min()
+        hunts.chain(talking).filter_map(|(at, timer)| Some((at?, timer))).chain(look).min()
     }
 
     /// Takes one event in.
     pub fn on(&mut self, event: Event<'_>, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        let start = out.len();
+        self.take_in(event, now, random, out);
+        self.forget_unasked();
+        self.find_ways(start, now, out);
+    }
+
+    fn take_in(&mut self, event: Event<'_>, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         match event {
             Event::Start => match self.replaces.take() {
                 Some(dialog) => out.push(Effect::Take { hunt: 0, dialog }),
                 None => self.dial_stage(0, now, random, out),
             },
-            Event::Taken { hunt, half } => self.taken(hunt, half, now, random, out),
+            Event::Taken { hunt, dialog, found } => self.taken(hunt, dialog, found, now, random, out),
+            Event::Brought { back } => self.brought(back, now, out),
             Event::Routed { hunt, plan } => self.routed(hunt, plan, now, random, out),
-            Event::Request { id, message, flow } => self.on_request(id, message, flow, now, out),
+            Event::Request { id, message, flow } => self.on_request(id, message, flow, now, random, out),
             Event::Ack { message } => self.on_ack(message, now, out),
-            Event::Cancelled { id } => self.on_cancelled(id, now, out),
+            Event::Cancelled { id, reason } => self.on_cancelled(id, reason, now, out),
             Event::Response { id, message, flow } => self.on_response(id, message, flow, now, random, out),
             Event::Failed { id, why } => self.on_failed(id, why, now, random, out),
+            Event::Park { hunt, slot } => self.park(hunt, slot, now, random, out),
+            Event::HangUp => self.hung_up_from_outside(now, out),
             Event::Expire => self.on_expire(now, random, out),
         }
     }
 
-    fn on_cancelled(&mut self, id: ServerId, now: Instant, out: &mut Vec<Effect>) {
-        if id == self.invite {
+    fn on_cancelled(&mut self, id: ServerId, reason: Option<&str>, now: Instant, out: &mut Vec<Effect>) {
+        if self.invite == Some(id) {
             // RFC 3261 9.2: an INVITE without a final answer is answered 487.
             if self.state == State::Ringing {
+                cov_mark::hit!(rfc3261_9_2_487);
                 self.refuse_caller(&Refusal::new(487, "Request Terminated", "cancelled by the caller"), out);
+                // RFC 3326 section 2: why it was cancelled is for those who rang.
+                self.decline_held(None, out);
+                self.call_off(0, None, reason, out);
                 self.end(487, "cancelled", now, out);
             }
         } else {
-            self.cancel_relay(id, out);
+            self.cancel_relay(id, reason, out);
         }
     }
 
     fn on_response(&mut self, id: SendId, message: &Message, flow: Flow, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        if message.status() >= 200 {
+            self.answered_on_connection(id);
+        }
         let Some(place) = self.sent.iter().position(|(sent, _)| *sent == id) else { return };
         match self.sent.get(place) {
             Some((_, Sent::Invite(leg))) => {
                 let leg = *leg;
                 self.on_invite_response(leg, message, flow, now, random, out);
             }
-            Some((_, Sent::Relay(_))) => self.on_relay_response(place, message, now, out),
+            Some((_, Sent::Relay(_))) => self.on_relay_response(place, message, now, random, out),
             Some((_, Sent::Check)) => {
                 if message.status() >= 200 {
                     self.sent.swap_remove(place);
@@ -478,7 +374,11 @@ impl Bridge {
                 }
             }
             Some((_, Sent::Join)) => self.on_join_response(id, message, now, random, out),
-            Some((_, Sent::Bye | Sent::Notify)) | None => {
+            Some((_, Sent::Hold(party))) => {
+                let party = *party;
+                self.on_hold_response(id, party, message, now, random, out);
+            }
+            Some((_, Sent::Bye | Sent::Notify | Sent::Prack)) | None => {
                 if message.status() >= 200 {
                     self.sent.swap_remove(place);
                 }
@@ -487,6 +387,9 @@ impl Bridge {
     }
 
     fn on_failed(&mut self, id: SendId, why: Failure, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        if self.waits_for_connection(id, why, now, out) {
+            return;
+        }
         let Some(place) = self.sent.iter().position(|(sent, _)| *sent == id) else { return };
         match self.sent.swap_remove(place).1 {
             Sent::Invite(leg) => {
@@ -499,9 +402,12 @@ impl Bridge {
             }
             Sent::Relay(relay) => self.on_relay_failed(&relay, now, out),
             // RFC 3261 12.2.1.2: no answer inside a dialog ends the dialog.
-            Sent::Check => self.hang_up(None, "one side is gone", now, out),
+            Sent::Check | Sent::Hold(_) => {
+                cov_mark::hit!(rfc3261_12_2_1_2_silence);
+                self.hang_up(None, "one side is gone", now, out);
+            }
             Sent::Join => self.transferee_gone(now, out),
-            Sent::Bye | Sent::Notify => {}
+            Sent::Bye | Sent::Notify | Sent::Prack => {}
         }
     }
 
@@ -531,13 +437,21 @@ impl Bridge {
                     self.end(480, "no answer", now, out);
                 }
                 Timer::Repeat => self.repeat_answers(now, out),
+                Timer::Prack => self.repeat_provisionals(now, out),
                 Timer::Ack => {
                     // RFC 3261 13.3.1.4: when no ACK arrives within 64*T1 the session is ended with BYE.
+                    cov_mark::hit!(rfc3261_13_3_1_4_no_ack);
                     self.ack_ends = None;
+                    self.picker_gone(now, out);
                     self.hang_up(None, "the answer was never acknowledged", now, out);
                 }
+                Timer::Look => match self.waited_long_enough(now) {
+                    Some(id) => self.on_failed(id, Failure::Timeout, now, random, out),
+                    None => self.look_for_connections(now, out),
+                },
                 Timer::Leave => self.dismiss(|at| at <= now, out),
                 Timer::Join => self.offer_again(out),
+                Timer::Park => self.parked_too_long(now, out),
                 Timer::Check => {
                     self.check_at = Some(now + CHECK_EVERY);
                     self.check_sides(out);
@@ -552,14 +466,22 @@ impl Bridge {
             return;
         }
         self.close(0);
+        self.decline_held(None, out);
         self.call_off(0, None, None, out);
         self.transfer_over(487, "Request Terminated", out);
         self.dismiss(|_| true, out);
         self.answer_pending_relays(out);
+        self.parked = None;
         self.state = State::Ended;
         for leg in &mut self.legs {
             leg.release();
         }
+        // A call in which somebody talked has succeeded, and only that one, whoever hung up and why.
+        let status = match self.answered_at {
+            Some(_) => 200,
+            None if status < 300 => 487,
+            None => status,
+        };
         let unanswered = CallRecord::unanswered(&self.call, status, cause, now);
         let answered_by = self.answered_by.take();
         out.push(Effect::End(CallRecord { answered_by, answered: self.answered_at, ..unanswered }));

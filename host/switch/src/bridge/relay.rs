@@ -1,19 +1,32 @@
 //! Talking: requests inside the dialogs go from one side to the other and their answers back (RFC 3261 sections 12 to 15, RFC 3262, RFC 3311).
 
-use super::{Bridge, Effect, Party, Sent, Side, State, write};
+use super::{ACK_WAIT, Bridge, Effect, Party, Sent, Side, State, T1, credentials::Credentials, write};
+use crate::{extension, facts::CallKind};
+use serde::{Deserialize, Serialize};
 use sip::{
     Instant, Message,
-    build::{Response, Writer},
+    build::{Response, Writer, reason_phrase},
+    header::Name,
     message::Method,
+    random::Random,
     stack::ServerId,
     transport::Flow,
 };
 use std::time::Duration;
 
-/// The estimated round-trip time (RFC 3261 17.1.1.1).
-const T1: Duration = Duration::from_millis(500);
 /// The longest interval between two repetitions of a 2xx.
 const T2: Duration = Duration::from_secs(4);
+
+/// With what a party is hung up.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Farewell<'a> {
+    /// Nothing more to say.
+    Plain,
+    /// The other party's BYE.
+    As(&'a Message),
+    /// The status and phrase of what went wrong.
+    Because(u16, &'a str),
+}
 
 /// A request of one side that waits for the other side's answer.
 #[derive(Debug)]
@@ -23,10 +36,36 @@ pub(super) struct Relay {
     from: Side,
     server: ServerId,
     request: Message,
+    /// CSeq of it as we have sent it.
+    to_cseq: u32,
+    /// It is an INVITE and has had its 2xx, which may come again.
+    answered: bool,
+    /// It was sent with credentials.
+    authenticated: bool,
 }
 
+impl Relay {
+    /// Whether `from` has asked it in this pair.
+    pub(super) fn of(&self, pair: usize, from: Side) -> bool {
+        self.pair == pair && self.from == from
+    }
+
+    /// Whether it is a request of this method without a final answer.
+    pub(super) fn pends(&self, method: Method) -> bool {
+        !self.answered && self.request.method() == method
+    }
+
+    /// Whether it brings a session description.
+    pub(super) fn offers(&self) -> bool {
+        !self.request.body().is_empty()
+    }
+}
+
+/// 2xx of one side without an ACK that are remembered: a phone that goes on without acknowledging has forgotten the older ones itself.
+const UNACKNOWLEDGED_MAX: usize = 4;
+
 /// Which ACK belongs to which INVITE of ours: the CSeq on the side that acknowledges, and on the side that answered.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AckRoute {
     pair: usize,
     from: Side,
@@ -39,19 +78,33 @@ pub(super) struct AckRoute {
 
 /// A 2xx that is sent again until its ACK comes: "an interval that starts at T1 seconds and doubles for each retransmission until it reaches T2
 /// seconds" (RFC 3261 13.3.1.4). The peer that answered may be on a reliable transport and never repeat it, so we do.
-#[derive(Debug)]
-struct Repeat {
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Repeat {
     server: ServerId,
     response: Response,
     at: Instant,
     interval: Duration,
+    /// After 64*T1 there is nobody to hear it.
+    ends: Instant,
+}
+
+impl Repeat {
+    /// The 2xx by its transaction. It is repeated whatever the transport: a connection can be lost.
+    pub(super) fn new(answered: (ServerId, &Response), now: Instant) -> Self {
+        let (server, response) = answered;
+        Self { server, response: response.clone(), at: now + T1, interval: T1, ends: now + ACK_WAIT }
+    }
+
+    /// When the 2xx is sent again.
+    pub(super) const fn due(&self) -> Instant {
+        self.at
+    }
 }
 
 impl AckRoute {
-    /// `answered` is the 2xx as it goes to the side that asked, by its transaction and flow.
-    pub(super) fn new(pair: usize, from: Side, from_cseq: u32, to_cseq: u32, answered: (ServerId, &Response, Flow), now: Instant) -> Self {
-        let (server, response, flow) = answered;
-        let repeat = (!flow.transport.reliable()).then(|| Repeat { server, response: response.clone(), at: now + T1, interval: T1 });
+    /// `answered` is the 2xx as it goes to the side that asked, by its transaction.
+    pub(super) fn new(pair: usize, from: Side, from_cseq: u32, to_cseq: u32, answered: (ServerId, &Response), now: Instant) -> Self {
+        let repeat = Some(Repeat::new(answered, now));
         Self { pair, from, from_cseq, to_cseq, ack: None, repeat }
     }
 
@@ -60,16 +113,51 @@ impl AckRoute {
         self.pair
     }
 
-    /// When the 2xx is sent again.
+    /// What tells it from another, and whether it has had its ACK.
+    pub(super) const fn mark(&self) -> ((usize, Side, u32, u32), bool) {
+        ((self.pair, self.from, self.from_cseq, self.to_cseq), self.ack.is_some())
+    }
+
+    /// After a restart: the 2xx goes on being sent again if it answers the INVITE that was `before`, and is `after` now.
+    pub(super) fn restored(&mut self, before: Option<ServerId>, after: ServerId) {
+        self.repeat = self.repeat.take().filter(|repeat| Some(repeat.server) == before);
+        if let Some(repeat) = &mut self.repeat {
+            repeat.server = after;
+        }
+    }
+
+    /// When the 2xx is sent again, or given up.
     pub(super) fn due(&self) -> Option<Instant> {
         self.repeat.as_ref().map(|repeat| repeat.at)
     }
 }
 
 impl Bridge {
-    pub(super) fn on_request(&mut self, id: ServerId, message: &Message, flow: Flow, now: Instant, out: &mut Vec<Effect>) {
+    pub(super) fn on_request(
+        &mut self,
+        id: ServerId,
+        message: &Message,
+        flow: Flow,
+        now: Instant,
+        random: &mut Random,
+        out: &mut Vec<Effect>,
+    ) {
         let Some((place, side)) = self.find(message) else {
+            if self.picker_asks(id, message, now, out) {
+                return;
+            }
+            if let Some(party) = self.not_joined_yet(message) {
+                // Whoever has answered, or was taken from another call, and waits for the other side's session: it may hang up, nothing else.
+                if message.method() == Method::Bye {
+                    respond(id, message, 200, "OK", out);
+                    self.hung_up_aside(party, now, out);
+                } else {
+                    respond(id, message, 491, "Request Pending", out);
+                }
+                return;
+            }
             // RFC 3261 12.2.2: a request for a dialog that does not exist.
+            cov_mark::hit!(rfc3261_12_2_2_no_dialog);
             respond(id, message, 481, "Call/Transaction Does Not Exist", out);
             return;
         };
@@ -87,9 +175,17 @@ impl Bridge {
         match message.method() {
             Method::Bye => self.on_bye(id, message, place, side, now, out),
             _ if self.state == State::Ended || self.is_aside(place) => respond(id, message, 481, "Call/Transaction Does Not Exist", out),
+            // REFER goes to nobody else than us.
+            Method::Refer if extension::unsupported(message, true).is_some() => {
+                let mut writer = Writer::response(message, 420, "Bad Extension", None);
+                writer.header(Name::Unsupported, extension::unsupported(message, true).unwrap_or_default().as_bytes());
+                out.push(Effect::Respond { id, response: writer.finish_response(b"") });
+            }
             Method::Refer => self.refer(id, message, place, side, flow, now, out),
             Method::Invite | Method::Update if self.joining() => respond(id, message, 491, "Request Pending", out),
-            _ => self.relay(id, message, place, side, out),
+            Method::Prack if side == Side::Caller && self.on_prack(id, message, place, now, random, out) => {}
+            _ if self.crosses(id, message, place, side, random, out) => {}
+            _ => self.relay(id, message, place, side, None, out),
         }
     }
 
@@ -107,6 +203,16 @@ impl Bridge {
         };
         let mut places = talking.into_iter().chain(0..self.pairs.len());
         places.find_map(|place| [Side::Caller, Side::Callee].into_iter().find(|side| of(place, *side)).map(|side| (place, side)))
+    }
+
+    /// The party of a dialog that is none of any pair yet.
+    fn not_joined_yet(&self, message: &Message) -> Option<usize> {
+        let (ours, theirs) = (message.to()?.tag()?, message.from()?.tag().unwrap_or_default());
+        let belongs = |party: &Party| {
+            let dialog = &party.dialog;
+            dialog.local_tag == ours && dialog.remote_tag == theirs && dialog.call_id == message.call_id()
+        };
+        self.parties.iter().position(|party| party.leg.is_some() && belongs(party)).filter(|_| self.state != State::Ended)
     }
 
     /// Whether a 2xx of this pair still waits for its ACK.
@@ -128,11 +234,12 @@ impl Bridge {
                     return;
                 }
                 let cause = if side == Side::Caller { "caller hung up" } else { "callee hung up" };
-                self.send_bye(place, side.other(), Some(message), out);
+                self.send_bye(place, side.other(), Farewell::As(message), out);
                 self.end(200, cause, now, out);
             }
             State::Ringing if side == Side::Caller => {
                 // RFC 3261 15.1.2: a BYE in an early dialog of the caller ends its INVITE with 487.
+                cov_mark::hit!(rfc3261_15_1_2_early);
                 self.refuse_caller(&crate::decision::Refusal::new(487, "Request Terminated", "hung up while ringing"), out);
                 self.end(487, "cancelled", now, out);
             }
@@ -141,42 +248,59 @@ impl Bridge {
                     self.hung_up_aside(party, now, out);
                 }
             }
-            // A fork that hangs up its early dialog sends a final answer to its INVITE too.
-            State::Ringing | State::Ended => {}
+            // Its answer comes still, or has been overtaken by this.
+            State::Ringing => {
+                if let Some(party) = self.party_mut(place, side) {
+                    party.left = true;
+                }
+            }
+            State::Ended => {}
         }
     }
 
     /// Ends a talking call from here: BYE to both sides, except the one that is gone.
     pub(super) fn hang_up(&mut self, gone: Option<Side>, cause: &'static str, now: Instant, out: &mut Vec<Effect>) {
         let State::Answered(place) = self.state else { return };
+        // Before the BYE: a NOTIFY with a higher CSeq that overtakes it would have it refused (RFC 3261 12.2.2).
+        self.transfer_over(487, "Request Terminated", out);
         for side in [Side::Caller, Side::Callee] {
             if gone != Some(side) {
-                self.send_bye(place, side, None, out);
+                self.send_bye(place, side, Farewell::Plain, out);
             }
         }
         self.end(200, cause, now, out);
     }
 
-    fn send_bye(&mut self, place: usize, to: Side, original: Option<&Message>, out: &mut Vec<Effect>) {
+    fn send_bye(&mut self, place: usize, to: Side, farewell: Farewell<'_>, out: &mut Vec<Effect>) {
         // RFC 3261 15: the callee's 2xx must be acknowledged before its dialog can be ended in good order.
         if to == Side::Callee && self.acks.iter().any(|ack| ack.pair == place && ack.from == Side::Caller && ack.ack.is_none()) {
+            cov_mark::hit!(rfc3261_15_acknowledged_first);
             self.acknowledge_unasked(place, out);
         }
         if let Some(party) = self.pairs.get(place).map(|pair| pair.side(to)).filter(|party| self.gone != Some(*party)) {
-            self.bye(party, original, out);
+            self.bye(party, farewell, out);
         }
     }
 
-    /// Hangs up one party; `original` is the BYE of the other one.
-    pub(super) fn bye(&mut self, party: usize, original: Option<&Message>, out: &mut Vec<Effect>) {
+    /// Hangs up one party.
+    pub(super) fn bye(&mut self, party: usize, farewell: Farewell<'_>, out: &mut Vec<Effect>) {
         let trusted = self.behind_trunk(party);
         let Some(Party { dialog, .. }) = self.parties.get_mut(party) else { return };
         let flow = write::next_hop(dialog, trusted);
         let mut writer = dialog.request(Method::Bye, b"BYE", 70);
-        let body = original.map_or(&b""[..], |message| {
-            write::copy_end_to_end(&mut writer, message);
-            message.body()
-        });
+        let body = match farewell {
+            Farewell::Plain => &b""[..],
+            Farewell::As(message) => {
+                write::copy_end_to_end(&mut writer, message);
+                message.body()
+            }
+            // RFC 3326 2: the status that ends the call stands in Reason.
+            Farewell::Because(status, phrase) => {
+                let phrase = if phrase.is_empty() { reason_phrase(status) } else { phrase }.replace(['"', '\\'], "");
+                writer.header(Name::Reason, format!("SIP;cause={status};text=\"{phrase}\"").as_bytes());
+                b""
+            }
+        };
         let request = writer.finish_request(body);
         self.send(request, flow, Sent::Bye, out);
     }
@@ -192,7 +316,15 @@ impl Bridge {
         self.acks.clear();
     }
 
-    fn relay(&mut self, id: ServerId, message: &Message, place: usize, from: Side, out: &mut Vec<Effect>) {
+    fn relay(
+        &mut self,
+        id: ServerId,
+        message: &Message,
+        place: usize,
+        from: Side,
+        credentials: Option<&Credentials>,
+        out: &mut Vec<Effect>,
+    ) {
         let to = from.other();
         if self.gone.is_some() && self.gone == self.pairs.get(place).map(|pair| pair.side(to)) {
             // A transferor that has hung up before the target came.
@@ -200,43 +332,69 @@ impl Bridge {
             return;
         }
         let trusted = self.through_trunk(place, to);
-        let rack = self.rack(place, message);
+        let rack = self.rack(place, from, message);
         let Some(Party { dialog, .. }) = self.party_mut(place, to) else { return };
         if dialog.remote_tag.is_empty() {
             // RFC 3261 12.2.1: there is nobody yet to whom it could be passed on.
             respond(id, message, 481, "Call/Transaction Does Not Exist", out);
             return;
         }
-        let hops = message.number(sip::header::Name::MaxForwards).unwrap_or(70).saturating_sub(1);
+        let hops = message.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
         let flow = write::next_hop(dialog, trusted);
         let mut writer = dialog.request(message.method(), message.method_token(), hops);
         write::contact(&mut writer, flow);
         if let Some(rack) = rack {
-            writer.header(sip::header::Name::RAck, rack.as_bytes());
+            writer.header(Name::RAck, rack.as_bytes());
+        }
+        if let Some((name, value)) = credentials {
+            writer.header(*name, value.as_bytes());
         }
         write::copy_end_to_end(&mut writer, message);
         let request = writer.finish_request(message.body());
-        self.send(request, flow, Sent::Relay(Relay { pair: place, from, server: id, request: message.clone() }), out);
+        let (to_cseq, authenticated) = (dialog.local_cseq, credentials.is_some());
+        let relay = Relay { pair: place, from, server: id, request: message.clone(), to_cseq, answered: false, authenticated };
+        self.send(request, flow, Sent::Relay(relay), out);
     }
 
-    /// RFC 3262 7.2: RAck names the CSeq of the INVITE, which is another one on the callee's side.
-    fn rack(&self, place: usize, message: &Message) -> Option<String> {
-        let value = std::str::from_utf8(message.header(sip::header::Name::RAck)?).ok()?;
+    /// RFC 3262 7.2: RAck names the CSeq of the INVITE, which is another one on the other side.
+    fn rack(&self, place: usize, from: Side, message: &Message) -> Option<String> {
+        let value = std::str::from_utf8(message.header(Name::RAck)?).ok()?;
         let mut parts = value.split_ascii_whitespace();
         let response = parts.next()?;
         let asked: u32 = parts.next()?.parse().ok()?;
         let method = parts.next()?;
+        let again = self.sent.iter().find_map(|(_, sent)| match sent {
+            Sent::Relay(relay) if relay.of(place, from) && relay.pends(Method::Invite) => {
+                relay.request.cseq().filter(|cseq| cseq.number == asked).map(|_| relay.to_cseq)
+            }
+            _ => None,
+        });
         let initial = self.call.message.cseq().map_or(0, |cseq| cseq.number);
-        let number = if asked == initial { self.legs.get(self.party(place, Side::Callee)?.leg?)?.template.local_cseq } else { asked };
+        // "The CSeq number in the RAck header field indicates the CSeq number of the request that is being acknowledged."
+        cov_mark::hit!(rfc3262_7_2_rack);
+        let number = match again {
+            Some(number) => number,
+            None if asked == initial && from == Side::Caller => self.legs.get(self.party(place, Side::Callee)?.leg?)?.template.local_cseq,
+            None => asked,
+        };
         Some(format!("{response} {number} {method}"))
     }
 
-    pub(super) fn on_relay_response(&mut self, place: usize, message: &Message, now: Instant, out: &mut Vec<Effect>) {
+    pub(super) fn on_relay_response(&mut self, place: usize, message: &Message, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         let Some((_, Sent::Relay(relay))) = self.sent.get(place) else { return };
         let (pair, from, server) = (relay.pair, relay.from, relay.server);
         let status = message.status();
         if status == 100 {
             return;
+        }
+        if matches!(status, 401 | 407)
+            && !relay.authenticated
+            && let Some(party) = self.pairs.get(pair).map(|pair| pair.side(from.other()))
+            && let Some(credentials) = self.credentials(party, message, random)
+        {
+            let request = relay.request.clone();
+            self.sent.swap_remove(place);
+            return self.relay(server, &request, pair, from, Some(&credentials), out);
         }
         let invite = message.method() == Method::Invite;
         let number = message.cseq().map_or(0, |cseq| cseq.number);
@@ -247,7 +405,6 @@ impl Bridge {
         let Some(asker) = self.party(pair, from) else { return };
         let response = write::relayed_response(&relay.request, message, &asker.dialog, false);
         let asked = relay.request.cseq().map_or(0, |cseq| cseq.number);
-        let flow = asker.dialog.flow;
         if (200..300).contains(&status)
             && matches!(message.method(), Method::Invite | Method::Update)
             && let Some(answerer) = self.party_mut(pair, from.other())
@@ -260,8 +417,29 @@ impl Bridge {
         }
         if invite && status < 300 {
             // The 2xx may come again until its ACK: the entry stays until the next INVITE of that side.
-            self.acks.retain(|ack| ack.pair != pair || ack.from != from || ack.ack.is_none());
-            self.acks.push(AckRoute::new(pair, from, asked, number, (server, &response, flow), now));
+            // A phone that goes on without acknowledging has forgotten the older ones itself.
+            let mut unacknowledged = self.acks.iter().filter(|ack| ack.pair == pair && ack.from == from && ack.ack.is_none()).count();
+            self.acks.retain(|ack| {
+                let older = ack.pair == pair && ack.from == from;
+                let dropped = older && (ack.ack.is_some() || unacknowledged >= UNACKNOWLEDGED_MAX);
+                unacknowledged -= usize::from(dropped && ack.ack.is_none());
+                !dropped
+            });
+            let acks = &self.acks;
+            let known = |relay: &Relay| acks.iter().any(|ack| ack.pair == pair && ack.from == from && ack.to_cseq == relay.to_cseq);
+            self.sent.retain(|(_, sent)| !matches!(sent, Sent::Relay(relay) if relay.of(pair, from) && relay.answered && !known(relay)));
+            if let Some(relay) = self.sent.iter_mut().find_map(|(_, sent)| match sent {
+                Sent::Relay(relay) if relay.server == server => Some(relay),
+                _ => None,
+            }) {
+                relay.answered = true;
+            }
+            self.acks.push(AckRoute::new(pair, from, asked, number, (server, &response), now));
+            if self.call.kind == CallKind::Normal {
+                // RFC 3261 14.2, 13.3.1.4: 64*T1 without an ACK "the session SHOULD be terminated. This is accomplished with a BYE".
+                cov_mark::hit!(rfc3261_14_2_no_ack);
+                self.ack_ends.get_or_insert(now + ACK_WAIT);
+            }
         } else {
             self.sent.swap_remove(place);
         }
@@ -269,6 +447,7 @@ impl Bridge {
         // RFC 5057: these end the whole dialog, not only the transaction.
         let about_the_session = matches!(message.method(), Method::Invite | Method::Update | Method::Info | Method::Prack);
         if matches!(status, 408 | 481) && about_the_session {
+            cov_mark::hit!(rfc5057_5_1_dialog_ends);
             self.hang_up(None, "one side is gone", now, out);
         }
     }
@@ -277,22 +456,25 @@ impl Bridge {
         respond(relay.server, &relay.request, 408, "Request Timeout", out);
         // RFC 3261 12.2.1.2: a request in a dialog without an answer ends the dialog.
         if self.state == State::Answered(relay.pair) {
+            cov_mark::hit!(rfc3261_12_2_1_2_no_answer);
             self.hang_up(Some(relay.from.other()), "one side is gone", now, out);
         }
     }
 
     /// A peer cancels its own re-INVITE.
-    pub(super) fn cancel_relay(&self, server: ServerId, out: &mut Vec<Effect>) {
+    pub(super) fn cancel_relay(&self, server: ServerId, reason: Option<&str>, out: &mut Vec<Effect>) {
         let found = self.sent.iter().find(|(_, sent)| matches!(sent, Sent::Relay(relay) if relay.server == server));
         if let Some((id, _)) = found {
-            out.push(Effect::Cancel { id: *id, reason: None });
+            out.push(Effect::Cancel { id: *id, reason: reason.map(Into::into) });
         }
     }
 
     /// When the call ends, whoever still waits for a relayed answer gets one.
     pub(super) fn answer_pending_relays(&mut self, out: &mut Vec<Effect>) {
         for (_, sent) in &self.sent {
-            if let Sent::Relay(relay) = sent {
+            if let Sent::Relay(relay) = sent
+                && !relay.answered
+            {
                 let (status, phrase) = match relay.request.method() {
                     Method::Invite => (487, "Request Terminated"),
                     _ => (481, "Call/Transaction Does Not Exist"),
@@ -304,7 +486,7 @@ impl Bridge {
     }
 
     pub(super) fn on_ack(&mut self, message: &Message, _now: Instant, out: &mut Vec<Effect>) {
-        let Some((place, from)) = self.find(message) else { return };
+        let Some((place, from)) = self.find(message) else { return self.picker_acknowledges(message, out) };
         let number = message.cseq().map_or(0, |cseq| cseq.number);
         let Some(ack) = self.acks.iter_mut().find(|ack| ack.pair == place && ack.from == from && ack.from_cseq == number) else { return };
         if ack.ack.is_some() {
@@ -314,7 +496,7 @@ impl Bridge {
         ack.ack = Some(message.clone());
         ack.repeat = None;
         let to_cseq = ack.to_cseq;
-        if from == Side::Caller {
+        if self.acks.iter().all(|ack| ack.ack.is_some()) {
             self.ack_ends = None;
         }
         self.send_ack(place, from.other(), to_cseq, message, out);
@@ -324,15 +506,25 @@ impl Bridge {
     /// side that asked by our own timer.
     pub(super) fn answered_before(&self, place: usize, from: Side, to_cseq: u32, out: &mut Vec<Effect>) -> bool {
         let known = self.acks.iter().find(|ack| ack.pair == place && ack.from == from && ack.to_cseq == to_cseq);
+        // RFC 3261 13.2.2.4: "The UAC core MUST generate an ACK request for each 2xx received from the transaction layer."
         if let Some(message) = known.and_then(|ack| ack.ack.as_ref()) {
+            cov_mark::hit!(rfc3261_13_2_2_4_ack_again);
             self.send_ack(place, from.other(), to_cseq, message, out);
         }
         known.is_some()
     }
 
-    /// Sends every 2xx again whose ACK is overdue.
+    /// Sends every 2xx again whose ACK is overdue; the call of one that was never acknowledged is ended.
     pub(super) fn repeat_answers(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        for repeat in self.acks.iter_mut().filter_map(|ack| ack.repeat.as_mut()).filter(|repeat| repeat.at <= now) {
+        let picker = self.pickup.iter_mut().map(|pickup| &mut pickup.repeat);
+        for entry in self.acks.iter_mut().map(|ack| &mut ack.repeat).chain(picker) {
+            let Some(repeat) = entry.as_mut().filter(|repeat| repeat.at <= now) else { continue };
+            if now >= repeat.ends {
+                *entry = None;
+                continue;
+            }
+            // RFC 3261 13.3.1.4: "an interval that starts at T1 seconds and doubles for each retransmission until it reaches T2 seconds".
+            cov_mark::hit!(rfc3261_13_3_1_4_again);
             repeat.interval = (repeat.interval * 2).min(T2);
             repeat.at = now + repeat.interval;
             out.push(Effect::Respond { id: repeat.server, response: repeat.response.clone() });

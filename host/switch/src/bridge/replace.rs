@@ -4,7 +4,7 @@
 //! given away by its bridge and taken into the one that asked, wherever either lives. There it is asked for a session anew, as a target is called, but
 //! inside its dialog. The call that gave it away is over; nobody can give it back, so that a session that cannot be agreed ends both.
 
-use super::{Bridge, Effect, Leg, Party, Sent, State, hunt::HuntId, leg::LegState, write};
+use super::{Bridge, Effect, Farewell, Leg, Party, Sent, State, hunt::HuntId, leg::LegState, write};
 use crate::{
     decision::Refusal,
     facts::{CallKind, Caller},
@@ -22,14 +22,25 @@ pub struct DialogId {
     pub local_tag: Vec<u8>,
     /// The peer's (`from-tag`).
     pub remote_tag: Vec<u8>,
+    /// Only while it rings (`early-only`, RFC 3891 6.1).
+    pub early_only: bool,
+}
+
+/// What is found of a dialog that somebody wants to replace.
+#[derive(Debug)]
+pub enum Found {
+    /// It talked: whom its peer talked to, given away.
+    Talks(Box<Half>),
+    /// A phone rings in it; the INVITE of whoever calls there. It rings on, until the picker is brought ([`Bridge::bring`]).
+    Rings(Box<Message>),
 }
 
 /// One side of a talking call that is given away.
 #[derive(Debug)]
 pub struct Half {
-    dialog: Dialog,
-    target: LegTarget,
-    channel: Option<Channel>,
+    pub(super) dialog: Dialog,
+    pub(super) target: LegTarget,
+    pub(super) channel: Option<Channel>,
 }
 
 impl Half {
@@ -52,7 +63,7 @@ impl DialogId {
     pub fn read(value: &[u8]) -> Option<Self> {
         let mut parts = value.split(|octet| *octet == b';').map(<[u8]>::trim_ascii);
         let call_id = parts.next().filter(|call_id| !call_id.is_empty())?.to_vec();
-        let (mut local_tag, mut remote_tag) = (None, None);
+        let (mut local_tag, mut remote_tag, mut early_only) = (None, None, false);
         for part in parts {
             let at = part.iter().position(|octet| *octet == b'=').unwrap_or(part.len());
             let (name, value) = part.split_at(at);
@@ -61,13 +72,14 @@ impl DialogId {
             } else if name.trim_ascii().eq_ignore_ascii_case(b"from-tag") {
                 &mut remote_tag
             } else {
+                early_only |= name.trim_ascii().eq_ignore_ascii_case(b"early-only");
                 continue;
             };
             if slot.replace(value.get(1..)?.trim_ascii().to_vec()).is_some() {
                 return None;
             }
         }
-        Some(Self { call_id, local_tag: local_tag?, remote_tag: remote_tag? })
+        Some(Self { call_id, local_tag: local_tag?, remote_tag: remote_tag?, early_only })
     }
 
     /// The one that the headers of a URI name (`?Replaces=…`, escaped); `None` when they name none, `Some(None)` when what they say is unreadable.
@@ -85,10 +97,17 @@ impl DialogId {
     pub fn of_request(request: &Message) -> Option<Option<Self>> {
         let mut values = request.headers().filter(|header| header.name == Name::Replaces).map(|header| header.value);
         let first = values.next()?;
-        Some(if values.next().is_some() { None } else { Self::read(first) })
+        // RFC 3891 3: "If more than one Replaces header field is present in an INVITE … the UAS MUST reject the request with a 400 Bad Request".
+        Some(if values.next().is_some() {
+            cov_mark::hit!(rfc3891_3_several);
+            None
+        } else {
+            Self::read(first)
+        })
     }
 
-    fn names(&self, dialog: &Dialog) -> bool {
+    /// Whether this dialog of ours is meant.
+    pub(super) fn names(&self, dialog: &Dialog) -> bool {
         // RFC 3891 3: a from-tag or to-tag of "0" stands for a peer without a tag.
         let is = |wanted: &[u8], tag: &[u8]| wanted == tag || wanted == b"0" && tag.is_empty();
         self.call_id == dialog.call_id && is(&self.local_tag, &dialog.local_tag) && is(&self.remote_tag, &dialog.remote_tag)
@@ -116,12 +135,20 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
 }
 
 impl Bridge {
-    /// Gives away whom the peer of `wanted` talks to, and hangs up on that peer: its place is taken.
+    /// Gives away whom the peer of `wanted` talks to, and hangs up on that peer: its place is taken. A phone that rings in it is only found.
     ///
     /// # Errors
-    /// 481 when the dialog is none of this call's, or does not talk; 403 for a call for help; 491 while its parties are changing.
-    pub fn give(&mut self, wanted: &DialogId, now: Instant, out: &mut Vec<Effect>) -> Result<Box<Half>, Refusal> {
-        let unknown = || Refusal::new(481, "Call/Transaction Does Not Exist", "a Replaces names no dialog that talks");
+    /// 481 when the dialog is none of this call's, or neither talks nor is that of a phone that rings; 486 when it talks and is wanted only while it rings;
+    /// 403 for a call for help; 491 while its parties are changing.
+    pub fn give(&mut self, wanted: &DialogId, now: Instant, out: &mut Vec<Effect>) -> Result<Found, Refusal> {
+        // RFC 3891 3: "If no match is found, the UAS rejects the INVITE and returns a 481 Call/Transaction Does Not Exist response."
+        let unknown = || {
+            cov_mark::hit!(rfc3891_3_no_match);
+            Refusal::new(481, "Call/Transaction Does Not Exist", "a Replaces names no dialog that talks or rings")
+        };
+        if self.ringing_leg(wanted).is_some() {
+            return Ok(Found::Rings(Box::new(self.call.message.clone())));
+        }
         let State::Answered(place) = self.state else { return Err(unknown()) };
         let pair = self.pairs.get(place).copied().ok_or_else(unknown)?;
         let is = |party: usize| self.parties.get(party).is_some_and(|party| wanted.names(&party.dialog));
@@ -133,7 +160,17 @@ impl Bridge {
         if self.call.kind != CallKind::Normal {
             return Err(Refusal::new(403, "Emergency Call", "a party of a call for help cannot be replaced"));
         }
-        if self.transfer.is_some() || self.gone.is_some() || self.unacknowledged(place) {
+        if wanted.early_only {
+            // RFC 3891 3: "If the Replaces header field matches a confirmed dialog, it checks for the presence of the "early-only" flag … the UA rejects
+            // the request with a 486 Busy response."
+            return Err(Refusal::new(486, "Busy Here", "a call that is to be picked up has been answered"));
+        }
+        let parked = self.waits_beside(replaced);
+        if parked && !self.joining() {
+            // It may just be on its way back to whoever has parked it.
+            self.transfer_over(487, "Request Terminated", out);
+        }
+        if self.transfer.is_some() || (self.gone.is_some() && !parked) || self.unacknowledged(place) || self.holding() {
             return Err(Refusal::new(491, "Request Pending", "the parties of a call that is to be joined are changing"));
         }
         let dialog = self.parties.get(stays).map(|party| party.dialog.clone()).ok_or_else(unknown)?;
@@ -142,14 +179,17 @@ impl Bridge {
             Some(leg) => Half { channel: leg.take_channel(), target: leg.target.clone(), dialog },
             None => Half { target: self.caller_as_target(&dialog), channel: None, dialog },
         };
-        self.bye(replaced, None, out);
+        if !parked {
+            self.bye(replaced, Farewell::Plain, out);
+        }
         self.gone = Some(stays);
         self.end(200, "transferred", now, out);
-        Ok(Box::new(half))
+        self.find_ways(0, now, out);
+        Ok(Found::Talks(Box::new(half)))
     }
 
     /// The caller as somebody who was dialled.
-    fn caller_as_target(&self, dialog: &Dialog) -> LegTarget {
+    pub(super) fn caller_as_target(&self, dialog: &Dialog) -> LegTarget {
         let (endpoint, trunk) = match &self.call.caller {
             Caller::Endpoint(endpoint) => (Some(endpoint.id.clone()), None),
             Caller::Trunk(trunk) => (None, Some(trunk.clone())),
@@ -170,35 +210,35 @@ impl Bridge {
     pub(super) fn taken(
         &mut self,
         hunt: HuntId,
-        half: Result<Box<Half>, Refusal>,
+        dialog: DialogId,
+        found: Result<Found, Refusal>,
         now: Instant,
         random: &mut Random,
         out: &mut Vec<Effect>,
     ) {
         let wanted = self.hunts_on(hunt);
-        match half {
-            Ok(half) => {
+        match found {
+            Ok(Found::Rings(_)) if wanted && self.transfers(hunt) => {
+                let refusal = Refusal::new(481, "Call/Transaction Does Not Exist", "a transfer to a dialog that rings");
+                self.routed(hunt, Err(refusal), now, random, out);
+            }
+            Ok(Found::Rings(offer)) if wanted => self.pick_up(dialog, &offer, now, random, out),
+            Ok(Found::Rings(_)) => {}
+            Ok(Found::Talks(half)) => {
                 let Half { mut dialog, target, channel } = *half;
                 out.push(Effect::Adopt { call_id: dialog.call_id.clone(), tag: dialog.local_tag.clone() });
-                let offer = (!self.transfers(hunt)).then(|| self.call.message.clone());
-                let flow = write::next_hop(&dialog, target.trunk.is_some());
                 if !wanted {
                     // Nobody waits for it any more, and nobody else has it.
+                    let flow = write::next_hop(&dialog, target.trunk.is_some());
                     let bye = dialog.request(Method::Bye, b"BYE", 70).finish_request(b"");
                     self.send(bye, flow, Sent::Bye, out);
                     return;
                 }
-                let mut writer = dialog.request(Method::Invite, b"INVITE", 70);
-                write::contact(&mut writer, flow);
-                if let Some(offer) = &offer {
-                    write::copy_content_type(&mut writer, offer);
-                }
-                let request = writer.finish_request(offer.as_ref().map_or(&b""[..], Message::body));
                 let leg = self.legs.len();
-                let send = self.send(request, flow, Sent::Invite(leg), out);
                 let stage = self.hunts.get(hunt).map_or(0, |hunt| hunt.stage);
-                self.legs.push(Leg::adopted(target, dialog.clone(), send, hunt, stage, channel));
-                self.parties.push(Party { dialog, leg: Some(leg) });
+                self.legs.push(Leg::adopted(target, dialog.clone(), hunt, stage, channel));
+                self.parties.push(Party { dialog, leg: Some(leg), instance: None, left: false });
+                self.ask(leg, self.parties.len() - 1, None, out);
             }
             Err(refusal) if wanted => self.routed(hunt, Err(refusal), now, random, out),
             Err(_) => {}
@@ -211,7 +251,7 @@ impl Bridge {
         if let Some(party) =
             self.parties.iter().position(|party| party.leg == Some(leg)).filter(|_| adopted && !matches!(status, 408 | 481))
         {
-            self.bye(party, None, out);
+            self.bye(party, Farewell::Plain, out);
         }
     }
 }

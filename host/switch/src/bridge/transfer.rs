@@ -9,8 +9,10 @@
 //! hears of it in NOTIFYs. It may hang up at any time; when it never does, we do. When the target does not come, the transferor still has its call.
 
 use super::{
-    Bridge, Effect, Pair, Party, SendId, Sent, State,
+    Bridge, Effect, Farewell, Pair, Party, SendId, Sent, State,
+    credentials::Credentials,
     hunt::{HuntId, Origin},
+    leg::Leg,
     relay::respond,
     replace::DialogId,
     write,
@@ -22,6 +24,7 @@ use crate::{
     plan::escape_user,
 };
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sip::{
     Instant, Message,
     build::{Request, Writer, reason_phrase},
@@ -39,13 +42,13 @@ const LEAVE_WAIT: Duration = Duration::from_secs(4);
 const ATTEMPTS: u8 = 5;
 
 /// A transfer that is being carried out.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Transfer {
     /// Who asked for it.
     pub(super) transferor: usize,
     /// Who stays.
-    transferee: usize,
-    hunt: HuntId,
+    pub(super) transferee: usize,
+    pub(super) hunt: HuntId,
     /// Value of Event in what the transferor is told; `None`: it wants to hear nothing (RFC 4488), or nothing more.
     event: Option<String>,
     /// It has been told that the target rings.
@@ -54,7 +57,7 @@ pub(super) struct Transfer {
 }
 
 /// The target has answered; now the transferee.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Join {
     target: usize,
     leg: usize,
@@ -62,10 +65,12 @@ struct Join {
     answer: Message,
     attempts: u8,
     again: Option<Instant>,
+    /// The transferee, a trunk, has had our credentials.
+    authenticated: bool,
 }
 
 /// A transferor whose transfer has worked and who should hang up.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Leaving {
     party: usize,
     pub(super) at: Instant,
@@ -77,6 +82,37 @@ pub(super) struct OwnAck {
     of: SendId,
     request: Request,
     flow: Flow,
+}
+
+impl Transfer {
+    /// What of it must be known after a restart.
+    pub(super) fn mark(&self) -> (usize, usize, HuntId, bool, bool) {
+        (self.transferor, self.transferee, self.hunt, self.event.is_some(), self.join.is_some())
+    }
+
+    /// One that nobody asked for who could be told how it goes.
+    pub(super) const fn silent(transferor: usize, transferee: usize, hunt: HuntId) -> Self {
+        Self { transferor, transferee, hunt, event: None, told_ringing: false, join: None }
+    }
+
+    /// Whether this hunt looks for its target, and has found nobody yet.
+    pub(super) fn is_for(&self, hunt: HuntId) -> bool {
+        self.hunt == hunt && self.join.is_none()
+    }
+}
+
+impl Leaving {
+    /// One whose transfer has just worked.
+    pub(super) fn after(party: usize, now: Instant) -> Self {
+        Self { party, at: now + LEAVE_WAIT }
+    }
+}
+
+impl OwnAck {
+    /// Whether it acknowledges the answer to this INVITE.
+    pub(super) const fn is_of(&self, send: SendId) -> bool {
+        self.of == send
+    }
 }
 
 impl Bridge {
@@ -109,15 +145,20 @@ impl Bridge {
                 write::contact(&mut writer, flow);
                 if silent {
                     // RFC 4488 4: "the REFER-Recipient … includes a Refer-Sub header with value false in the 2xx".
+                    cov_mark::hit!(rfc4488_4_no_subscription);
+                    // RFC 4488 4: "the REFER-Recipient … includes a Refer-Sub header with value false in the 2xx".
                     writer.header_named(b"Refer-Sub", b"false");
                 }
                 out.push(Effect::Respond { id, response: writer.finish_response(b"") });
                 // RFC 3515 2.4.6: only the first REFER of a dialog may go without an id.
                 let number = message.cseq().map_or(0, |cseq| cseq.number);
+                if self.transfers > 0 {
+                    cov_mark::hit!(rfc3515_2_4_6_id);
+                }
                 let event = if self.transfers == 0 { "refer".to_owned() } else { format!("refer;id={number}") };
                 self.transfers += 1;
                 self.own_acks.clear();
-                self.sent.retain(|(_, sent)| !matches!(sent, Sent::Join));
+                self.sent.retain(|(_, sent)| !matches!(sent, Sent::Join | Sent::Hold(_)));
                 let hunt = self.begin_hunt(Origin::Transfer, Some((now, self.site.limits.ring_total)));
                 let event = (!silent).then_some(event);
                 self.transfer = Some(Transfer { transferor, transferee, hunt, event, told_ringing: false, join: None });
@@ -148,7 +189,7 @@ impl Bridge {
         if self.state != State::Answered(place) {
             return Err(Refusal::new(403, "Not Before The Answer", "a transfer of a call that does not talk"));
         }
-        if self.transfer.is_some() {
+        if self.transfer.is_some() || self.gone.is_some() {
             return Err(Refusal::new(491, "Request Pending", "a second transfer while one is under way"));
         }
         if self.call.kind != CallKind::Normal {
@@ -158,7 +199,10 @@ impl Bridge {
         let bad = |why: &'static str| Refusal::new(400, "Bad Refer-To", why);
         let mut targets = message.values(Name::ReferTo);
         // RFC 3515 2.1: "A REFER request MUST contain exactly one Refer-To header field value."
-        let (Some(target), None) = (targets.next(), targets.next()) else { return Err(bad("not exactly one Refer-To")) };
+        let (Some(target), None) = (targets.next(), targets.next()) else {
+            cov_mark::hit!(rfc3515_2_1_one_target);
+            return Err(bad("not exactly one Refer-To"));
+        };
         let uri = NameAddr::parse(target).and_then(|target| target.uri()).ok_or_else(|| bad("unreadable Refer-To"))?;
         if uri.param(b"method").is_some_and(|method| method != b"INVITE") {
             return Err(Refusal::new(403, "Only Calls", "a REFER to something else than INVITE"));
@@ -173,20 +217,9 @@ impl Bridge {
         let called = self.known_by_contact(&uri, &directory, now).unwrap_or(called);
         let by = self.known(transferor);
         let stays = self.known(transferee);
-        let domain = &directory.domain;
-        let address = |user: &str| if user.contains(':') { format!("<{user}>") } else { format!("<sip:{}@{domain}>", escape_user(user)) };
-        let to = address(&called);
-        let mut writer = Writer::request(Method::Invite, b"", to.trim_matches(['<', '>']).as_bytes());
-        writer.header(Name::From, &write::name_addr(&stays.name, &stays.number, domain)).header(Name::To, to.as_bytes());
-        writer.header(Name::CallId, self.call.message.call_id()).header(Name::CSeq, b"1 INVITE").number(Name::MaxForwards, 70);
         // RFC 3892 2: who referred.
-        match message.header(Name::ReferredBy) {
-            Some(said) => writer.header(Name::ReferredBy, said),
-            None => writer.header(Name::ReferredBy, address(&by.number).as_bytes()),
-        };
-        let request = writer.finish_request(b"");
-        let message =
-            Message::parse(Bytes::copy_from_slice(request.bytes()), &sip::Limits::default()).map_err(|_| bad("unreadable Refer-To"))?;
+        let said = message.header(Name::ReferredBy).map_or_else(|| self.address(&by.number).into_bytes(), <[u8]>::to_vec);
+        let message = self.invite_to(&called, uri.param(b"gr"), transferee, Some(&said)).ok_or_else(|| bad("unreadable Refer-To"))?;
         let call = Call {
             message,
             at: now,
@@ -202,8 +235,39 @@ impl Bridge {
         Ok((call, replaces))
     }
 
+    /// A number or user of the site as From, To and Referred-By show it.
+    fn address(&self, user: &str) -> String {
+        if user.contains(':') { format!("<{user}>") } else { format!("<sip:{}@{}>", escape_user(user), self.site.directory().domain) }
+    }
+
+    /// The INVITE by which somebody is called for a party that stays: `gr` is that of a GRUU.
+    pub(super) fn invite_to(&self, called: &str, gr: Option<&[u8]>, stays: usize, referred_by: Option<&[u8]>) -> Option<Message> {
+        let known = self.known(stays);
+        let to = self.address(called);
+        let mut target = to.trim_matches(['<', '>']).as_bytes().to_vec();
+        if let Some(gr) = gr.filter(|_| target.starts_with(b"sip:")) {
+            target.extend_from_slice(b";gr=");
+            target.extend_from_slice(gr);
+        }
+        let mut writer = Writer::request(Method::Invite, b"", &target);
+        let from = write::name_addr(&known.name, &known.number, &self.site.directory().domain);
+        writer.header(Name::From, &from).header(Name::To, to.as_bytes());
+        writer.header(Name::CallId, self.call.message.call_id()).header(Name::CSeq, b"1 INVITE").number(Name::MaxForwards, 70);
+        if let Some(referred_by) = referred_by {
+            writer.header(Name::ReferredBy, referred_by);
+        }
+        if self.parties.get(stays).is_some_and(|party| party.leg.is_none()) {
+            // What the caller hides it hides from everybody.
+            for header in self.call.message.headers().filter(|header| header.name == Name::Privacy) {
+                writer.copy(header);
+            }
+        }
+        let request = writer.finish_request(b"");
+        Message::parse(Bytes::copy_from_slice(request.bytes()), &sip::Limits::default()).ok()
+    }
+
     /// Who a party is, as far as we have proved it.
-    fn known(&self, party: usize) -> Known {
+    pub(super) fn known(&self, party: usize) -> Known {
         let leg = self.parties.get(party).and_then(|party| self.legs.get(party.leg?));
         let Some(target) = leg.map(|leg| &leg.target) else {
             let Call { caller, caller_number, caller_name, location, .. } = &self.call;
@@ -246,7 +310,7 @@ impl Bridge {
     }
 
     /// A target of a transfer has answered.
-    pub(super) fn transfer_answered(&mut self, leg: usize, message: &Message, flow: Flow, out: &mut Vec<Effect>) {
+    pub(super) fn transfer_answered(&mut self, leg: usize, message: &Message, flow: Flow, now: Instant, out: &mut Vec<Effect>) {
         let target = self.fork(leg, message, flow);
         let send = self.legs.get(leg).map(|leg| leg.send);
         if send.is_some_and(|send| self.acknowledge_again(send, out)) {
@@ -261,20 +325,20 @@ impl Bridge {
             self.decline_answer(target, message, out);
             return;
         };
-        transfer.join = Some(Join { target, leg, answer: message.clone(), attempts: 0, again: None });
+        transfer.join = Some(Join { target, leg, answer: message.clone(), attempts: 0, again: None, authenticated: false });
         let hunt = transfer.hunt;
         self.close(hunt);
         self.call_off(hunt, Some(leg), Some("SIP;cause=200;text=\"Call completed elsewhere\""), out);
         self.note_trunk(leg, true);
         if message.body().is_empty() {
-            self.transfer_over(488, "Not Acceptable Here", out);
+            self.transfer_failed(488, "Not Acceptable Here", now, out);
         } else {
-            self.offer(out);
+            self.offer(None, out);
         }
     }
 
     /// Shows the target's offer to the transferee.
-    fn offer(&mut self, out: &mut Vec<Effect>) {
+    fn offer(&mut self, credentials: Option<&Credentials>, out: &mut Vec<Effect>) {
         let Some((transferee, Join { target, answer, .. })) =
             self.transfer.as_ref().and_then(|transfer| Some((transfer.transferee, transfer.join.as_ref()?)))
         else {
@@ -288,6 +352,9 @@ impl Bridge {
         let mut writer = dialog.request(Method::Invite, b"INVITE", 70);
         write::contact(&mut writer, flow);
         writer.header(Name::PAssertedIdentity, &identity);
+        if let Some((name, value)) = credentials {
+            writer.header(*name, value.as_bytes());
+        }
         write::copy_content_type(&mut writer, &answer);
         let request = writer.finish_request(answer.body());
         self.send(request, flow, Sent::Join, out);
@@ -297,7 +364,7 @@ impl Bridge {
     pub(super) fn offer_again(&mut self, out: &mut Vec<Effect>) {
         if let Some(join) = self.transfer.as_mut().and_then(|transfer| transfer.join.as_mut()) {
             join.again = None;
-            self.offer(out);
+            self.offer(None, out);
         }
     }
 
@@ -315,9 +382,9 @@ impl Bridge {
         if status >= 300 {
             self.sent.retain(|(sent, _)| *sent != id);
         }
-        let Some(transfer) = self.transfer.as_mut() else { return };
-        let transferee = transfer.transferee;
-        let Some(join) = transfer.join.as_mut() else { return };
+        let Some(transferee) = self.transfer.as_ref().map(|transfer| transfer.transferee) else { return };
+        let credentials = self.credentials(transferee, message, random);
+        let Some(join) = self.transfer.as_mut().and_then(|transfer| transfer.join.as_mut()) else { return };
         match status {
             200..300 => {
                 let (target, leg, answer) = (join.target, join.leg, join.answer.clone());
@@ -326,21 +393,27 @@ impl Bridge {
                 }
                 self.acknowledge(transferee, id, message, None, out);
                 if message.body().is_empty() {
-                    self.transfer_over(488, "Not Acceptable Here", out);
+                    self.transfer_failed(488, "Not Acceptable Here", now, out);
                     return;
                 }
                 if let Some(send) = self.legs.get(leg).map(|leg| leg.send) {
-                    self.acknowledge(target, send, &answer, Some(message), out);
+                    let kind = message.header(Name::ContentType).unwrap_or(b"application/sdp");
+                    self.acknowledge(target, send, &answer, Some((kind, message.body())), out);
                 }
                 self.joined(transferee, target, now, out);
             }
             // RFC 3261 14.1: whoever made the Call-ID waits between 2.1 and 4 seconds, the other one up to 2; after 2.1 both have had their turn.
             491 if join.attempts < ATTEMPTS => {
+                cov_mark::hit!(rfc3261_14_1_glare);
                 join.attempts += 1;
                 join.again = Some(now + Duration::from_millis(2100 + random.next_u64() % 1900));
             }
+            401 | 407 if !join.authenticated && credentials.is_some() => {
+                join.authenticated = true;
+                self.offer(credentials.as_ref(), out);
+            }
             408 | 481 => self.transferee_gone(now, out),
-            _ => self.transfer_over(status, reason_phrase(status), out),
+            _ => self.transfer_failed(status, reason_phrase(status), now, out),
         }
     }
 
@@ -364,17 +437,27 @@ impl Bridge {
         self.ack_ends = None;
         self.state = State::Answered(self.pairs.len() - 1);
         self.notify(200, "OK", out);
+        self.answered_at.get_or_insert(now);
+        self.parked = None;
+        if pair.caller == transferee {
+            // Who talked to the caller last, not who gave the call away.
+            self.answered_by = self.parties.get(target).and_then(|party| self.legs.get(party.leg?)).map(Leg::party);
+        }
         let Some(transfer) = self.transfer.take() else { return };
         if self.gone.take().is_none() {
-            self.leaving.push(Leaving { party: transfer.transferor, at: now + LEAVE_WAIT });
+            self.leaving.push(Leaving::after(transfer.transferor, now));
         }
     }
 
-    /// The policies, the target or the transferee have refused: the transferor still has its call, unless it has hung up.
+    /// The policies, the target or the transferee have refused: the transferor still has its call. When it has hung up, whoever stays hears why nobody
+    /// comes.
     pub(super) fn transfer_failed(&mut self, status: u16, phrase: &str, now: Instant, out: &mut Vec<Effect>) {
+        let stays = self.transfer.as_ref().map(|transfer| transfer.transferee);
         self.transfer_over(status, phrase, out);
-        if self.gone.is_some() {
-            self.hang_up(None, "the target of a transfer could not be reached", now, out);
+        // Who is parked stays so: whoever it goes back to is perhaps at another phone.
+        if let Some(stays) = stays.filter(|_| self.gone.is_some() && self.parked.is_none()) {
+            self.bye(stays, Farewell::Because(status, phrase), out);
+            self.end(status, "the target could not be reached", now, out);
         }
     }
 
@@ -427,7 +510,7 @@ impl Bridge {
         let parties: Vec<usize> = self.leaving.iter().filter(|leaving| due(leaving.at)).map(|leaving| leaving.party).collect();
         self.leaving.retain(|leaving| !due(leaving.at));
         for party in parties {
-            self.bye(party, None, out);
+            self.bye(party, Farewell::Plain, out);
             self.release_party(party);
         }
     }
@@ -445,7 +528,7 @@ impl Bridge {
     }
 
     /// Tells the transferor how it goes (RFC 3515 2.4.5). After a final status there is nothing more to tell.
-    fn notify(&mut self, status: u16, phrase: &str, out: &mut Vec<Effect>) {
+    pub(super) fn notify(&mut self, status: u16, phrase: &str, out: &mut Vec<Effect>) {
         let Some(transfer) = self.transfer.as_mut() else { return };
         let transferor = transfer.transferor;
         let event = if status < 200 { transfer.event.clone() } else { transfer.event.take() };
@@ -460,6 +543,7 @@ impl Bridge {
         let state = if status < 200 {
             format!("active;expires={}", self.site.limits.ring_total.as_secs())
         } else {
+            cov_mark::hit!(rfc3515_2_4_7_terminated);
             "terminated;reason=noresource".to_owned()
         };
         writer.header(Name::SubscriptionState, state.as_bytes());
@@ -469,22 +553,29 @@ impl Bridge {
         self.send(request, flow, Sent::Notify, out);
     }
 
-    /// Acknowledges a 2xx to an INVITE of ours, with the session description of `answer`.
-    fn acknowledge(&mut self, party: usize, of: SendId, response: &Message, answer: Option<&Message>, out: &mut Vec<Effect>) {
+    /// Acknowledges a 2xx to an INVITE of ours, with an answer: its Content-Type and body.
+    pub(super) fn acknowledge(
+        &mut self,
+        party: usize,
+        of: SendId,
+        response: &Message,
+        answer: Option<(&[u8], &[u8])>,
+        out: &mut Vec<Effect>,
+    ) {
         let trusted = self.behind_trunk(party);
         let Some(Party { dialog, .. }) = self.parties.get(party) else { return };
         let flow = write::next_hop(dialog, trusted);
         let mut writer = dialog.ack(response.cseq().map_or(0, |cseq| cseq.number));
-        if let Some(answer) = answer {
-            write::copy_content_type(&mut writer, answer);
+        if let Some((kind, _)) = answer {
+            writer.header(Name::ContentType, kind);
         }
-        let request = writer.finish_request(answer.map_or(&b""[..], Message::body));
+        let request = writer.finish_request(answer.map_or(&b""[..], |(_, body)| body));
         self.own_acks.push(OwnAck { of, request: request.clone(), flow });
         out.push(Effect::Ack { request, flow });
     }
 
     /// The 2xx has come again: so does its ACK. `false`: it has not had one.
-    fn acknowledge_again(&self, of: SendId, out: &mut Vec<Effect>) -> bool {
+    pub(super) fn acknowledge_again(&self, of: SendId, out: &mut Vec<Effect>) -> bool {
         let known = self.own_acks.iter().find(|ack| ack.of == of);
         if let Some(OwnAck { request, flow, .. }) = known {
             out.push(Effect::Ack { request: request.clone(), flow: *flow });
@@ -494,9 +585,9 @@ impl Bridge {
 }
 
 /// Who a party is.
-struct Known {
-    caller: Caller,
-    number: String,
-    name: String,
-    location: Option<String>,
+pub(super) struct Known {
+    pub(super) caller: Caller,
+    pub(super) number: String,
+    pub(super) name: String,
+    pub(super) location: Option<String>,
 }

@@ -1,6 +1,11 @@
 //! What is written on the other side of the bridge: which headers go through, which are our own.
 
-use crate::{facts::Call, plan::LegTarget};
+use super::reliable;
+use crate::{
+    facts::{Call, CallKind},
+    plan::LegTarget,
+    privacy::{ANONYMOUS, Hidden},
+};
 use sip::{
     Message,
     build::{Request, Response, Writer},
@@ -44,10 +49,31 @@ const fn identity(name: Name) -> bool {
 
 /// Copies every header that is not one side's own.
 pub(crate) fn copy_end_to_end(writer: &mut Writer, message: &Message) {
+    copy_where(writer, message, |_| true);
+}
+
+fn copy_where(writer: &mut Writer, message: &Message, wanted: impl Fn(&Header<'_>) -> bool) {
     for header in message.headers() {
-        if !hop_by_hop(header.name) && !identity(header.name) {
+        if !hop_by_hop(header.name) && !identity(header.name) && wanted(&header) {
             writer.copy(header);
         }
+    }
+}
+
+/// Copies what the caller says to whom it calls: not what it hides, and (`rel`) not what it demands for reliable provisional responses. Who calls for help
+/// demands nothing: a provider that does not know an extension is no reason to lose the call.
+pub(crate) fn copy_call(writer: &mut Writer, call: &Call, hidden: Hidden, rel: bool) {
+    let help = call.kind != CallKind::Normal;
+    copy_where(writer, &call.message, |header| hidden.shows(header) && !((rel || help) && header.name == Name::Require));
+    if rel && !help {
+        copy_other_demands(writer, &call.message);
+    }
+}
+
+/// What a message requires beside reliable provisional responses.
+fn copy_other_demands(writer: &mut Writer, message: &Message) {
+    for option in message.values(Name::Require).filter(|option| !option.eq_ignore_ascii_case(reliable::TAG.as_bytes())) {
+        writer.header(Name::Require, option);
     }
 }
 
@@ -71,23 +97,39 @@ pub fn contact(writer: &mut Writer, flow: Flow) {
     });
 }
 
-/// The INVITE of a leg. `template` counts its CSeq.
-pub(super) fn invite(template: &mut Dialog, call: &Call, flow: Flow, identity: &[u8], credentials: Option<(Name, &str)>) -> Request {
+/// The INVITE of a leg. `template` counts its CSeq; `identity` is empty where nobody is to know who calls; `rel`: we acknowledge provisional responses,
+/// whatever the caller does.
+pub(super) fn invite(
+    template: &mut Dialog,
+    call: &Call,
+    flow: Flow,
+    identity: &[u8],
+    credentials: Option<(Name, &str)>,
+    rel: bool,
+) -> Request {
     let hops = call.message.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
     let mut writer = template.request(Method::Invite, b"INVITE", hops);
     contact(&mut writer, flow);
-    writer.header(Name::PAssertedIdentity, identity);
+    if !identity.is_empty() {
+        writer.header(Name::PAssertedIdentity, identity);
+    }
     if let Some((name, value)) = credentials {
         writer.header(name, value.as_bytes());
     }
-    copy_end_to_end(&mut writer, &call.message);
+    if rel && !call.message.lists(Name::Supported, reliable::TAG) {
+        writer.header(Name::Supported, reliable::TAG.as_bytes());
+    }
+    copy_call(&mut writer, call, Hidden::of(call), rel);
     writer.finish_request(call.message.body())
 }
 
-/// From on a leg: the name and number that this target is to see.
-pub(crate) fn caller_identity(call: &Call, target: &LegTarget, domain: &str) -> Vec<u8> {
+/// From on a leg: the name and number that this target is to see; `false`: it is to see nobody, and nothing is asserted.
+pub(crate) fn caller_identity(call: &Call, target: &LegTarget, domain: &str) -> (Vec<u8>, bool) {
+    if Hidden::of(call).caller {
+        return (ANONYMOUS.to_vec(), false);
+    }
     let number = target.caller_number.as_deref().unwrap_or(&call.caller_number);
-    name_addr(&call.caller_name, number, domain)
+    (name_addr(&call.caller_name, number, domain), true)
 }
 
 /// To on a leg.
@@ -142,6 +184,36 @@ pub(super) fn relayed_response(request: &Message, response: &Message, dialog: &D
     }
     copy_end_to_end(&mut writer, response);
     writer.finish_response(response.body())
+}
+
+/// A provisional response as the caller gets it when 100rel is not spoken end to end: with this RSeq of ours, or unreliably.
+pub(super) fn provisional(request: &Message, response: &Message, dialog: &Dialog, rseq: Option<u32>) -> Response {
+    let mut writer = begin_answer(request, response, dialog);
+    if let Some(rseq) = rseq {
+        writer.header(Name::Require, reliable::TAG.as_bytes()).number(Name::RSeq, rseq);
+    }
+    copy_where(&mut writer, response, |header| !matches!(header.name, Name::RSeq | Name::Require));
+    copy_other_demands(&mut writer, response);
+    writer.finish_response(response.body())
+}
+
+/// A 2xx without a session description, with the one that `session` brought before it.
+pub(super) fn answer_with(request: &Message, response: &Message, dialog: &Dialog, session: &Message) -> Response {
+    let mut writer = begin_answer(request, response, dialog);
+    copy_end_to_end(&mut writer, response);
+    copy_content_type(&mut writer, session);
+    writer.finish_response(session.body())
+}
+
+/// The head of an answer to the INVITE that makes the dialog.
+fn begin_answer(request: &Message, response: &Message, dialog: &Dialog) -> Writer {
+    let tag = std::str::from_utf8(&dialog.local_tag).ok();
+    let mut writer = Writer::response(request, response.status(), &String::from_utf8_lossy(response.reason()), tag);
+    for header in request.headers().filter(|header| header.name == Name::RecordRoute) {
+        writer.copy(header);
+    }
+    contact(&mut writer, dialog.flow);
+    writer
 }
 
 /// The final refusal of the best target as the caller gets it. Contacts of a redirection go through: they are the answer.

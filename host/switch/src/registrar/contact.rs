@@ -1,7 +1,7 @@
 //! Contact values: read from a REGISTER, written into its answer.
 
 use super::{Binding, Contact, Wish};
-use crate::{Limits, decision::Refusal};
+use crate::{Limits, decision::Refusal, gruu};
 use sip::{
     Instant, Message,
     build::Writer,
@@ -85,6 +85,7 @@ fn granted(param: Option<&[u8]>, request: &Message, limits: &Limits) -> Result<u
     // "If and only if the requested expiration interval is greater than zero AND smaller than one hour AND less than a registrar-configured
     // minimum, the registrar MAY reject the registration with a response of 423 (Interval Too Brief)."
     if wanted > 0 && wanted < shortest {
+        cov_mark::hit!(rfc3261_10_3_interval_too_brief);
         return Err(Refusal::new(
             423,
             "Interval Too Brief",
@@ -126,8 +127,8 @@ struct Params<'a> {
     q: Option<&'a [u8]>,
     instance: Option<&'a [u8]>,
     reg_id: Option<&'a [u8]>,
-    /// What a binding keeps and shows again: all but those that the registrar itself sets (`expires`, `q`) and GRUUs, which are the registrar's to
-    /// give and are not given out (RFC 5627 5.1: those in a request are ignored).
+    /// What a binding keeps and shows again: all but those that the registrar itself sets: `expires`, `q` and GRUUs (RFC 5627 5.1: those in a request
+    /// are ignored).
     kept: Option<Vec<u8>>,
 }
 
@@ -220,7 +221,9 @@ pub(super) fn shared_text(octets: &[u8]) -> Arc<str> {
 /// 10.3 step 8: "The response MUST contain Contact header field values enumerating all current bindings. Each Contact value MUST feature an
 /// "expires" parameter indicating its expiration interval chosen by the registrar." RFC 3327 5.3: Path is copied into the response, so that the
 /// phone sees through whom it will be reached. Seconds are rounded up: what was granted just now is shown as granted.
-pub fn write_answer(writer: &mut Writer, request: &Message, bindings: &[Arc<Binding>], now: Instant) {
+///
+/// `gruu`: user and domain of the address of record, when the phone wants GRUUs: each contact with an instance-id shows its own (RFC 5627 5.3).
+pub fn write_answer(writer: &mut Writer, request: &Message, bindings: &[Arc<Binding>], gruu: Option<(&str, &str)>, now: Instant) {
     for binding in bindings {
         let left = binding.expires.since(now);
         let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
@@ -229,6 +232,9 @@ pub fn write_answer(writer: &mut Writer, request: &Message, bindings: &[Arc<Bind
             line.extend_from_slice(binding.contact.as_bytes());
             line.push(b'>');
             line.extend_from_slice(binding.params.as_bytes());
+            if let (Some((user, domain)), Some(instance)) = (gruu, &binding.instance) {
+                gruu::write(line, user, domain, instance);
+            }
             // Writing into a Vec cannot fail.
             let _written =
                 if binding.q < 1000 { write!(line, ";q=0.{:03};expires={seconds}", binding.q) } else { write!(line, ";expires={seconds}") };

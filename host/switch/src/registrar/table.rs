@@ -419,6 +419,8 @@ impl Order<'_> {
     /// binding, it MUST update or remove the binding as above. If not, the update MUST be aborted and the request fails." Step 6 says the same of `*`.
     fn check(&self, entry: &Entry) -> Result<(), Refusal> {
         if entry.binding.call_id.as_bytes() == self.call_id && self.cseq <= entry.binding.cseq {
+            // 10.3 step 7: "if it is not higher, the update MUST be aborted and the request fails".
+            cov_mark::hit!(rfc3261_10_3_cseq);
             let detail = format!("REGISTER out of order: CSeq {} after {} of the same Call-ID", self.cseq, entry.binding.cseq);
             return Err(Refusal::new(500, "CSeq Out Of Order", detail));
         }
@@ -435,6 +437,10 @@ fn remove_replaced(entries: &mut Vec<Entry>, contact: &Contact, first_serial: u6
         if same_contact(&entry.binding.contact, &contact.uri) || (!of_this_request && same_instance(&entry.binding, contact)) {
             if !of_this_request {
                 order.check(entry)?;
+                // RFC 5626 6: "the registrar … MUST replace any existing binding with the same instance-id and reg-id".
+                if entry.binding.contact != contact.uri && same_instance(&entry.binding, contact) {
+                    cov_mark::hit!(rfc5626_6_instance);
+                }
             }
             newest = Some(entries.remove(place));
         } else {

@@ -34,7 +34,7 @@ impl Desk {
     /// The Contact and Path lines of a 200 at `now`.
     fn answer(&self, now: u64, request: &Message) -> String {
         let mut writer = Writer::response(request, 200, "OK", Some("t"));
-        write_answer(&mut writer, request, &self.registrar.bindings("desk-1", at(now)), at(now));
+        write_answer(&mut writer, request, &self.registrar.bindings("desk-1", at(now)), None, at(now));
         let response = writer.finish_response(b"");
         let text = String::from_utf8(response.bytes().to_vec()).unwrap();
         text.lines().filter(|line| line.starts_with("Contact") || line.starts_with("Path")).map(|line| format!("{line}\n")).collect()

@@ -219,6 +219,7 @@ pub mod holdfast {
             pub type CallKind = super::super::super::holdfast::policy::types::CallKind;
             pub type Attribute = super::super::super::holdfast::policy::types::Attribute;
             /// Who sent the INVITE, as far as the host has proved it.
+            /// Of a call that goes on, whoever sends it on: who forwards or transfers it. The rights of that one count.
             #[derive(Clone, Eq, PartialEq)]
             pub enum Caller {
                 /// A phone, by its password: the id of its endpoint. It may be disabled, unregistered or registered without a seat: ask `directory.standing-of`.
@@ -494,6 +495,8 @@ pub mod holdfast {
             impl Call {
                 #[allow(unused_unsafe, clippy::all)]
                 /// What an earlier policy noted under this name.
+                /// One name is the host's own: `park` on a call to a park slot, with the value `leave` (a phone leaves a call there) or `pick-up` (a phone takes
+                /// one up). When every policy passes, the host does it; a policy that refuses switches it off, one that routes the number has it for itself.
                 #[allow(async_fn_in_trait)]
                 pub fn attribute(
                     &self,
@@ -1096,6 +1099,9 @@ pub mod holdfast {
             }
         }
         /// The site's extensions and numbers, and who is reachable now. A capability; granted unless the operator withholds it.
+        ///
+        /// An extension belongs to a phone, or to a user with any number of phones. A user is an endpoint here, too: a plan that names its id rings all phones that ring for
+        /// it, its bindings are theirs. What registers and calls is always a phone, with an id of its own, and shows its first user's extension.
         ///
         /// All answers of one decision come from one state of the configuration. Bindings may change between two questions.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -4230,7 +4236,7 @@ pub mod exports {
                     pub caller: _rt::String,
                     /// What was called.
                     pub called: _rt::String,
-                    /// Who answered: endpoint id or `trunk:NAME`.
+                    /// Who answered; after a transfer, who talked to the caller last: endpoint id or `trunk:NAME`.
                     pub answered_by: ::core::option::Option<_rt::String>,
                     /// When the INVITE came in, in milliseconds since the UNIX epoch.
                     pub began_ms: u64,

@@ -58,12 +58,24 @@ const fn kind(kind: CallKind) -> imports::types::CallKind {
 
 /// Octets from the wire as text, folds taken out (RFC 3261 7.3.1: a fold means a single space).
 pub(in crate::policy) fn text(octets: &[u8]) -> String {
-    let text = String::from_utf8_lossy(octets);
-    if !text.contains(['\r', '\n']) {
-        return text.into_owned();
+    let mut out = String::with_capacity(octets.len());
+    push_text(&mut out, octets);
+    out
+}
+
+/// Appends octets from the wire as [`text`] writes them.
+pub(in crate::policy) fn push_text(out: &mut String, octets: &[u8]) {
+    // Nearly all is valid UTF-8, which is known at several octets a step; the lossy reading looks at each one.
+    let text = std::str::from_utf8(octets).map_or_else(|_| String::from_utf8_lossy(octets), Cow::Borrowed);
+    if memchr::memchr2(b'\r', b'\n', text.as_bytes()).is_none() {
+        return out.push_str(&text);
     }
-    let lines: Vec<Cow<'_, str>> = text.lines().map(str::trim).filter(|line| !line.is_empty()).map(Cow::Borrowed).collect();
-    lines.join(" ")
+    for (n, line) in text.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate() {
+        if n > 0 {
+            out.push(' ');
+        }
+        out.push_str(line);
+    }
 }
 
 /// All settings, as an answer to the question for them.

@@ -127,7 +127,7 @@ impl imports::directory::Host for State {
     fn standing_of(&mut self, id: String) -> Result<imports::directory::Standing> {
         use imports::directory::Standing;
         self.answer("directory.standing-of", &[&id], |state| {
-            let bindings = state.site.registrar.bindings(&id, state.now);
+            let bindings = state.site.bindings(&id, state.now);
             match bindings.iter().all(|binding| binding.emergency_only) {
                 _ if bindings.is_empty() => Standing::Unregistered,
                 true => Standing::EmergencyOnly,
@@ -139,7 +139,7 @@ impl imports::directory::Host for State {
     fn bindings_of(&mut self, id: String) -> Result<Vec<imports::directory::Binding>> {
         self.answer("directory.bindings-of", &[&id], |state| {
             let now = state.now;
-            let bindings = state.site.registrar.bindings(&id, now);
+            let bindings = state.site.bindings(&id, now);
             let told = bindings.iter().map(|binding| imports::directory::Binding {
                 contact: binding.contact.to_string(),
                 user_agent: binding.user_agent.to_string(),

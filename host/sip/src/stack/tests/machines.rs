@@ -4,8 +4,22 @@ use super::super::{client::*, server::*, timers::*};
 use super::*;
 use expect_test::{Expect, expect};
 
-const TIMERS: [Timer; 13] =
-    [Timer::A, Timer::B, Timer::C, Timer::D, Timer::E, Timer::F, Timer::G, Timer::H, Timer::I, Timer::J, Timer::K, Timer::L, Timer::M];
+const TIMERS: [Timer; 14] = [
+    Timer::A,
+    Timer::B,
+    Timer::C,
+    Timer::D,
+    Timer::E,
+    Timer::F,
+    Timer::G,
+    Timer::H,
+    Timer::I,
+    Timer::J,
+    Timer::K,
+    Timer::L,
+    Timer::M,
+    Timer::Trying,
+];
 
 fn bytes(text: &'static str) -> Bytes {
     Bytes::from_static(text.as_bytes())
@@ -57,7 +71,7 @@ fn with_timers<E>(events: Vec<(&str, E)>, timer: impl Fn(Timer) -> E) -> Vec<(St
 fn invite_server(transport: Transport, expect: &Expect) {
     let at = start();
     let states = [
-        ("Proceeding", InviteServer::Proceeding { last: bytes("SIP/2.0 180"), c: at }),
+        ("Proceeding", InviteServer::Proceeding { last: bytes("SIP/2.0 180"), trying: Some(at), c: at }),
         ("Completed", InviteServer::Completed { answer: bytes("SIP/2.0 486"), interval: T1, g: Some(at), h: at }),
         ("Confirmed", InviteServer::Confirmed { i: at }),
         ("Accepted", InviteServer::Accepted { l: at }),
@@ -94,20 +108,21 @@ fn invite_server_over_udp() {
     invite_server(
         Transport::Udp,
         &expect![[r#"
-        Proceeding  INVITE      Proceeding  → 180 () to 198.51.100.7:5060
-        Proceeding  1xx         Proceeding  → 183 () to 198.51.100.7:5060, C=1800.000
-        Proceeding  2xx         Accepted    → 200 () to 198.51.100.7:5060, L=32.000
-        Proceeding  3xx-6xx     Completed   → 404 () to 198.51.100.7:5060, G=0.500, H=32.000
-        Proceeding  timer C     -
-        Completed   INVITE      Completed   → 486 () to 198.51.100.7:5060
-        Completed   ACK         Confirmed   I=5.000
-        Completed   timer G     Completed   → 486 () to 198.51.100.7:5060, G=1.000
-        Completed   timer H     -           unacknowledged
-        Confirmed   timer I     -
-        Accepted    ACK         Accepted    deliver ACK
-        Accepted    2xx         Accepted    → 200 () to 198.51.100.7:5060
-        Accepted    timer L     -
-    "#]],
+            Proceeding  INVITE      Proceeding  → 180 () to 198.51.100.7:5060
+            Proceeding  1xx         Proceeding  → 183 () to 198.51.100.7:5060, C=1800.000
+            Proceeding  2xx         Accepted    → 200 () to 198.51.100.7:5060, L=32.000
+            Proceeding  3xx-6xx     Completed   → 404 () to 198.51.100.7:5060, G=0.500, H=32.000
+            Proceeding  timer C     -
+            Proceeding  timer Trying Proceeding  → 180 () to 198.51.100.7:5060
+            Completed   INVITE      Completed   → 486 () to 198.51.100.7:5060
+            Completed   ACK         Confirmed   I=5.000
+            Completed   timer G     Completed   → 486 () to 198.51.100.7:5060, G=1.000
+            Completed   timer H     -           unacknowledged
+            Confirmed   timer I     -
+            Accepted    ACK         Accepted    deliver ACK
+            Accepted    2xx         Accepted    → 200 () to 198.51.100.7:5060
+            Accepted    timer L     -
+        "#]],
     );
 }
 
@@ -116,20 +131,21 @@ fn invite_server_over_tcp() {
     invite_server(
         Transport::Tcp,
         &expect![[r#"
-        Proceeding  INVITE      Proceeding  → 180 () to 198.51.100.7:5060
-        Proceeding  1xx         Proceeding  → 183 () to 198.51.100.7:5060, C=1800.000
-        Proceeding  2xx         Accepted    → 200 () to 198.51.100.7:5060, L=32.000
-        Proceeding  3xx-6xx     Completed   → 404 () to 198.51.100.7:5060, H=32.000
-        Proceeding  timer C     -
-        Completed   INVITE      Completed   → 486 () to 198.51.100.7:5060
-        Completed   ACK         -
-        Completed   timer G     Completed   → 486 () to 198.51.100.7:5060, G=1.000
-        Completed   timer H     -           unacknowledged
-        Confirmed   timer I     -
-        Accepted    ACK         Accepted    deliver ACK
-        Accepted    2xx         Accepted    → 200 () to 198.51.100.7:5060
-        Accepted    timer L     -
-    "#]],
+            Proceeding  INVITE      Proceeding  → 180 () to 198.51.100.7:5060
+            Proceeding  1xx         Proceeding  → 183 () to 198.51.100.7:5060, C=1800.000
+            Proceeding  2xx         Accepted    → 200 () to 198.51.100.7:5060, L=32.000
+            Proceeding  3xx-6xx     Completed   → 404 () to 198.51.100.7:5060, H=32.000
+            Proceeding  timer C     -
+            Proceeding  timer Trying Proceeding  → 180 () to 198.51.100.7:5060
+            Completed   INVITE      Completed   → 486 () to 198.51.100.7:5060
+            Completed   ACK         -
+            Completed   timer G     Completed   → 486 () to 198.51.100.7:5060, G=1.000
+            Completed   timer H     -           unacknowledged
+            Confirmed   timer I     -
+            Accepted    ACK         Accepted    deliver ACK
+            Accepted    2xx         Accepted    → 200 () to 198.51.100.7:5060
+            Accepted    timer L     -
+        "#]],
     );
 }
 
@@ -391,4 +407,15 @@ fn other_client_over_tcp() {
         Completed   timer K     -
     "#]],
     );
+}
+
+#[test]
+fn a_transaction_without_a_timer_is_seen() {
+    let (mut stack, mut out) = (Stack::new(Limits::default(), Random::from_seed([7; 32])), Outbox::new());
+    let flow = flow(Transport::Udp);
+    stack.receive(Bytes::from(request("INVITE", "z9hG4bKendless")), flow, start(), &mut out);
+    stack.request(our_request(Method::Options), flow, start(), &mut out);
+    assert_eq!((stack.transactions(), stack.endless()), ((1, 1), 0));
+    stack.timers = Timers::default();
+    assert_eq!(stack.endless(), 2);
 }

@@ -19,7 +19,6 @@ fn invite_answered_with_2xx() {
     bench.wait(Duration::from_secs(40));
     expect![[r#"
         0.000       ← INVITE
-                    → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
         0.000       respond 180
                     → 180 (INVITE) to 198.51.100.7:5060
@@ -39,6 +38,47 @@ fn invite_answered_with_2xx() {
     assert_eq!(bench.stack.deadline(), None);
 }
 
+/// A 100 goes out only when nothing else has within 200 ms, and at once to a caller who asks again.
+#[test]
+fn trying_waits() {
+    cov_mark::check_count!(rfc3261_17_2_1_trying, 1);
+    let mut bench = Bench::new(Transport::Udp);
+    bench.receive(request("INVITE", "z9hG4bKa"));
+    bench.wait(Duration::from_millis(400));
+    bench.respond(180);
+    expect![[r#"
+        0.000       ← INVITE
+                    deliver INVITE
+        0.200       timer Trying
+                    → 100 (INVITE) to 198.51.100.7:5060
+        0.400       respond 180
+                    → 180 (INVITE) to 198.51.100.7:5060
+    "#]]
+    .assert_eq(&bench.take());
+    let mut bench = Bench::new(Transport::Udp);
+    bench.receive(request("INVITE", "z9hG4bKb"));
+    bench.receive(request("INVITE", "z9hG4bKb"));
+    bench.wait(Duration::from_millis(400));
+    expect![[r#"
+        0.000       ← INVITE
+                    deliver INVITE
+        0.000       ← INVITE
+                    → 100 (INVITE) to 198.51.100.7:5060
+    "#]]
+    .assert_eq(&bench.take());
+    let mut bench = Bench::new(Transport::Tcp);
+    bench.receive(request("INVITE", "z9hG4bKc"));
+    bench.respond(486);
+    bench.wait(Duration::from_millis(400));
+    expect![[r#"
+        0.000       ← INVITE
+                    deliver INVITE
+        0.000       respond 486
+                    → 486 (INVITE) to 198.51.100.7:5060
+    "#]]
+    .assert_eq(&bench.take());
+}
+
 #[test]
 fn refusal_is_sent_until_acknowledged() {
     cov_mark::check!(rfc3261_17_2_1_timer_g);
@@ -52,7 +92,6 @@ fn refusal_is_sent_until_acknowledged() {
     bench.wait(Duration::from_secs(40));
     expect![[r#"
         0.000       ← INVITE
-                    → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
         0.000       respond 486
                     → 486 (INVITE) to 198.51.100.7:5060
@@ -82,8 +121,8 @@ fn refusal_that_nobody_acknowledges() {
         bench.wait(Duration::from_secs(40));
         let sent = bench.sent.len();
         match transport {
-            Transport::Udp => assert_eq!(sent, 12, "100, then 486 at 0, .5, 1.5, 3.5, 7.5 … 31.5"),
-            Transport::Tcp | Transport::Tls => assert_eq!(sent, 2),
+            Transport::Udp => assert_eq!(sent, 11, "486 at 0, .5, 1.5, 3.5, 7.5 … 31.5"),
+            Transport::Tcp | Transport::Tls => assert_eq!(sent, 1),
         }
         assert!(bench.take().ends_with("32.000      timer H\n            unacknowledged\n"));
         assert_eq!(bench.stack.transactions(), (0, 0));
@@ -166,7 +205,6 @@ fn cancel_while_ringing() {
     bench.receive(request("ACK", "z9hG4bKa"));
     expect![[r#"
         0.000       ← INVITE
-                    → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
         0.000       respond 180
                     → 180 (INVITE) to 198.51.100.7:5060
@@ -195,13 +233,11 @@ fn cancel_before_any_answer_and_after_the_final_one() {
     bench.receive(request("CANCEL", "z9hG4bKb"));
     expect![[r#"
         0.000       ← INVITE
-                    → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
         0.000       ← CANCEL
                     → 200 (CANCEL) to 198.51.100.7:5060
                     cancelled
         0.000       ← INVITE
-                    → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
         0.000       respond 200
                     → 200 (INVITE) to 198.51.100.7:5060
@@ -254,7 +290,6 @@ fn peers_of_rfc_2543() {
     bench.receive(old("REGISTER", 9));
     expect![[r#"
         0.000       ← INVITE
-                    → 100 (INVITE) to 198.51.100.7:5060
                     deliver INVITE
         0.000       ← INVITE
                     → 100 (INVITE) to 198.51.100.7:5060
@@ -337,4 +372,21 @@ fn responses_show_where_the_request_came_from() {
            10.0.0.1 ; rport=5060;received=198.51.100.7 ; branch=z9hG4bKa
     "#]]
     .assert_eq(&text.replace('\r', ""));
+}
+
+#[test]
+fn a_message_is_known_by_its_transaction() {
+    let mut bench = Bench::new(Transport::Udp);
+    let invite = request("INVITE", "z9hG4bKknown");
+    let knows = |bench: &Bench, text: &str| bench.stack.knows(&Bytes::copy_from_slice(text.as_bytes()));
+    assert!(!knows(&bench, &invite));
+    bench.receive(&invite);
+    assert!(knows(&bench, &invite) && knows(&bench, &invite.replace("INVITE", "CANCEL")));
+    assert!(!knows(&bench, &invite.replace("z9hG4bKknown", "z9hG4bKother")) && !knows(&bench, "no SIP"));
+    bench.request(Method::Options);
+    let ours = bench.sent.last().cloned().unwrap();
+    assert!(bench.stack.knows(&answer(&ours, 200)));
+    bench.receive(answer(&ours, 200));
+    bench.wait(Duration::from_secs(60));
+    assert!(!bench.stack.knows(&answer(&ours, 200)));
 }

@@ -119,7 +119,7 @@ fn a_trunks_redirection_is_the_callers_answer() {
 fn the_call_ends_while_the_policies_think_about_a_forward() {
     let mut rig = Rig::new(vec![stage(vec![target(2)])]);
     rig.answer(0, 302, "two", "Contact: <sip:1003@elsewhere>\n");
-    rig.on(Event::Cancelled { id: ServerId(1) });
+    rig.on(Event::Cancelled { id: ServerId(1), reason: None });
     assert!(rig.bridge.finished());
     rig.log.clear();
     rig.routed(1, Ok(vec![stage(vec![target(3)])]));

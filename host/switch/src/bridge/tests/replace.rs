@@ -18,8 +18,10 @@ fn replaces_is_read() {
 #[test]
 fn a_dialog_is_found_in_a_uri() {
     let of = |text: &str| DialogId::of_uri(&sip::uri::Uri::parse(text.as_bytes()).unwrap());
-    let wanted = DialogId { call_id: b"a@b".to_vec(), local_tag: b"1".to_vec(), remote_tag: b"2".to_vec() };
+    let wanted = DialogId { call_id: b"a@b".to_vec(), local_tag: b"1".to_vec(), remote_tag: b"2".to_vec(), early_only: false };
     assert_eq!(of("sip:1003@h?Subject=x&Replaces=a%40b%3Bto-tag%3D1%3bfrom-tag%3D2"), Some(Some(wanted)));
+    let early = DialogId::read(b"a@b;to-tag=1;early-only;from-tag=2").unwrap();
+    assert!(early.early_only && early.remote_tag == b"2");
     assert_eq!(of("sip:1003@h?Replaces=a%40b"), Some(None));
     assert_eq!(of("sip:1003@h?Subject=Replaces"), None);
     assert_eq!(of("sip:1003@h"), None);
@@ -28,7 +30,7 @@ fn a_dialog_is_found_in_a_uri() {
 /// What a talking call gives away for its caller's dialog, which `talking` has.
 fn wanted(rig: &Rig) -> DialogId {
     let ours = rig.answers.last().unwrap().to().unwrap().tag().unwrap().to_vec();
-    DialogId { call_id: b"call-a".to_vec(), local_tag: ours, remote_tag: b"alice".to_vec() }
+    DialogId { call_id: b"call-a".to_vec(), local_tag: ours, remote_tag: b"alice".to_vec(), early_only: false }
 }
 
 #[test]
@@ -36,7 +38,9 @@ fn a_party_is_given_away_once_and_the_replaced_one_hung_up() {
     let mut rig = talking();
     let wanted = wanted(&rig);
     let mut out = Vec::new();
-    let half = rig.bridge.give(&wanted, rig.now, &mut out).unwrap();
+    let early = DialogId { early_only: true, ..wanted.clone() };
+    assert_eq!(rig.bridge.give(&early, rig.now, &mut out).unwrap_err().status, 486, "RFC 3891 3: early-only, but it talks");
+    let Ok(Found::Talks(half)) = rig.bridge.give(&wanted, rig.now, &mut out) else { panic!("nothing was given away") };
     assert_eq!(half.call_id(), rig.sent[&0].call_id());
     let shown: Vec<_> = out.iter().map(|effect| format!("{effect:?}").split([' ', '(']).next().unwrap().to_owned()).collect();
     assert_eq!(shown, ["Send", "End"], "one BYE, to the caller, and the record");
@@ -45,6 +49,7 @@ fn a_party_is_given_away_once_and_the_replaced_one_hung_up() {
 
 #[test]
 fn nothing_is_given_away_before_the_answer_is_acknowledged_or_for_other_dialogs() {
+    cov_mark::check!(rfc3891_3_no_match);
     let mut rig = Rig::new(vec![stage(vec![target(2)])]);
     rig.answer(0, 200, "bob", "");
     let wanted = wanted(&rig);
@@ -67,4 +72,14 @@ fn a_trunk_channel_goes_with_its_party() {
     assert_eq!(rig.bridge.site.trunks.in_use("provider"), 1);
     drop(half);
     assert_eq!(rig.bridge.site.trunks.in_use("provider"), 0);
+}
+
+#[test]
+fn several_replaces_are_none() {
+    cov_mark::check!(rfc3891_3_several);
+    let one = "Replaces: c;to-tag=t;from-tag=f\n";
+    let read = |lines: &str| DialogId::of_request(&crate::fixture::invite("sip:1002@sip.example", lines));
+    assert_eq!(read(""), None);
+    assert!(matches!(read(one), Some(Some(_))));
+    assert_eq!(read(&format!("{one}{one}")), Some(None));
 }

@@ -62,6 +62,7 @@ fn the_answer_lists_every_contact_with_the_seconds_that_are_left() {
 
 #[test]
 fn what_cannot_be_read_is_refused_with_its_reason() {
+    cov_mark::check!(rfc3261_10_3_interval_too_brief);
     let refusal = |lines: &str| match Desk::new().registrar.read(&register("1001", "a", 1, lines)) {
         Ok(wish) => format!("{lines}  -> accepted {wish:?}\n"),
         Err(refusal) => format!("{lines}  -> {} {}: {}\n", refusal.status, refusal.phrase, refusal.detail),

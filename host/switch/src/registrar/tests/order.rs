@@ -31,6 +31,7 @@ fn a_refresh_keeps_one_binding_and_extends_it() {
 
 #[test]
 fn within_one_call_id_the_cseq_must_rise() {
+    cov_mark::check!(rfc3261_10_3_cseq);
     let desk = Desk::new();
     contact(&desk, 0, "a", 5, "Contact: <sip:1001@10.1.0.7>\n");
     assert_eq!(contact(&desk, 1, "a", 5, "Contact: <sip:1001@10.1.0.7>\n"), "500 CSeq Out Of Order");
@@ -81,6 +82,7 @@ fn one_request_binds_and_removes() {
 
 #[test]
 fn a_phone_started_again_replaces_its_old_binding() {
+    cov_mark::check!(rfc5626_6_instance);
     let desk = Desk::new();
     contact(&desk, 0, "a", 1, "Contact: <sip:1001@10.1.0.7:31000>;+sip.instance=\"<urn:uuid:1>\"\n");
     contact(&desk, 0, "x", 1, "Contact: <sip:1001@10.1.0.8:31000>;+sip.instance=\"<urn:uuid:2>\"\n");

@@ -1,0 +1,219 @@
+//! `holdfast user`: the users of a running gateway, to whom its store's endpoints belong.
+
+use super::{
+    HELP,
+    directory::{all, facts, make, page, path_of, status_style},
+    endpoint::history,
+    rows,
+    running::{Where, refuse},
+    table,
+};
+use crate::manage::{UserPage, UserRow, ask};
+use anstyle::Style;
+use axum::http::Method;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::{io::Write as _, path::PathBuf};
+use switch::directory::record::{Edit, Existing, UserFields};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  holdfast user add alice --extension 1001 --name \"Alice Moss\" --number +442030001001
+      Somebody with an extension and a direct number. `holdfast endpoint assign desk-7 alice` gives her a telephone.
+  holdfast user set alice --extension 1101
+      From now on she is reached at 1101 on all her telephones.
+  holdfast user list --json
+      One JSON object, for a program.
+  holdfast user import users.csv
+      Columns: id, name, extension, numbers (one a line of the cell), enabled. All of it or nothing.
+A call to an extension rings all endpoints of its user but those that were assigned with --silent.
+Exit code 0: it is done. 1: nothing was changed, or no gateway runs.";
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Command {
+    /// Show all users, or those that have a text in their id, name, extension or numbers.
+    List {
+        /// The text.
+        find: Option<String>,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Show one user with the history.
+    Show {
+        /// The id.
+        id: String,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Add a user.
+    Add {
+        /// The id: letters, digits, dots, hyphens and underscores, 64 at most.
+        id: String,
+        /// What others dial.
+        #[arg(long)]
+        extension: String,
+        #[command(flatten)]
+        fields: Fields,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Change a user.
+    Set {
+        /// The id.
+        id: String,
+        /// What others dial.
+        #[arg(long)]
+        extension: Option<String>,
+        #[command(flatten)]
+        fields: Fields,
+        /// Take all direct numbers away.
+        #[arg(long, conflicts_with = "numbers")]
+        no_numbers: bool,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Let users be called again.
+    Enable {
+        /// Their ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Let nobody reach users. Their telephones still call out; their extensions stay theirs.
+    Disable {
+        /// Their ids.
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Add and change users as a CSV file has them: all of them, or nothing.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// Only say what would change.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Write all users as a CSV file.
+    Export {
+        /// The file; standard output when not given.
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        place: Where,
+    },
+}
+
+/// What a user may get.
+#[derive(Args, Debug)]
+pub(super) struct Fields {
+    /// Display name; the extension is shown when there is none.
+    #[arg(long)]
+    name: Option<String>,
+    /// A direct number, as trunks present it; again for more. The first is shown to others outside.
+    #[arg(long = "number", value_name = "NUMBER")]
+    numbers: Vec<String>,
+}
+
+impl Fields {
+    fn read(&self, extension: Option<&String>) -> UserFields {
+        UserFields {
+            name: self.name.clone(),
+            extension: extension.cloned(),
+            numbers: Some(self.numbers.clone()).filter(|numbers| !numbers.is_empty()),
+            enabled: None,
+        }
+    }
+}
+
+pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<bool> {
+    let edit = |id: &str, existing, fields| Edit::User { id: id.to_owned(), existing, fields };
+    let set_enabled = |ids: &[String], enabled: bool| -> Vec<Edit> {
+        let fields = || UserFields { enabled: Some(enabled), ..UserFields::default() };
+        ids.iter().map(|id| edit(id, Existing::Must, fields())).collect()
+    };
+    match command {
+        Command::List { find, place } => list(find.as_deref().unwrap_or_default(), place, json),
+        Command::Show { id, place } => show(id, place, json),
+        Command::Add { id, extension, fields, place } => {
+            make(&place.data(), vec![edit(id, Existing::Not, fields.read(Some(extension)))], json)
+        }
+        Command::Set { id, extension, fields, no_numbers, place } => {
+            let mut fields = fields.read(extension.as_ref());
+            if *no_numbers {
+                fields.numbers = Some(Vec::new());
+            }
+            make(&place.data(), vec![edit(id, Existing::Must, fields)], json)
+        }
+        Command::Enable { ids, place } => make(&place.data(), set_enabled(ids, true), json),
+        Command::Disable { ids, place } => make(&place.data(), set_enabled(ids, false), json),
+        Command::Import { file, dry_run, place } => rows::import::<rows::Users>(file, *dry_run, None, &place.data(), json),
+        Command::Export { file, place } => rows::export::<rows::Users>(file.as_deref(), &place.data(), json),
+    }
+}
+
+const HEADINGS: [&str; 6] = ["id", "extension", "name", "numbers", "status", "endpoints"];
+
+fn status(row: &UserRow) -> &'static str {
+    match row {
+        UserRow { trouble: Some(_), .. } => "not in force",
+        UserRow { enabled: false, .. } => "disabled",
+        UserRow { endpoints, .. } if endpoints.iter().any(|phone| phone.registered && phone.rings) => "registered",
+        _ => "enabled",
+    }
+}
+
+fn phones(row: &UserRow) -> Vec<String> {
+    row.endpoints.iter().map(|phone| if phone.rings { phone.endpoint.clone() } else { format!("{} (silent)", phone.endpoint) }).collect()
+}
+
+fn list(find: &str, place: &Where, json: bool) -> anyhow::Result<bool> {
+    let rows: Vec<UserRow> = match all(&place.data(), "/users", find, |_, _| {})? {
+        Ok(rows) => rows,
+        Err(refused) => return refuse(&refused, json),
+    };
+    let mut out = anstream::stdout();
+    if json {
+        writeln!(out, "{}", json!({"users": rows}))?;
+        return Ok(true);
+    }
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let (numbers, endpoints) = (row.numbers.join(", "), phones(row).join(", "));
+            vec![row.id.clone(), row.extension.clone(), row.name.clone(), numbers, status(row).to_owned(), endpoints]
+        })
+        .collect();
+    table::write(&mut out, &HEADINGS, &cells, |place, heading| match heading {
+        "status" => rows.get(place).map_or_else(Style::new, |row| status_style(status(row))),
+        _ => Style::new(),
+    })?;
+    for row in &rows {
+        if let Some(trouble) = &row.trouble {
+            writeln!(out, "\n{HELP}{}{HELP:#}: {trouble}", row.id)?;
+        }
+    }
+    Ok(true)
+}
+
+fn show(id: &str, place: &Where, json: bool) -> anyhow::Result<bool> {
+    let answer = ask(&place.data(), Method::GET, &path_of("/users", id))?;
+    let UserPage { row, history: happened } = match page::<UserPage>(&answer, json)? {
+        Ok(Some(page)) => page,
+        Ok(None) => return Ok(true),
+        Err(done) => return Ok(done),
+    };
+    facts(&[
+        ("id", row.id.clone()),
+        ("status", status(&row).to_owned()),
+        ("trouble", row.trouble.clone().unwrap_or_default()),
+        ("extension", row.extension.clone()),
+        ("name", row.name.clone()),
+        ("numbers", row.numbers.join("\n")),
+        ("endpoints", phones(&row).join("\n")),
+    ])?;
+    history(&happened)
+}

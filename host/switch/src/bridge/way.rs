@@ -1,0 +1,216 @@
+//! The way to a phone whose connection is gone.
+//!
+//! A phone behind TCP or TLS is reached down the connection over which it speaks. When that is lost in the middle of a call (or with the process that
+//! held it), the phone registers again over a new one, and there its dialogs go on: RFC 5626 5.3 has requests sent over any flow that is registered for the same
+//! instance. Where we notice only by a request that did not go out, the request waits until the phone is there again, but not longer than its transaction
+//! would have waited for an answer. Datagrams have no connection to lose, and nothing here touches them.
+
+use super::{Bridge, Effect, Sent, leg::LegState};
+use crate::{facts::Caller, registrar::same_contact};
+use sip::{Instant, build::Request, stack::Failure, transport::Flow};
+use std::{sync::Arc, time::Duration};
+
+/// How often it is looked whether the phone has connected again.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a request waits for that: 64*T1.
+const WAIT: Duration = Duration::from_secs(32);
+
+/// A request on a connection, until it is answered.
+#[derive(Debug)]
+pub(super) struct Held {
+    id: super::SendId,
+    request: Request,
+    flow: Flow,
+    /// The connection was gone: when to look for another…
+    look: Option<Instant>,
+    /// …and until when, from the first time on.
+    until: Option<Instant>,
+}
+
+/// Whether nothing goes down a connection any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    No,
+    Perhaps,
+    Yes,
+}
+
+/// Whose connection it is.
+enum Whose {
+    Phone {
+        endpoint: Arc<str>,
+        instance: Option<Arc<str>>,
+        contact: Vec<u8>,
+    },
+    /// A trunk's, which we can make again ourselves.
+    Trunk(Flow),
+}
+
+impl Bridge {
+    /// Has everything in `out` behind `start` go the way where its phone is now.
+    pub(super) fn find_ways(&mut self, start: usize, now: Instant, out: &mut Vec<Effect>) {
+        let mut place = start;
+        while let Some(effect) = out.get(place) {
+            let way = match effect {
+                Effect::Send { flow, .. } | Effect::Ack { flow, .. } => Some(*flow),
+                Effect::Again(again) => Some(again.flow),
+                Effect::Respond { id, .. } if Some(*id) == self.invite => Some(self.call.flow),
+                Effect::Cancel { id, .. } => self.legs.iter().find(|leg| leg.send == *id).map(|leg| leg.target.flow),
+                _ => None,
+            };
+            let connected = way.filter(|flow| flow.transport.reliable() && flow.connection != 0);
+            // Of a request we hear when it did not go out, of anything else we do not: there the likely way is taken at once.
+            let lost = if matches!(effect, Effect::Send { .. }) { Lost::No } else { Lost::Perhaps };
+            let other = connected.and_then(|flow| self.way_instead(flow, lost, now));
+            match (out.get_mut(place), other) {
+                (Some(Effect::Send { flow, .. } | Effect::Ack { flow, .. }), Some(other)) => *flow = other,
+                (Some(Effect::Again(again)), Some(other)) => again.flow = other,
+                (Some(Effect::Respond { id, .. }), Some(flow)) => {
+                    let id = *id;
+                    out.insert(place, Effect::Redirect { id, flow });
+                    place += 1;
+                }
+                (Some(Effect::Cancel { id, .. }), Some(flow)) => {
+                    let id = *id;
+                    out.insert(place, Effect::Reroute { id, flow });
+                    place += 1;
+                }
+                _ => {}
+            }
+            if let Some(Effect::Send { id, request, flow }) = out.get(place)
+                && flow.transport.reliable()
+                && !self.sent.iter().any(|(sent, what)| sent == id && self.begins_a_dialog(what))
+            {
+                let until = self.held.iter().find(|held| held.id == *id).and_then(|held| held.until);
+                self.held.retain(|held| held.id != *id);
+                self.held.push(Held { id: *id, request: request.clone(), flow: *flow, look: None, until });
+            }
+            place += 1;
+        }
+    }
+
+    /// A phone that is not there does not ring. One that was taken from another call is talking: nobody else has it.
+    fn begins_a_dialog(&self, what: &Sent) -> bool {
+        matches!(what, Sent::Invite(leg) if !self.legs.get(*leg).is_some_and(|leg| leg.adopted))
+    }
+
+    /// A request could not be sent: `true` when it waits for its phone to connect again.
+    pub(super) fn waits_for_connection(&mut self, id: super::SendId, why: Failure, now: Instant, out: &mut Vec<Effect>) -> bool {
+        let Some(held) = self.held.iter_mut().find(|held| held.id == id) else { return false };
+        if why != Failure::Unreachable {
+            self.answered_on_connection(id);
+            return false;
+        }
+        // At once the first time; a second one may be just as dead.
+        held.look = Some(if held.until.is_none() { now } else { now + LOOK_EVERY });
+        held.until.get_or_insert(now + WAIT);
+        self.look_for_connections(now, out);
+        true
+    }
+
+    /// It has its answer, or none will come.
+    pub(super) fn answered_on_connection(&mut self, id: super::SendId) {
+        self.held.retain(|held| held.id != id);
+    }
+
+    /// What nobody waits for any more, because the call has ended, is not sent again.
+    pub(super) fn forget_unasked(&mut self) {
+        let sent = &self.sent;
+        self.held.retain(|held| sent.iter().any(|(id, _)| *id == held.id));
+    }
+
+    /// When to look next.
+    pub(super) fn look_due(&self) -> Option<Instant> {
+        self.held.iter().filter_map(|held| held.look).min()
+    }
+
+    /// Sends what waits for a connection that is there now.
+    pub(super) fn look_for_connections(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for place in 0..self.held.len() {
+            let Some(flow) = self.held.get(place).filter(|held| held.look.is_some_and(|at| at <= now)).map(|held| held.flow) else {
+                continue;
+            };
+            let other = self.way_instead(flow, Lost::Yes, now);
+            let Some(held) = self.held.get_mut(place) else { continue };
+            match other {
+                Some(flow) => {
+                    cov_mark::hit!(connection_found_again);
+                    (held.flow, held.look) = (flow, None);
+                    out.push(Effect::Send { id: held.id, request: held.request.clone(), flow });
+                }
+                None => held.look = Some(now + LOOK_EVERY),
+            }
+        }
+    }
+
+    /// A request that has waited long enough.
+    pub(super) fn waited_long_enough(&mut self, now: Instant) -> Option<super::SendId> {
+        let place = self.held.iter().position(|held| held.look.is_some() && held.until.is_some_and(|until| until <= now))?;
+        Some(self.held.swap_remove(place).id)
+    }
+
+    /// The way that leads to whoever was behind `flow`, when it is another one now.
+    fn way_instead(&mut self, flow: Flow, lost: Lost, now: Instant) -> Option<Flow> {
+        let lost = if flow.lost() { Lost::Yes } else { lost };
+        let other = match self.whose(flow)? {
+            Whose::Trunk(first) => first,
+            Whose::Phone { endpoint, instance, contact } => {
+                let bindings = self.site.registrar.bindings(&endpoint, now);
+                let here = bindings.iter().find(|binding| binding.flow == flow);
+                if let Some(binding) = here.filter(|_| lost != Lost::Yes) {
+                    for party in self.parties.iter_mut().filter(|party| party.dialog.flow == flow) {
+                        party.instance = binding.instance.as_ref().map(|instance| instance.to_string());
+                    }
+                    return None;
+                }
+                let instance = instance.or_else(|| here.and_then(|binding| binding.instance.clone()));
+                let elsewhere = || bindings.iter().filter(|binding| binding.flow != flow && !binding.flow.lost());
+                let same = elsewhere().find(|binding| instance.is_some() && binding.instance == instance);
+                let contact = std::str::from_utf8(&contact).unwrap_or_default();
+                let same = same.or_else(|| elsewhere().find(|binding| same_contact(&binding.contact, contact)));
+                // The only other phone of this account is taken for the same one, unless both say who they are: at worst it knows nothing of the call. Not where
+                // the connection may be well and only the registration gone.
+                let stranger = |binding: &Arc<crate::registrar::Binding>| instance.is_some() && binding.instance.is_some();
+                let only = || elsewhere().next().filter(|binding| lost != Lost::No && elsewhere().count() == 1 && !stranger(binding));
+                same.or_else(only)?.flow
+            }
+        };
+        if other == flow {
+            return None;
+        }
+        for party in self.parties.iter_mut().filter(|party| party.dialog.flow == flow) {
+            party.dialog.flow = other;
+        }
+        for leg in self.legs.iter_mut().filter(|leg| leg.target.flow == flow && leg.target.trunk.is_none()) {
+            leg.target.flow = other;
+        }
+        if self.call.flow == flow {
+            self.call.flow = other;
+        }
+        Some(other)
+    }
+
+    fn whose(&self, flow: Flow) -> Option<Whose> {
+        let party = self.parties.iter().find(|party| party.dialog.flow == flow);
+        let leg = match party {
+            Some(party) => party.leg.and_then(|leg| self.legs.get(leg)),
+            None => self.legs.iter().find(|leg| leg.target.flow == flow && leg.state != LegState::Dead),
+        };
+        let instance = party.and_then(|party| party.instance.as_deref().map(Arc::from));
+        let contact = |default: &[u8]| party.map_or_else(|| default.to_vec(), |party| party.dialog.remote_target.clone());
+        match (leg, &self.call.caller) {
+            (Some(leg), _) => match (&leg.target.endpoint, &leg.target.trunk) {
+                (Some(endpoint), _) => {
+                    Some(Whose::Phone { endpoint: endpoint.as_str().into(), instance, contact: contact(leg.target.uri.as_bytes()) })
+                }
+                (None, Some(_)) => Some(Whose::Trunk(leg.target.flow)),
+                (None, None) => None,
+            },
+            (None, Caller::Endpoint(endpoint)) if party.is_some() || self.call.flow == flow => {
+                let asked = self.call.message.contact().map(|contact| contact.uri.to_vec()).unwrap_or_default();
+                Some(Whose::Phone { endpoint: endpoint.id.as_str().into(), instance, contact: contact(&asked) })
+            }
+            (None, _) => None,
+        }
+    }
+}
