@@ -148,16 +148,26 @@ fn sound(folder: &Path) -> anyhow::Result<BTreeMap<String, Known>> {
         if path.extension().is_some_and(|extension| extension == "stats") {
             continue;
         }
-        let now = sum(&path).with_context(|| name.clone())?;
+        let Some(now) = unless_gone(sum(&path)).with_context(|| name.clone())? else { continue };
         if sums.get(name.as_str()) == Some(&now.as_str()) {
-            let modified = fs::metadata(&path)?.modified()?;
-            sound.insert(name, Known { modified, sum: now });
+            if let Some(metadata) = unless_gone(fs::metadata(&path)).with_context(|| name.clone())? {
+                sound.insert(name, Known { modified: metadata.modified()?, sum: now });
+            }
         } else {
             tracing::warn!(file = %path.display(), "compiled code removed, for it is not as it was written; it is compiled again");
-            fs::remove_file(&path).with_context(|| name.clone())?;
+            unless_gone(fs::remove_file(&path)).with_context(|| name.clone())?;
         }
     }
     Ok(sound)
+}
+
+/// `None` for a file that is not there any more: wasmtime writes and cleans on a thread of its own, and another process may share the folder.
+fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The files of the cache: name below `folder`, and path.
@@ -173,11 +183,8 @@ fn files(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
 }
 
 fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    match fs::read_dir(folder) {
-        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
+    let entries = unless_gone(fs::read_dir(folder))?;
+    entries.into_iter().flatten().map(|entry| Ok(entry?.path())).collect()
 }
 
 fn sum(path: &Path) -> io::Result<String> {

@@ -1,6 +1,11 @@
 use super::*;
 use crate::policy::{EngineSettings, machine::Machine, shipped};
-use std::{os::unix::fs::PermissionsExt as _, time::Instant};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Instant,
+};
 
 fn machine(folder: &Path) -> Machine {
     Machine::new(EngineSettings { watch: false, cache: Some(folder.to_owned()), ..EngineSettings::default() }).unwrap()
@@ -58,6 +63,26 @@ fn damaged_code_is_not_run_but_compiled_again() {
         assert_eq!(fs::read(&file).unwrap(), sound);
         assert_eq!(compile_again(&folder), FOUND);
     }
+}
+
+/// wasmtime's own thread, or another process, writes and cleans while the next start looks: what is listed may be gone when it is read.
+#[test]
+fn files_that_come_and_go_meanwhile_do_not_cost_the_cache() {
+    let (_root, folder) = filled();
+    let beside = kept(&folder).remove(0).with_extension("wip-atomic-write-mod");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                fs::write(&beside, b"half").unwrap();
+                fs::remove_file(&beside).ok();
+            }
+        });
+        for _ in 0..500 {
+            CodeCache::open(&folder).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]
@@ -138,6 +163,6 @@ fn there_are_never_many_more_than_allowed() {
     let until = Instant::now() + Duration::from_secs(30);
     while kept(&folder).len() > 2 {
         assert!(Instant::now() < until, "{:?}", kept(&folder));
-        std::thread::sleep(Duration::from_millis(5));
+        thread::sleep(Duration::from_millis(5));
     }
 }
