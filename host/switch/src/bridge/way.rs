@@ -27,14 +27,6 @@ pub(super) struct Held {
     until: Option<Instant>,
 }
 
-/// Whether nothing goes down a connection any more.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Lost {
-    No,
-    Perhaps,
-    Yes,
-}
-
 /// Whose connection it is.
 enum Whose {
     Phone {
@@ -59,9 +51,7 @@ impl Bridge {
                 _ => None,
             };
             let connected = way.filter(|flow| flow.transport.reliable() && flow.connection != 0);
-            // Of a request we hear when it did not go out, of anything else we do not: there the likely way is taken at once.
-            let lost = if matches!(effect, Effect::Send { .. }) { Lost::No } else { Lost::Perhaps };
-            let other = connected.and_then(|flow| self.way_instead(flow, lost, now));
+            let other = connected.and_then(|flow| self.way_instead(flow, false, now));
             match (out.get_mut(place), other) {
                 (Some(Effect::Send { flow, .. } | Effect::Ack { flow, .. }), Some(other)) => *flow = other,
                 (Some(Effect::Again(again)), Some(other)) => again.flow = other,
@@ -130,7 +120,7 @@ impl Bridge {
             let Some(flow) = self.held.get(place).filter(|held| held.look.is_some_and(|at| at <= now)).map(|held| held.flow) else {
                 continue;
             };
-            let other = self.way_instead(flow, Lost::Yes, now);
+            let other = self.way_instead(flow, true, now);
             let Some(held) = self.held.get_mut(place) else { continue };
             match other {
                 Some(flow) => {
@@ -149,15 +139,15 @@ impl Bridge {
         Some(self.held.swap_remove(place).id)
     }
 
-    /// The way that leads to whoever was behind `flow`, when it is another one now.
-    fn way_instead(&mut self, flow: Flow, lost: Lost, now: Instant) -> Option<Flow> {
-        let lost = if flow.lost() { Lost::Yes } else { lost };
+    /// The way that leads to whoever was behind `flow`, when it is another one now. `lost`: nothing goes down that connection any more.
+    fn way_instead(&mut self, flow: Flow, lost: bool, now: Instant) -> Option<Flow> {
+        let lost = lost || flow.lost() || self.site.registrar.is_lost(flow.connection);
         let other = match self.whose(flow)? {
             Whose::Trunk(first) => first,
             Whose::Phone { endpoint, instance, contact } => {
                 let bindings = self.site.registrar.bindings(&endpoint, now);
                 let here = bindings.iter().find(|binding| binding.flow == flow);
-                if let Some(binding) = here.filter(|_| lost != Lost::Yes) {
+                if let Some(binding) = here.filter(|_| !lost) {
                     for party in self.parties.iter_mut().filter(|party| party.dialog.flow == flow) {
                         party.instance = binding.instance.as_ref().map(|instance| instance.to_string());
                     }
@@ -169,9 +159,9 @@ impl Bridge {
                 let contact = std::str::from_utf8(&contact).unwrap_or_default();
                 let same = same.or_else(|| elsewhere().find(|binding| same_contact(&binding.contact, contact)));
                 // The only other phone of this account is taken for the same one, unless both say who they are: at worst it knows nothing of the call. Not where
-                // the connection may be well and only the registration gone.
+                // the connection may be well and only the registration gone: its answer would be lost to the phone that waits for it.
                 let stranger = |binding: &Arc<crate::registrar::Binding>| instance.is_some() && binding.instance.is_some();
-                let only = || elsewhere().next().filter(|binding| lost != Lost::No && elsewhere().count() == 1 && !stranger(binding));
+                let only = || elsewhere().next().filter(|binding| lost && elsewhere().count() == 1 && !stranger(binding));
                 same.or_else(only)?.flow
             }
         };

@@ -20,6 +20,9 @@ use std::{
 /// So many locks: on the largest machines two shards seldom meet at one.
 const PARTS: usize = 64;
 
+/// Lost connections that are remembered; numbers rise, and the lowest are forgotten first. A call asks for its phone's within its transactions' time.
+const LOST_MAX: usize = 4_096;
+
 /// No expiry is known.
 const NEVER: u64 = u64::MAX;
 
@@ -36,6 +39,8 @@ pub struct Registrar {
     count: AtomicUsize,
     /// No binding ends before this moment (microseconds); [`NEVER`] without bindings.
     next_expiry: AtomicU64,
+    /// Connections that were lost.
+    lost: Mutex<BTreeSet<u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +69,7 @@ impl Registrar {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let parts = std::array::from_fn(|_| Mutex::default());
-        Self { limits, parts, count: AtomicUsize::new(0), next_expiry: AtomicU64::new(NEVER) }
+        Self { limits, parts, count: AtomicUsize::new(0), next_expiry: AtomicU64::new(NEVER), lost: Mutex::default() }
     }
 
     /// Reads what a REGISTER asks for: rules 10.3 steps 6 and 7.
@@ -273,6 +278,13 @@ impl Registrar {
         if connection == 0 {
             return Vec::new();
         }
+        {
+            let mut lost = lock(&self.lost);
+            lost.insert(connection);
+            if lost.len() > LOST_MAX {
+                lost.pop_first();
+            }
+        }
         let mut changes = Vec::new();
         for part in &self.parts {
             let mut guard = lock(part);
@@ -286,6 +298,12 @@ impl Registrar {
             }
         }
         changes
+    }
+
+    /// Whether this connection was lost, as far as is remembered.
+    #[must_use]
+    pub fn is_lost(&self, connection: u64) -> bool {
+        lock(&self.lost).contains(&connection)
     }
 
     /// Removes all bindings of endpoints that `keep` refuses; returns the changes. `keep` must not use this registrar.
@@ -485,6 +503,6 @@ impl Hasher for Fnv {
     }
 }
 
-fn lock(part: &Mutex<Part>) -> MutexGuard<'_, Part> {
+fn lock<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
 }

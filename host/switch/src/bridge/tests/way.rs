@@ -148,11 +148,27 @@ fn a_caller_that_has_connected_anew_gets_the_answer_there() {
     let mut rig = Rig::new(vec![stage(vec![target(3)])]);
     let endpoint = rig.bridge.site.directory().endpoint("desk-2").cloned().unwrap();
     (rig.bridge.call.caller, rig.bridge.call.flow) = (Caller::Endpoint(endpoint), old);
+    rig.bridge.site.registrar.connection_lost(5);
     registered(&rig, "sip:new@10.0.0.22:40003", None, connection("10.0.0.22:40003", 7));
     rig.answer(0, 200, "bob", "");
     rig.expect(expect![[r#"
         send 0: INVITE -> 10.0.0.3 cseq 1
         redirect 1 -> 10.0.0.22:40003
+        respond 1: 200 Whatever
+    "#]]);
+}
+
+#[test]
+fn the_answer_does_not_go_to_another_phone_of_the_callers_account() {
+    let own = connection("10.0.0.2:40001", 5);
+    let mut rig = Rig::new(vec![stage(vec![target(3)])]);
+    let endpoint = rig.bridge.site.directory().endpoint("desk-2").cloned().unwrap();
+    (rig.bridge.call.caller, rig.bridge.call.flow) = (Caller::Endpoint(endpoint), own);
+    // Its registration has lapsed, not its connection.
+    registered(&rig, "sip:new@10.0.0.22:40003", None, connection("10.0.0.22:40003", 7));
+    rig.answer(0, 200, "bob", "");
+    rig.expect(expect![[r#"
+        send 0: INVITE -> 10.0.0.3 cseq 1
         respond 1: 200 Whatever
     "#]]);
 }
