@@ -363,10 +363,13 @@ impl Shard {
                     }
                     self.stack.respond(id, response, now, more);
                 }
-                bridge::Effect::Ack { mut request, flow } => {
+                bridge::Effect::Ack { of, tag, mut request, flow } => {
                     let flow = gruu::follow(&mut request, flow, &self.parts.site);
                     entry.ladder.add(now, flow.remote, false, Said::Request(Method::Ack));
-                    self.stack.transmit(request, flow, more);
+                    match entry.sent.iter().rev().find(|(sent, ..)| *sent == of) {
+                        Some((_, client, _)) => self.stack.acknowledge(*client, &tag, request, flow, more),
+                        None => self.stack.transmit(request, flow, more),
+                    }
                 }
                 bridge::Effect::Cancel { id, reason } => {
                     if let Some((_, client, peer)) = entry.sent.iter().rev().find(|(sent, ..)| *sent == id) {

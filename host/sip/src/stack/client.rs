@@ -22,10 +22,26 @@ pub(crate) enum InviteClient {
     Proceeding { request: Bytes, c: Instant, cancelled: bool },
     /// 300 to 699 came and was acknowledged; retransmissions of it are acknowledged again.
     Completed { ack: Bytes, d: Instant },
-    /// 2xx came; further ones, of other forks too, go to the transaction user, who acknowledges them.
-    Accepted { m: Instant },
+    /// 2xx came; each that has not been acknowledged, of other forks too, goes to the transaction user.
+    Accepted { m: Instant, acks: Vec<Acknowledged> },
     /// Gone.
     Terminated,
+}
+
+/// The ACK of one fork's 2xx, which is sent again when its 2xx comes again.
+#[derive(Clone, Debug)]
+pub(crate) struct Acknowledged {
+    /// The To tag of the fork.
+    pub(crate) tag: Box<[u8]>,
+    pub(crate) ack: Bytes,
+    pub(crate) flow: Flow,
+}
+
+impl Acknowledged {
+    /// The way on which the ACK goes again: a connection, on the one over which the 2xx has come now.
+    fn way(&self, came: Flow) -> Flow {
+        if self.flow.connection != 0 && self.flow.transport == came.transport { came } else { self.flow }
+    }
 }
 
 /// What can happen to an INVITE client transaction.
@@ -111,7 +127,7 @@ impl InviteClient {
             (Self::Calling { .. } | Self::Proceeding { .. }, E::Response(message, flow)) if message.status() < 300 => {
                 cov_mark::hit!(rfc6026_7_2_accepted);
                 out.response(message, flow);
-                Self::Accepted { m: out.arm(Timer::M, now, T1_64) }
+                Self::Accepted { m: out.arm(Timer::M, now, T1_64), acks: Vec::new() }
             }
             // "When in either the "Calling" or "Proceeding" states, reception of a response with status code from 300-699 MUST cause the client
             // transaction to transition to "Completed". The client transaction MUST pass the received response up to the TU, and … MUST
@@ -138,11 +154,20 @@ impl InviteClient {
             }
             (Self::Completed { .. }, E::Timer(Timer::D)) => Self::Terminated,
 
-            // RFC 6026 7.2: "any 2xx response … received while in the "Accepted" state MUST be passed to the TU".
-            (Self::Accepted { m }, E::Response(message, flow)) if (200..300).contains(&message.status()) => {
-                cov_mark::hit!(rfc6026_7_2_more_2xx);
-                out.response(message, flow);
-                Self::Accepted { m }
+            // RFC 6026 7.2: "any 2xx response … received while in the "Accepted" state MUST be passed to the TU", for which RFC 3261 13.2.2.4 has one
+            // answer once it has been acknowledged: "The ACK MUST be passed to the client transport every time a retransmission of the 2xx final
+            // response that triggered the ACK arrives." So that is done here, also when the call has ended or its party talks in another one.
+            (Self::Accepted { m, acks }, E::Response(message, flow)) if (200..300).contains(&message.status()) => {
+                let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
+                if let Some(known) = acks.iter().find(|known| *known.tag == *tag) {
+                    cov_mark::hit!(rfc3261_13_2_2_4_ack_again);
+                    out.flow = known.way(flow);
+                    out.transmit(&known.ack);
+                } else {
+                    cov_mark::hit!(rfc6026_7_2_more_2xx);
+                    out.response(message, flow);
+                }
+                Self::Accepted { m, acks }
             }
             (Self::Accepted { .. }, E::Timer(Timer::M)) => Self::Terminated,
 
@@ -163,8 +188,17 @@ impl InviteClient {
             (Self::Calling { b, .. }, Timer::B) => Some(*b),
             (Self::Proceeding { c, .. }, Timer::C) => Some(*c),
             (Self::Completed { d, .. }, Timer::D) => Some(*d),
-            (Self::Accepted { m }, Timer::M) => Some(*m),
+            (Self::Accepted { m, .. }, Timer::M) => Some(*m),
             _ => None,
+        }
+    }
+
+    /// Keeps the ACK of a 2xx, to be sent again; in another state there is none that could come again.
+    pub(crate) fn acknowledged(&mut self, by: Acknowledged) {
+        if let Self::Accepted { acks, .. } = self {
+            acks.retain(|known| known.tag != by.tag);
+            acks.reserve_exact(1);
+            acks.push(by);
         }
     }
 

@@ -30,7 +30,7 @@ use crate::{
 };
 use branch::{Key, Keyed, Keys};
 use bytes::Bytes;
-use client::{InviteClient, InviteClientEvent, NonInviteClient, NonInviteClientEvent};
+use client::{Acknowledged, InviteClient, InviteClientEvent, NonInviteClient, NonInviteClientEvent};
 use out::Out;
 use server::{InviteServer, InviteServerEvent, NonInviteServer, NonInviteServerEvent};
 use slab::Slab;
@@ -261,11 +261,26 @@ impl Stack {
         id
     }
 
-    /// Sends a request without a transaction: the ACK of a 2xx.
+    /// Sends the ACK of a 2xx to an INVITE of ours, and again whenever that 2xx comes again, for 64*T1 after the first (RFC 3261 13.2.2.4). `tag`: the To
+    /// tag of the 2xx. One that is kept already for this tag is replaced; when the transaction has ended, the ACK goes out this once.
+    pub fn acknowledge(&mut self, id: ClientId, tag: &[u8], ack: Request, flow: Flow, out: &mut Outbox) {
+        let bytes = self.send_once(ack, flow, out);
+        if let Some(Client { machine: ClientMachine::Invite(machine), .. }) = self.clients.get_mut(id.0) {
+            // A copy of just this size: the buffer in which it was written has room to spare.
+            machine.acknowledged(Acknowledged { tag: tag.into(), ack: Bytes::copy_from_slice(&bytes), flow });
+        }
+    }
+
+    /// Sends a request without a transaction: the ACK of a 2xx whose INVITE is not known any more.
     pub fn transmit(&mut self, request: Request, flow: Flow, out: &mut Outbox) {
+        self.send_once(request, flow, out);
+    }
+
+    fn send_once(&mut self, request: Request, flow: Flow, out: &mut Outbox) -> Bytes {
         let branch = Branch { id: self.random.next_u64(), nonce: self.random.next_u64() };
         let bytes = self.vias.add(request, flow, branch);
-        out.push(Effect::Transmit { flow, bytes });
+        out.push(Effect::Transmit { flow, bytes: bytes.clone() });
+        bytes
     }
 
     /// Cancels an INVITE (RFC 3261 9.1): at once after a provisional response, else when the first arrives; nothing once it is final. Extra header

@@ -48,7 +48,7 @@ impl Stack {
         let machine = match heard {
             Heard::Nothing => InviteClient::start(bytes, now, &mut step),
             Heard::Provisional => InviteClient::Proceeding { request: bytes, c: step.arm(Timer::C, now, C_CLIENT), cancelled: false },
-            Heard::Answer => InviteClient::Accepted { m: step.arm(Timer::M, now, T1_64) },
+            Heard::Answer => InviteClient::Accepted { m: step.arm(Timer::M, now, T1_64), acks: Vec::new() },
         };
         if machine.request().is_some() {
             self.waiting.insert((flow.remote, id));

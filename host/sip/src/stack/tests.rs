@@ -111,6 +111,13 @@ impl Bench {
         self.note(out);
     }
 
+    fn acknowledge(&mut self, id: ClientId, tag: &str) {
+        let mut out = Outbox::new();
+        writeln!(self.text, "{} acknowledge {tag}", self.clock()).unwrap();
+        self.stack.acknowledge(id, tag.as_bytes(), our_request(Method::Ack), self.flow, &mut out);
+        self.note(out);
+    }
+
     fn unreachable(&mut self, flow: Flow) {
         let mut out = Outbox::new();
         writeln!(self.text, "{} unreachable {flow:?}", self.clock()).unwrap();

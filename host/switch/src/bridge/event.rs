@@ -48,8 +48,12 @@ pub enum Effect {
         /// With what.
         response: Response,
     },
-    /// Send the ACK of a 2xx.
+    /// Send the ACK of a 2xx, now and whenever the 2xx comes again ([`sip::stack::Stack::acknowledge`]).
     Ack {
+        /// The INVITE.
+        of: SendId,
+        /// The To tag of the 2xx.
+        tag: Vec<u8>,
         /// The ACK.
         request: Request,
         /// The way.

@@ -72,8 +72,7 @@ impl Bridge {
 
     /// Whether a party is just being held.
     pub(super) fn holding(&self) -> bool {
-        let open = |id: &SendId| !self.own_acks.iter().any(|ack| ack.is_of(*id));
-        self.sent.iter().any(|(id, sent)| matches!(sent, Sent::Hold(_)) && open(id))
+        self.sent.iter().any(|(_, sent)| matches!(sent, Sent::Hold(_)))
     }
 
     /// What a party says that is to be held.
@@ -89,14 +88,12 @@ impl Bridge {
         match message.status() {
             0..200 => {}
             200..300 => {
-                if self.acknowledge_again(id, out) {
-                    return;
-                }
+                self.sent.retain(|(sent, _)| *sent != id);
                 if let Some(party) = self.parties.get_mut(party) {
                     party.dialog.refresh_target(message);
                 }
                 let answer = answer(message.body(), random);
-                self.acknowledge(party, id, message, answer.as_deref().map(|body| (&b"application/sdp"[..], body)), out);
+                self.acknowledge_with(party, id, message, answer.as_deref().map(|body| (&b"application/sdp"[..], body)), out);
             }
             status => {
                 self.sent.retain(|(sent, _)| *sent != id);

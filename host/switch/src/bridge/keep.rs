@@ -4,7 +4,8 @@
 //! kept as it is, in two parts: [`FactsOf`] (the INVITE, who called, what is still to be tried) is large and changes when a call is sent on, [`CourseOf`]
 //! (legs, dialogs, what is unacknowledged) changes when somebody rings, answers or moves. [`Bridge::stamps`] tells when either has to be written again.
 //!
-//! Not kept is what a peer repeats or asks again by itself: requests that are just being relayed, ACKs of our own, the moment of the next check. Nor is each
+//! Not kept is what a peer repeats or asks again by itself: requests that are just being relayed, the moment of the next check; nor ACKs, which are made
+//! anew, without a session, should a 2xx still come again that was acknowledged before. Nor is each
 //! request inside a dialog written down: instead the dialogs of a bridge that was made again go on with a CSeq that is higher than any that can have
 //! been used. RFC 3261 12.2.1.1 asks for "strictly monotonically increasing" numbers and 12.2.2 says: "It is possible for the CSeq sequence number to be
 //! higher than the remote sequence number by more than one. This is not an error condition".
@@ -232,11 +233,8 @@ impl Bridge {
             // By it the phone is known again that has to connect anew after a restart.
             instance.is_some().hash(parties);
         }
-        for ack in &self.acks {
-            let (which, acknowledged) = ack.mark();
-            which.hash(&mut course);
-            acknowledged.hash(&mut late);
-        }
+        self.answers.hash(&mut course);
+        self.acks.len().hash(&mut late);
         for reliable in &self.reliables {
             reliable.mark().hash(&mut course);
         }
@@ -289,7 +287,7 @@ impl Bridge {
             sent: Vec::new(),
             next_send: course.next_send,
             acks: course.acks,
-            own_acks: Vec::new(),
+            answers: 0,
             held: Vec::new(),
             transfer: course.transfer,
             transfers,

@@ -275,8 +275,7 @@ impl Bridge {
             State::Ringing if self.holds(place, leg, message, flow) => return,
             State::Ringing => self.answered(leg, place, invite, message, now, out),
             State::Answered(winner) if winner == place => {
-                let number = message.cseq().map_or(0, |cseq| cseq.number);
-                self.answered_before(place, super::Side::Caller, number, out);
+                self.answered_again(leg, place, message, out);
             }
             // RFC 3261 13.2.2.4, 15: an answer that comes too late is acknowledged and hung up.
             State::Answered(_) | State::Ended => {
@@ -305,7 +304,8 @@ impl Bridge {
         };
         let from = self.call.message.cseq().map_or(0, |cseq| cseq.number);
         let to = message.cseq().map_or(0, |cseq| cseq.number);
-        let ack = AckRoute::new(place, super::Side::Caller, from, to, (invite, &response), now);
+        let Some(of) = self.legs.get(leg).map(|leg| leg.send) else { return };
+        let ack = AckRoute::new(place, super::Side::Caller, from, (of, to), (invite, &response), now);
         self.acks.reserve_exact(1);
         self.acks.push(ack);
         out.push(Effect::Respond { id: invite, response });
@@ -324,11 +324,30 @@ impl Bridge {
         }
     }
 
+    /// The answer of the target that has won comes again. Before its ACK there is nothing to say; after it the stack says it again, but for a restart
+    /// meanwhile.
+    fn answered_again(&self, leg: usize, place: usize, message: &Message, out: &mut Vec<Effect>) {
+        let Some(callee) = self.pairs.get(place).map(|pair| pair.callee) else { return };
+        let Some(of) = self.legs.get(leg).map(|leg| leg.send).filter(|of| !self.acks.iter().any(|ack| ack.is_of(*of))) else { return };
+        self.acknowledge(callee, of, message.cseq().map_or(0, |cseq| cseq.number), None, out);
+    }
+
+    /// Acknowledges an answer that nobody wants, and hangs up; who talks, here or in the call that it was given to, is only acknowledged.
     pub(super) fn decline_answer(&mut self, party: usize, message: &Message, out: &mut Vec<Effect>) {
-        let number = message.cseq().map_or(0, |cseq| cseq.number);
+        if let Some(of) = self.parties.get(party).and_then(|party| self.legs.get(party.leg?)).map(|leg| leg.send) {
+            self.acknowledge(party, of, message.cseq().map_or(0, |cseq| cseq.number), None, out);
+        }
+        let talks = match self.state {
+            State::Answered(place) => self.pairs.get(place).is_some_and(|pair| pair.caller == party || pair.callee == party),
+            State::Ringing => false,
+            State::Ended => self.gone == Some(party),
+        };
+        if talks {
+            cov_mark::hit!(answer_of_one_who_talks);
+            return;
+        }
         let Some(callee) = self.parties.get_mut(party) else { return };
         let flow = write::next_hop(&callee.dialog, false);
-        out.push(Effect::Ack { request: callee.dialog.ack(number).finish_request(b""), flow });
         let bye = callee.dialog.request(Method::Bye, b"BYE", 70).finish_request(b"");
         self.send(bye, flow, Sent::Bye, out);
     }

@@ -166,7 +166,8 @@ pub struct Bridge {
     sent: Vec<(SendId, Sent)>,
     next_send: SendId,
     acks: Vec<relay::AckRoute>,
-    own_acks: Vec<transfer::OwnAck>,
+    /// How many 2xx to INVITEs inside the dialogs were passed on.
+    answers: u32,
     /// What was sent down a connection and is not answered.
     held: Vec<way::Held>,
     transfer: Option<transfer::Transfer>,
@@ -226,7 +227,7 @@ impl Bridge {
             sent: Vec::new(),
             next_send: 0,
             acks: Vec::new(),
-            own_acks: Vec::new(),
+            answers: 0,
             held: Vec::new(),
             transfer: None,
             transfers: 0,
@@ -281,7 +282,7 @@ impl Bridge {
     /// Whether an answer to this request can still come.
     #[must_use]
     pub fn awaits(&self, id: SendId) -> bool {
-        self.sent.iter().any(|(sent, _)| *sent == id)
+        self.sent.iter().any(|(sent, _)| *sent == id) || self.acks.iter().any(|ack| ack.is_of(id))
     }
 
     /// When [`Event::Expire`] is due, and for which timer.

@@ -44,7 +44,7 @@ impl Bridge {
         self.notify(200, "OK", out);
         self.transfer = None;
         self.answer_pending_relays(out);
-        self.acks.retain(|ack| ack.pair() != before);
+        self.acknowledge_unasked(before, out);
         self.ack_ends = None;
         if self.gone.take().is_none() {
             self.leaving.push(Leaving::after(parker, now));

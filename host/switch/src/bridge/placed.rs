@@ -104,9 +104,6 @@ impl Bridge {
         let Some(entry) = self.legs.get_mut(leg) else { return };
         let (send, hunt) = (entry.send, entry.hunt);
         entry.state = LegState::Dead;
-        if self.acknowledge_again(send, out) {
-            return;
-        }
         if self.state != State::Ringing || !self.hunts_on(hunt) {
             // RFC 3261 13.2.2.4: another phone was faster, or nobody wants to talk any more.
             return self.decline_answer(user, message, out);
@@ -116,7 +113,7 @@ impl Bridge {
             self.decline_answer(user, message, out);
             return self.end(488, "the user's phone brings no session", now, out);
         };
-        self.acknowledge(user, send, message, Some((b"application/sdp", &answer)), out);
+        self.acknowledge_with(user, send, message, Some((b"application/sdp", &answer)), out);
         let nobody = self.nobody(user, random);
         self.pairs.push(Pair { caller: user, callee: nobody });
         self.state = State::Answered(self.pairs.len() - 1);

@@ -1,6 +1,6 @@
 //! Talking: requests inside the dialogs go from one side to the other and their answers back (RFC 3261 sections 12 to 15, RFC 3262, RFC 3311).
 
-use super::{ACK_WAIT, Bridge, Effect, Party, Sent, Side, State, T1, credentials::Credentials, write};
+use super::{ACK_WAIT, Bridge, Effect, Party, SendId, Sent, Side, State, T1, credentials::Credentials, write};
 use crate::{extension, facts::CallKind};
 use serde::{Deserialize, Serialize};
 use sip::{
@@ -38,8 +38,6 @@ pub(super) struct Relay {
     request: Message,
     /// CSeq of it as we have sent it.
     to_cseq: u32,
-    /// It is an INVITE and has had its 2xx, which may come again.
-    answered: bool,
     /// It was sent with credentials.
     authenticated: bool,
 }
@@ -50,9 +48,9 @@ impl Relay {
         self.pair == pair && self.from == from
     }
 
-    /// Whether it is a request of this method without a final answer.
+    /// Whether it is a request of this method.
     pub(super) fn pends(&self, method: Method) -> bool {
-        !self.answered && self.request.method() == method
+        self.request.method() == method
     }
 
     /// Whether it brings a session description.
@@ -71,8 +69,8 @@ pub(super) struct AckRoute {
     from: Side,
     from_cseq: u32,
     to_cseq: u32,
-    /// The ACK, once it has come: a 2xx that comes again is acknowledged again (RFC 3261 13.2.2.4).
-    ack: Option<Message>,
+    /// The INVITE of ours.
+    of: SendId,
     repeat: Option<Repeat>,
 }
 
@@ -102,20 +100,22 @@ impl Repeat {
 }
 
 impl AckRoute {
-    /// `answered` is the 2xx as it goes to the side that asked, by its transaction.
-    pub(super) fn new(pair: usize, from: Side, from_cseq: u32, to_cseq: u32, answered: (ServerId, &Response), now: Instant) -> Self {
+    /// `of` is the INVITE of ours with its CSeq, `answered` the 2xx as it goes to the side that asked, by its transaction.
+    pub(super) fn new(
+        pair: usize,
+        from: Side,
+        from_cseq: u32,
+        (of, to_cseq): (SendId, u32),
+        answered: (ServerId, &Response),
+        now: Instant,
+    ) -> Self {
         let repeat = Some(Repeat::new(answered, now));
-        Self { pair, from, from_cseq, to_cseq, ack: None, repeat }
+        Self { pair, from, from_cseq, to_cseq, of, repeat }
     }
 
-    /// The pair in which it was asked.
-    pub(super) const fn pair(&self) -> usize {
-        self.pair
-    }
-
-    /// What tells it from another, and whether it has had its ACK.
-    pub(super) const fn mark(&self) -> ((usize, Side, u32, u32), bool) {
-        ((self.pair, self.from, self.from_cseq, self.to_cseq), self.ack.is_some())
+    /// Whether it is an INVITE of ours that is still to be acknowledged.
+    pub(super) const fn is_of(&self, send: SendId) -> bool {
+        self.of == send
     }
 
     /// After a restart: the 2xx goes on being sent again if it answers the INVITE that was `before`, and is `after` now.
@@ -217,7 +217,7 @@ impl Bridge {
 
     /// Whether a 2xx of this pair still waits for its ACK.
     pub(super) fn unacknowledged(&self, place: usize) -> bool {
-        self.acks.iter().any(|ack| ack.pair == place && ack.ack.is_none())
+        self.acks.iter().any(|ack| ack.pair == place)
     }
 
     /// Whether this pair is none that talks, although one does: a transferor that should hang up, a fork that was too late.
@@ -273,7 +273,7 @@ impl Bridge {
 
     fn send_bye(&mut self, place: usize, to: Side, farewell: Farewell<'_>, out: &mut Vec<Effect>) {
         // RFC 3261 15: the callee's 2xx must be acknowledged before its dialog can be ended in good order.
-        if to == Side::Callee && self.acks.iter().any(|ack| ack.pair == place && ack.from == Side::Caller && ack.ack.is_none()) {
+        if to == Side::Callee && self.acks.iter().any(|ack| ack.pair == place && ack.from == Side::Caller) {
             cov_mark::hit!(rfc3261_15_acknowledged_first);
             self.acknowledge_unasked(place, out);
         }
@@ -305,15 +305,13 @@ impl Bridge {
         self.send(request, flow, Sent::Bye, out);
     }
 
-    /// Acknowledges answers for a caller that will not do it any more.
-    fn acknowledge_unasked(&mut self, place: usize, out: &mut Vec<Effect>) {
-        let trusted = self.through_trunk(place, Side::Callee);
-        let Some(Party { dialog, .. }) = self.party(place, Side::Callee) else { return };
-        let flow = write::next_hop(dialog, trusted);
-        for ack in self.acks.iter().filter(|ack| ack.pair == place && ack.from == Side::Caller && ack.ack.is_none()) {
-            out.push(Effect::Ack { request: dialog.ack(ack.to_cseq).finish_request(b""), flow });
+    /// Acknowledges answers for whoever asked and will not do it any more.
+    pub(super) fn acknowledge_unasked(&mut self, place: usize, out: &mut Vec<Effect>) {
+        for AckRoute { from, of, to_cseq, .. } in self.acks.extract_if(.., |ack| ack.pair == place).collect::<Vec<_>>() {
+            if let Some(party) = self.pairs.get(place).map(|pair| pair.side(from.other())) {
+                self.acknowledge(party, of, to_cseq, None, out);
+            }
         }
-        self.acks.clear();
     }
 
     fn relay(
@@ -352,7 +350,7 @@ impl Bridge {
         write::copy_end_to_end(&mut writer, message);
         let request = writer.finish_request(message.body());
         let (to_cseq, authenticated) = (dialog.local_cseq, credentials.is_some());
-        let relay = Relay { pair: place, from, server: id, request: message.clone(), to_cseq, answered: false, authenticated };
+        let relay = Relay { pair: place, from, server: id, request: message.clone(), to_cseq, authenticated };
         self.send(request, flow, Sent::Relay(relay), out);
     }
 
@@ -381,8 +379,8 @@ impl Bridge {
     }
 
     pub(super) fn on_relay_response(&mut self, place: usize, message: &Message, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
-        let Some((_, Sent::Relay(relay))) = self.sent.get(place) else { return };
-        let (pair, from, server) = (relay.pair, relay.from, relay.server);
+        let Some((send, Sent::Relay(relay))) = self.sent.get(place) else { return };
+        let (send, pair, from, server, to_cseq) = (*send, relay.pair, relay.from, relay.server, relay.to_cseq);
         let status = message.status();
         if status == 100 {
             return;
@@ -396,12 +394,6 @@ impl Bridge {
             self.sent.swap_remove(place);
             return self.relay(server, &request, pair, from, Some(&credentials), out);
         }
-        let invite = message.method() == Method::Invite;
-        let number = message.cseq().map_or(0, |cseq| cseq.number);
-        if invite && (200..300).contains(&status) && self.answered_before(pair, from, number, out) {
-            return;
-        }
-        let Some((_, Sent::Relay(relay))) = self.sent.get(place) else { return };
         let Some(asker) = self.party(pair, from) else { return };
         let response = write::relayed_response(&relay.request, message, &asker.dialog, false);
         let asked = relay.request.cseq().map_or(0, |cseq| cseq.number);
@@ -415,33 +407,23 @@ impl Bridge {
             out.push(Effect::Respond { id: server, response });
             return;
         }
-        if invite && status < 300 {
-            // The 2xx may come again until its ACK: the entry stays until the next INVITE of that side.
+        // A 2xx that comes again before its ACK is of no more use: ours is repeated to the side that asked by our own timer.
+        self.sent.swap_remove(place);
+        if message.method() == Method::Invite && status < 300 {
             // A phone that goes on without acknowledging has forgotten the older ones itself.
-            let mut unacknowledged = self.acks.iter().filter(|ack| ack.pair == pair && ack.from == from && ack.ack.is_none()).count();
-            self.acks.retain(|ack| {
-                let older = ack.pair == pair && ack.from == from;
-                let dropped = older && (ack.ack.is_some() || unacknowledged >= UNACKNOWLEDGED_MAX);
-                unacknowledged -= usize::from(dropped && ack.ack.is_none());
-                !dropped
-            });
-            let acks = &self.acks;
-            let known = |relay: &Relay| acks.iter().any(|ack| ack.pair == pair && ack.from == from && ack.to_cseq == relay.to_cseq);
-            self.sent.retain(|(_, sent)| !matches!(sent, Sent::Relay(relay) if relay.of(pair, from) && relay.answered && !known(relay)));
-            if let Some(relay) = self.sent.iter_mut().find_map(|(_, sent)| match sent {
-                Sent::Relay(relay) if relay.server == server => Some(relay),
-                _ => None,
-            }) {
-                relay.answered = true;
+            let older = |ack: &AckRoute| ack.pair == pair && ack.from == from;
+            if self.acks.iter().filter(|ack| older(ack)).count() >= UNACKNOWLEDGED_MAX
+                && let Some(oldest) = self.acks.iter().position(older)
+            {
+                self.acks.remove(oldest);
             }
-            self.acks.push(AckRoute::new(pair, from, asked, number, (server, &response), now));
+            self.acks.push(AckRoute::new(pair, from, asked, (send, to_cseq), (server, &response), now));
+            self.answers = self.answers.wrapping_add(1);
             if self.call.kind == CallKind::Normal {
                 // RFC 3261 14.2, 13.3.1.4: 64*T1 without an ACK "the session SHOULD be terminated. This is accomplished with a BYE".
                 cov_mark::hit!(rfc3261_14_2_no_ack);
                 self.ack_ends.get_or_insert(now + ACK_WAIT);
             }
-        } else {
-            self.sent.swap_remove(place);
         }
         out.push(Effect::Respond { id: server, response });
         // RFC 5057: these end the whole dialog, not only the transaction.
@@ -472,9 +454,7 @@ impl Bridge {
     /// When the call ends, whoever still waits for a relayed answer gets one.
     pub(super) fn answer_pending_relays(&mut self, out: &mut Vec<Effect>) {
         for (_, sent) in &self.sent {
-            if let Sent::Relay(relay) = sent
-                && !relay.answered
-            {
+            if let Sent::Relay(relay) = sent {
                 let (status, phrase) = match relay.request.method() {
                     Method::Invite => (487, "Request Terminated"),
                     _ => (481, "Call/Transaction Does Not Exist"),
@@ -488,30 +468,14 @@ impl Bridge {
     pub(super) fn on_ack(&mut self, message: &Message, _now: Instant, out: &mut Vec<Effect>) {
         let Some((place, from)) = self.find(message) else { return self.picker_acknowledges(message, out) };
         let number = message.cseq().map_or(0, |cseq| cseq.number);
-        let Some(ack) = self.acks.iter_mut().find(|ack| ack.pair == place && ack.from == from && ack.from_cseq == number) else { return };
-        if ack.ack.is_some() {
-            // A repeated ACK answers a 2xx that we repeated; the callee has had its own.
-            return;
-        }
-        ack.ack = Some(message.clone());
-        ack.repeat = None;
-        let to_cseq = ack.to_cseq;
-        if self.acks.iter().all(|ack| ack.ack.is_some()) {
+        // A repeated ACK answers a 2xx that we repeated; the other side has had its own, and gets it again whenever its 2xx comes again.
+        let Some(route) = self.acks.iter().position(|ack| ack.pair == place && ack.from == from && ack.from_cseq == number) else { return };
+        let AckRoute { of, to_cseq, .. } = self.acks.remove(route);
+        if self.acks.is_empty() {
             self.ack_ends = None;
         }
-        self.send_ack(place, from.other(), to_cseq, message, out);
-    }
-
-    /// Whether this 2xx has been relayed before. Its sender has lost the ACK and gets it again, or has to wait for it: the 2xx is repeated to the
-    /// side that asked by our own timer.
-    pub(super) fn answered_before(&self, place: usize, from: Side, to_cseq: u32, out: &mut Vec<Effect>) -> bool {
-        let known = self.acks.iter().find(|ack| ack.pair == place && ack.from == from && ack.to_cseq == to_cseq);
-        // RFC 3261 13.2.2.4: "The UAC core MUST generate an ACK request for each 2xx received from the transaction layer."
-        if let Some(message) = known.and_then(|ack| ack.ack.as_ref()) {
-            cov_mark::hit!(rfc3261_13_2_2_4_ack_again);
-            self.send_ack(place, from.other(), to_cseq, message, out);
-        }
-        known.is_some()
+        let Some(party) = self.pairs.get(place).map(|pair| pair.side(from.other())) else { return };
+        self.acknowledge(party, of, to_cseq, Some(message), out);
     }
 
     /// Sends every 2xx again whose ACK is overdue; the call of one that was never acknowledged is ended.
@@ -531,14 +495,16 @@ impl Bridge {
         }
     }
 
-    fn send_ack(&self, place: usize, to: Side, number: u32, message: &Message, out: &mut Vec<Effect>) {
-        let Some(Party { dialog, .. }) = self.party(place, to) else { return };
+    /// Acknowledges a party's 2xx to the INVITE `of`, with what stands in `like`.
+    pub(super) fn acknowledge(&self, party: usize, of: SendId, number: u32, like: Option<&Message>, out: &mut Vec<Effect>) {
+        let Some(Party { dialog, .. }) = self.parties.get(party) else { return };
         let mut writer = dialog.ack(number);
-        write::copy_end_to_end(&mut writer, message);
-        out.push(Effect::Ack {
-            request: writer.finish_request(message.body()),
-            flow: write::next_hop(dialog, self.through_trunk(place, to)),
-        });
+        if let Some(like) = like {
+            write::copy_end_to_end(&mut writer, like);
+        }
+        let request = writer.finish_request(like.map_or(&b""[..], Message::body));
+        let flow = write::next_hop(dialog, self.behind_trunk(party));
+        out.push(Effect::Ack { of, tag: dialog.remote_tag.clone(), request, flow });
     }
 
     /// Asks both sides whether they still know the call (RFC 3261 11.2: OPTIONS inside a dialog).

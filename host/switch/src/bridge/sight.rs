@@ -44,7 +44,6 @@ impl Bridge {
                 + self.hunts.len()
                 + self.sent.len()
                 + self.acks.len()
-                + self.own_acks.len()
                 + self.leaving.len(),
             goes_on: self.deadline().is_some() || !self.sent.is_empty(),
         }

@@ -27,7 +27,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sip::{
     Instant, Message,
-    build::{Request, Writer, reason_phrase},
+    build::{Writer, reason_phrase},
     header::{Name, NameAddr},
     message::Method,
     random::Random,
@@ -76,14 +76,6 @@ pub(super) struct Leaving {
     pub(super) at: Instant,
 }
 
-/// An ACK of ours that is sent again when its 2xx comes again (RFC 3261 13.2.2.4).
-#[derive(Debug)]
-pub(super) struct OwnAck {
-    of: SendId,
-    request: Request,
-    flow: Flow,
-}
-
 impl Transfer {
     /// What of it must be known after a restart.
     pub(super) fn mark(&self) -> (usize, usize, HuntId, bool, bool) {
@@ -105,13 +97,6 @@ impl Leaving {
     /// One whose transfer has just worked.
     pub(super) fn after(party: usize, now: Instant) -> Self {
         Self { party, at: now + LEAVE_WAIT }
-    }
-}
-
-impl OwnAck {
-    /// Whether it acknowledges the answer to this INVITE.
-    pub(super) const fn is_of(&self, send: SendId) -> bool {
-        self.of == send
     }
 }
 
@@ -157,8 +142,6 @@ impl Bridge {
                 }
                 let event = if self.transfers == 0 { "refer".to_owned() } else { format!("refer;id={number}") };
                 self.transfers += 1;
-                self.own_acks.clear();
-                self.sent.retain(|(_, sent)| !matches!(sent, Sent::Join | Sent::Hold(_)));
                 let hunt = self.begin_hunt(Origin::Transfer, Some((now, self.site.limits.ring_total)));
                 let event = (!silent).then_some(event);
                 self.transfer = Some(Transfer { transferor, transferee, hunt, event, told_ringing: false, join: None });
@@ -312,10 +295,6 @@ impl Bridge {
     /// A target of a transfer has answered.
     pub(super) fn transfer_answered(&mut self, leg: usize, message: &Message, flow: Flow, now: Instant, out: &mut Vec<Effect>) {
         let target = self.fork(leg, message, flow);
-        let send = self.legs.get(leg).map(|leg| leg.send);
-        if send.is_some_and(|send| self.acknowledge_again(send, out)) {
-            return;
-        }
         let joining = self.transfer.as_ref().and_then(|transfer| transfer.join.as_ref());
         if joining.is_some_and(|join| join.target == target) {
             return;
@@ -376,12 +355,10 @@ impl Bridge {
     /// What the transferee says to the target's offer.
     pub(super) fn on_join_response(&mut self, id: SendId, message: &Message, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         let status = message.status();
-        if status < 200 || (status < 300 && self.acknowledge_again(id, out)) {
+        if status < 200 {
             return;
         }
-        if status >= 300 {
-            self.sent.retain(|(sent, _)| *sent != id);
-        }
+        self.sent.retain(|(sent, _)| *sent != id);
         let Some(transferee) = self.transfer.as_ref().map(|transfer| transfer.transferee) else { return };
         let credentials = self.credentials(transferee, message, random);
         let Some(join) = self.transfer.as_mut().and_then(|transfer| transfer.join.as_mut()) else { return };
@@ -391,14 +368,14 @@ impl Bridge {
                 if let Some(party) = self.parties.get_mut(transferee) {
                     party.dialog.refresh_target(message);
                 }
-                self.acknowledge(transferee, id, message, None, out);
+                self.acknowledge_with(transferee, id, message, None, out);
                 if message.body().is_empty() {
                     self.transfer_failed(488, "Not Acceptable Here", now, out);
                     return;
                 }
                 if let Some(send) = self.legs.get(leg).map(|leg| leg.send) {
                     let kind = message.header(Name::ContentType).unwrap_or(b"application/sdp");
-                    self.acknowledge(target, send, &answer, Some((kind, message.body())), out);
+                    self.acknowledge_with(target, send, &answer, Some((kind, message.body())), out);
                 }
                 self.joined(transferee, target, now, out);
             }
@@ -433,7 +410,7 @@ impl Bridge {
             Pair { caller: target, callee: transferee }
         });
         self.answer_pending_relays(out);
-        self.acks.retain(|ack| ack.pair() != before);
+        self.acknowledge_unasked(before, out);
         self.ack_ends = None;
         self.state = State::Answered(self.pairs.len() - 1);
         self.notify(200, "OK", out);
@@ -554,7 +531,7 @@ impl Bridge {
     }
 
     /// Acknowledges a 2xx to an INVITE of ours, with an answer: its Content-Type and body.
-    pub(super) fn acknowledge(
+    pub(super) fn acknowledge_with(
         &mut self,
         party: usize,
         of: SendId,
@@ -570,17 +547,7 @@ impl Bridge {
             writer.header(Name::ContentType, kind);
         }
         let request = writer.finish_request(answer.map_or(&b""[..], |(_, body)| body));
-        self.own_acks.push(OwnAck { of, request: request.clone(), flow });
-        out.push(Effect::Ack { request, flow });
-    }
-
-    /// The 2xx has come again: so does its ACK. `false`: it has not had one.
-    pub(super) fn acknowledge_again(&self, of: SendId, out: &mut Vec<Effect>) -> bool {
-        let known = self.own_acks.iter().find(|ack| ack.of == of);
-        if let Some(OwnAck { request, flow, .. }) = known {
-            out.push(Effect::Ack { request: request.clone(), flow: *flow });
-        }
-        known.is_some()
+        out.push(Effect::Ack { of, tag: dialog.remote_tag.clone(), request, flow });
     }
 }
 

@@ -167,6 +167,62 @@ fn every_2xx_is_delivered() {
 }
 
 #[test]
+fn an_acknowledged_2xx_that_comes_again_is_acknowledged_by_the_stack() {
+    cov_mark::check!(rfc3261_13_2_2_4_ack_again);
+    let mut bench = Bench::new(Transport::Udp);
+    let id = bench.request(Method::Invite);
+    let invite = bench.sent().clone();
+    let ok = answer(&invite, 200);
+    bench.receive(&ok);
+    bench.acknowledge(id, "peer");
+    bench.receive(&ok);
+    // Another fork has an ACK of its own, and the transaction user has not sent it yet.
+    bench.receive(String::from_utf8_lossy(&ok).replace("tag=peer", "tag=fork"));
+    bench.wait(Duration::from_secs(31));
+    bench.receive(&ok);
+    bench.wait(Duration::from_secs(2));
+    bench.receive(&ok);
+    bench.acknowledge(id, "peer");
+    let acks: Vec<_> = bench.sent.iter().filter(|bytes| bytes.starts_with(b"ACK ")).collect();
+    assert_eq!(acks.len(), 4, "one each time, and one after the end of the transaction");
+    assert!(acks[0] == acks[1] && acks[1] == acks[2], "the same ACK each time");
+    expect![[r#"
+        0.000       request INVITE
+                    → INVITE to 198.51.100.7:5060
+        0.000       ← 200 (INVITE)
+                    deliver 200
+        0.000       acknowledge peer
+                    → ACK to 198.51.100.7:5060
+        0.000       ← 200 (INVITE)
+                    → ACK to 198.51.100.7:5060
+        0.000       ← 200 (INVITE)
+                    deliver 200
+        31.000      ← 200 (INVITE)
+                    → ACK to 198.51.100.7:5060
+        32.000      timer M
+        33.000      ← 200 (INVITE)
+                    dropped stray-response
+        33.000      acknowledge peer
+                    → ACK to 198.51.100.7:5060
+    "#]]
+    .assert_eq(&bench.take());
+}
+
+#[test]
+fn an_ack_goes_again_over_the_connection_on_which_its_2xx_comes() {
+    let mut bench = Bench::new(Transport::Tcp);
+    let id = bench.request(Method::Invite);
+    let ok = answer(&bench.sent().clone(), 200);
+    bench.receive(&ok);
+    bench.acknowledge(id, "peer");
+    bench.flow.connection = 2;
+    let mut out = Outbox::new();
+    bench.stack.receive(ok, bench.flow, bench.now, &mut out);
+    let ways: Vec<u64> = out.iter().map(|effect| if let Effect::Transmit { flow, .. } = effect { flow.connection } else { 0 }).collect();
+    assert_eq!(ways, [2]);
+}
+
+#[test]
 fn cancel_while_it_rings() {
     cov_mark::check!(rfc3261_17_1_3_cancel);
     let mut bench = Bench::new(Transport::Udp);

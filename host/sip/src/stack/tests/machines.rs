@@ -226,7 +226,7 @@ fn invite_client(transport: Transport, expect: &Expect) {
         ("Proceeding", proceeding(false)),
         ("Proceeding-", proceeding(true)),
         ("Completed", InviteClient::Completed { ack: bytes("ACK"), d: at }),
-        ("Accepted", InviteClient::Accepted { m: at }),
+        ("Accepted", InviteClient::Accepted { m: at, acks: Vec::new() }),
     ];
     let response = |status| InviteClientEvent::Response(parse(&answer(&invite, status)), flow(transport));
     let events = with_timers(

@@ -29,7 +29,6 @@ fn the_parker_is_told_and_the_other_one_held() {
         send 2: NOTIFY -> 10.0.0.1 cseq 2
         send 3: INVITE -> 10.0.0.77 cseq 2
         ack -> 10.0.0.77 cseq 2
-        ack -> 10.0.0.77 cseq 2
         respond 11: 200 OK
     "#]]);
     assert!(lot.parked("701").is_some(), "the parker has left, the parked one waits");

@@ -32,7 +32,6 @@ fn a_reinvite_is_relayed_with_its_own_acknowledgement() {
         send 1: INVITE -> 10.0.0.77 cseq 2
         respond 10: 200 Whatever
         ack -> 10.0.0.77 cseq 2
-        ack -> 10.0.0.77 cseq 2
     "#]]);
 }
 
