@@ -4,6 +4,7 @@ use crate::{
     config::{Config, Problem, Report, Severity},
     net::tls,
     policy::{Engine, PolicyState},
+    rest,
 };
 use serde::Serialize;
 use std::{path::Path, sync::Arc};
@@ -56,6 +57,9 @@ pub fn check(file: Option<&Path>, data: &Path) -> anyhow::Result<Findings> {
     if let Err(error) = tls::try_files(&config.tls) {
         report.extend(Report::of_file(&shown, format!("[tls]: {error:#}"), "name PEM files that belong together"));
     }
+    if let Some(Err(error)) = config.rest.as_ref().map(|rest| rest::try_tokens(rest, data)) {
+        report.extend(Report::of_file(&shown, format!("[rest]: {error:#}"), "until then nobody can use the REST API; phones are served"));
+    }
     addresses(&config, &shown, &mut report);
 
     let folder = data.join(&config.policy_folder);
@@ -81,7 +85,9 @@ pub fn check(file: Option<&Path>, data: &Path) -> anyhow::Result<Findings> {
 fn addresses(config: &Config, shown: &str, report: &mut Report) {
     let Ok(interfaces) = if_addrs::get_if_addrs() else { return };
     let sip = config.listen.iter().map(|listen| ("sip.listen", listen.address.ip()));
-    for (key, ip) in sip.chain(config.metrics.map(|address| ("metrics.listen", address.ip()))) {
+    let metrics = config.metrics.map(|address| ("metrics.listen", address.ip()));
+    let rest = config.rest.as_ref().map(|rest| ("rest.listen", rest.listen.ip()));
+    for (key, ip) in sip.chain(metrics).chain(rest) {
         let ours = ip.is_unspecified() || ip.is_loopback() || interfaces.iter().any(|i| i.ip() == ip);
         if !ours {
             report.problems.push(Problem {

@@ -7,6 +7,7 @@ mod directory;
 mod endpoint;
 mod explain;
 mod new;
+mod openapi;
 mod replay;
 mod rows;
 mod running;
@@ -115,6 +116,9 @@ enum Command {
     /// Write, try and time a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
+    /// Print the OpenAPI document of the REST API (`[rest]` in the configuration).
+    #[command(after_help = openapi::EXAMPLES)]
+    Openapi,
     /// Change and look through the settings files that phones export (ACO_J1xx_Persistsettings.txt).
     #[command(subcommand)]
     Settings(settings::Command),
@@ -174,6 +178,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Endpoint(command) => return Ok(done(endpoint::run(command, cli.json)?)),
         Command::User(command) => return Ok(done(user::run(command, cli.json)?)),
         Command::Explain(explain) => return explain::run(explain, cli.json),
+        Command::Openapi => openapi::print(cli.json)?,
         Command::Demo => {
             serve::start_log(&Log { level: "warn".to_owned(), format: LogFormat::Text }, cli.json)?;
             runtime(2)?.block_on(serve::demonstrate(cli.json))?;

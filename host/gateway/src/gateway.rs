@@ -31,6 +31,7 @@ use std::{
 };
 use switch::site::Site;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_rustls::rustls::ServerConfig;
 
 /// How long connections and the store get to finish when the gateway ends.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -92,8 +93,9 @@ impl Gateway {
 
         let (engine, recorder) = start_policies(config, data, &site, &counters)?;
 
-        let names = Names::new(&config.domain, listening.iter().map(|l| l.address.ip()));
+        let names = names(config, &listening);
         let certificate = tls::Shown::load(&config.tls, data, &names)?;
+        let server = tls::server_config(Arc::clone(&certificate))?;
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..limits.shards).map(|_| mpsc::channel(limits.shard_queue)).unzip();
         let parts = connections::Parts {
             shards: senders.clone(),
@@ -101,7 +103,7 @@ impl Gateway {
             keep: Some(Arc::clone(&keep)),
             counters: Arc::clone(&counters),
             runtime: tokio::runtime::Handle::current(),
-            server: tls::server_config(Arc::clone(&certificate))?,
+            server: Arc::clone(&server),
             client: tls::client_config(&config.tls)?,
         };
         let connections = Connections::new(limits, parts, &clock);
@@ -158,7 +160,7 @@ impl Gateway {
             site: Arc::clone(&site),
             exchange,
         };
-        let doors = Doors::open(data, config.metrics, &shown);
+        let doors = doors(config, data, server, &shown);
         Ok(Self {
             site,
             engine,
@@ -210,6 +212,21 @@ impl Gateway {
         anyhow::ensure!(all, "a shard had ended by itself; the log says why");
         Ok(())
     }
+}
+
+/// What the certificate must show: every address that is listened on.
+fn names(config: &Config, listening: &[Listen]) -> Names {
+    let rest = config.rest.iter().map(|rest| rest.listen.ip());
+    Names::new(&config.domain, listening.iter().map(|listen| listen.address.ip()).chain(rest))
+}
+
+/// Where whoever runs the gateway comes in.
+fn doors(config: &Config, data: &DataFolder, server: Arc<ServerConfig>, shown: &Shown) -> Doors {
+    let mut doors = Doors::open(data, config.metrics, shown);
+    if let Some(rest) = &config.rest {
+        doors.open_rest(rest, &config.limits, data, server, shown);
+    }
+    doors
 }
 
 /// The log, and all others who see what it sees.

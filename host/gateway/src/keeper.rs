@@ -119,16 +119,31 @@ impl Keeper {
     ///
     /// # Errors
     /// Everything that is wrong with the edits, or why the store could not keep them.
-    pub fn change(&self, by: &str, mut edits: Vec<Edit>, dry_run: bool) -> Result<Done, No> {
-        if edits.len() > kept::EDITS {
-            return Err(No::Trouble(format!("{} edits in one request, {} allowed", edits.len(), kept::EDITS)));
-        }
+    pub fn change(&self, by: &str, edits: Vec<Edit>, dry_run: bool) -> Result<Done, No> {
+        self.change_seen(by, dry_run, |_| Ok(edits), |_| ()).map(|(done, ())| done)
+    }
+
+    /// As [`Keeper::change`], for whoever must first see how things stand (`plan`), and what came of it (`see`): nobody else changes anything in between.
+    ///
+    /// # Errors
+    /// As [`Keeper::change`], and what `plan` refuses.
+    pub fn change_seen<T, E: From<No>>(
+        &self,
+        by: &str,
+        dry_run: bool,
+        plan: impl FnOnce(View<'_>) -> Result<Vec<Edit>, E>,
+        see: impl FnOnce(View<'_>) -> T,
+    ) -> Result<(Done, T), E> {
         let mut state = self.state();
+        let mut edits = plan(self.look(&state))?;
+        if edits.len() > kept::EDITS {
+            return Err(No::Trouble(format!("{} edits in one request, {} allowed", edits.len(), kept::EDITS)).into());
+        }
         let made = make_passwords(&mut edits, &state.roster).map_err(|error| No::Trouble(format!("{error:#}")))?;
         let change = state.roster.apply(&edits, &state.file).map_err(No::Problems)?;
         let notes = change.notes.clone();
         if dry_run || change.is_empty() {
-            return Ok(Done { notes, made: Vec::new(), ended: 0 });
+            return Ok((Done { notes, made: Vec::new(), ended: 0 }, see(self.look(&state))));
         }
         let change = Arc::new(change);
         self.store.write(Arc::clone(&change), by, self.clock.now()).map_err(No::Trouble)?;
@@ -136,6 +151,7 @@ impl Keeper {
         let (joined, left_out) = state.file.with_roster(&state.roster);
         state.left_out = left_out;
         let gone = state.put(&self.site, joined);
+        let seen = see(self.look(&state));
         drop(state);
         let ended = gone.len();
         if !gone.is_empty()
@@ -145,7 +161,7 @@ impl Keeper {
             tracing::error!("bindings of disabled endpoints are not yet off the disk: {why}");
         }
         tracing::info!(by, changed = notes.len(), bindings_ended = ended, "the directory has changed");
-        Ok(Done { notes, made, ended })
+        Ok((Done { notes, made, ended }, seen))
     }
 
     /// Puts a changed configuration in force beside what the store keeps; returns the bindings that ended, which the caller has to have forgotten.
@@ -172,8 +188,11 @@ impl Keeper {
 
     /// Looks at everything, as long as `look` takes.
     pub fn view<T>(&self, look: impl FnOnce(View<'_>) -> T) -> T {
-        let state = self.state();
-        look(View { file: &state.file, roster: &state.roster, left_out: &state.left_out, site: &self.site, now: self.clock.now() })
+        look(self.look(&self.state()))
+    }
+
+    fn look<'a>(&'a self, state: &'a State) -> View<'a> {
+        View { file: &state.file, roster: &state.roster, left_out: &state.left_out, site: &self.site, now: self.clock.now() }
     }
 
     /// The latest entries of a history, newest first. Waits for the store, so on a thread that may wait.

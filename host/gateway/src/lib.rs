@@ -20,5 +20,7 @@ pub mod policy;
 mod priority;
 pub mod record;
 pub mod reload;
+pub mod rest;
 pub mod serve;
+mod sheet;
 pub mod store;

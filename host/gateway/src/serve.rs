@@ -157,6 +157,7 @@ fn announce(gateway: &Gateway, json: bool) -> anyhow::Result<()> {
                 "bindings_restored": gateway.restored,
                 "calls_restored": gateway.calls.calls,
                 "calls_lost": gateway.calls.lost,
+                "rest": gateway.doors.rest,
             })
         )?;
         return Ok(());
@@ -164,6 +165,9 @@ fn announce(gateway: &Gateway, json: bool) -> anyhow::Result<()> {
     writeln!(out, "{GOOD}Holdfast {} is up.{GOOD:#}", env!("CARGO_PKG_VERSION"))?;
     for listen in &gateway.listening {
         writeln!(out, "  listens on  {listen}")?;
+    }
+    if let Some(rest) = gateway.doors.rest {
+        writeln!(out, "  REST API    {rest}")?;
     }
     writeln!(out, "  policies    {}", policies.join(", "))?;
     if gateway.restored > 0 {

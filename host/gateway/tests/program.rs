@@ -14,9 +14,22 @@ fn help_names_every_command_and_gives_examples() {
     let output = holdfast(&["--help"]);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success());
-    for word in ["serve", "check", "demo", "policy", "connect", "hangup", "settings", "holdfast serve --config"] {
+    for word in ["serve", "check", "demo", "policy", "connect", "hangup", "settings", "openapi", "holdfast serve --config"] {
         assert!(text.contains(word), "--help does not mention `{word}`:\n{text}");
     }
+}
+
+#[test]
+fn the_openapi_document_is_printed_for_people_and_for_programs() {
+    let read = |arguments: &[&str]| -> (usize, serde_json::Value) {
+        let output = holdfast(arguments);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        (text.lines().count(), serde_json::from_str(&text).unwrap())
+    };
+    let ((many, people), (one, programs)) = (read(&["openapi"]), read(&["openapi", "--json"]));
+    assert_eq!((many > 100, one, &people), (true, 1, &programs));
+    assert!(people["paths"]["/v1/endpoints/{id}"]["put"].is_object(), "{people}");
 }
 
 #[test]

@@ -117,10 +117,10 @@ pub mod kept {
     pub const NUMBERS: usize = 32;
     /// Keys of one endpoint: those of a phone with three expansion modules.
     pub const KEYS: usize = 128;
-    /// Octets of an id, extension, username, number.
+    /// Characters of an id, extension, username, number.
     pub const WORD: usize = 64;
-    /// Octets of a name or password.
+    /// Characters of a name or password.
     pub const NAME: usize = 128;
-    /// Octets of an endpoint's settings text.
+    /// Characters of an endpoint's settings text.
     pub const SETTINGS: usize = 16 << 10;
 }

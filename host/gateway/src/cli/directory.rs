@@ -4,7 +4,10 @@ use super::{
     ERROR, GOOD, HELP, WARNING,
     running::{refuse, understand},
 };
-use crate::manage::{Answer, Edited, Edits, Refused, Rows, Wrong, ask, ask_with};
+use crate::{
+    manage::{Answer, Edited, Edits, Refused, Rows, Wrong, ask, ask_with},
+    sheet::WrongLine,
+};
 use anstyle::Style;
 use anyhow::Context as _;
 use axum::http::{Method, StatusCode};
@@ -124,14 +127,6 @@ pub(super) fn page<T: DeserializeOwned + Serialize>(answer: &Answer, json: bool)
         return Ok(Ok(None));
     }
     Ok(Ok(Some(page)))
-}
-
-/// What is wrong with a line of a file.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct WrongLine {
-    pub(super) line: u64,
-    pub(super) reason: String,
-    pub(super) remedy: String,
 }
 
 /// Says what is wrong with a file, line by line; always `false`.

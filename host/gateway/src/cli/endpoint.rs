@@ -7,7 +7,10 @@ use super::{
     running::{Where, refuse},
     table,
 };
-use crate::manage::{EndpointPage, EndpointRow, Happened, Stands, ask};
+use crate::{
+    manage::{EndpointPage, EndpointRow, Happened, Stands, ask},
+    sheet,
+};
 use anstyle::Style;
 use anyhow::Context as _;
 use axum::http::Method;
@@ -241,9 +244,9 @@ pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<bool> {
             make(&place.data(), vec![Edit::Unassign { endpoint: endpoint.clone(), user: user.clone() }], json)
         }
         Command::Import { file, dry_run, passwords, place } => {
-            rows::import::<rows::Endpoints>(file, *dry_run, passwords.as_deref(), &place.data(), json)
+            rows::import::<sheet::Endpoints>(file, *dry_run, passwords.as_deref(), &place.data(), json)
         }
-        Command::Export { file, place } => rows::export::<rows::Endpoints>(file.as_deref(), &place.data(), json),
+        Command::Export { file, place } => rows::export::<sheet::Endpoints>(file.as_deref(), &place.data(), json),
     }
 }
 

@@ -8,7 +8,10 @@ use super::{
     running::{Where, refuse},
     table,
 };
-use crate::manage::{UserPage, UserRow, ask};
+use crate::{
+    manage::{UserPage, UserRow, ask},
+    sheet,
+};
 use anstyle::Style;
 use axum::http::Method;
 use clap::{Args, Subcommand};
@@ -150,8 +153,8 @@ pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<bool> {
         }
         Command::Enable { ids, place } => make(&place.data(), set_enabled(ids, true), json),
         Command::Disable { ids, place } => make(&place.data(), set_enabled(ids, false), json),
-        Command::Import { file, dry_run, place } => rows::import::<rows::Users>(file, *dry_run, None, &place.data(), json),
-        Command::Export { file, place } => rows::export::<rows::Users>(file.as_deref(), &place.data(), json),
+        Command::Import { file, dry_run, place } => rows::import::<sheet::Users>(file, *dry_run, None, &place.data(), json),
+        Command::Export { file, place } => rows::export::<sheet::Users>(file.as_deref(), &place.data(), json),
     }
 }
 

@@ -48,6 +48,14 @@ pub struct Limits {
     pub store_wait: Duration,
     /// How often the names of trunks are resolved again.
     pub resolve_every: Duration,
+    /// Requests to the REST API at a time; more wait.
+    pub rest_requests: usize,
+    /// Octets of a request's body there; more is refused with 413.
+    pub rest_body: usize,
+    /// Wrong tokens a minute from one address; then it is answered 429 for the rest of the minute.
+    pub rest_failures: usize,
+    /// Items of a part of a list there; longer wishes are shortened.
+    pub rest_page: usize,
 }
 
 impl Default for Limits {
@@ -76,6 +84,11 @@ impl Default for Limits {
             store_queue: 16_384,
             store_wait: Duration::from_millis(5),
             resolve_every: Duration::from_secs(60),
+            rest_requests: 16,
+            // Ten thousand lines of a table with keys and settings.
+            rest_body: 16 << 20,
+            rest_failures: 10,
+            rest_page: 1_000,
         }
     }
 }
@@ -197,6 +210,10 @@ pub const KEYS: &[Key] = &[
     number!("store_queue", 16..=1_048_576, store_queue, "registrations that may wait for the store"),
     milliseconds!("store_wait_milliseconds", 0..=1_000, store_wait, "how long the store gathers registrations into one commit"),
     seconds!("resolve_seconds", 5..=86_400, resolve_every, "how often the names of trunks are resolved again"),
+    number!("rest_requests", 1..=1_024, rest_requests, "requests to the REST API at a time; more wait"),
+    number!("rest_body_bytes", 1_024..=67_108_864, rest_body, "octets of a request's body there, CSV tables included"),
+    number!("rest_failures", 1..=1_000_000, rest_failures, "wrong tokens a minute from one address, before it is not listened to"),
+    number!("rest_page", 1..=100_000, rest_page, "items of a part of a list there"),
 ];
 
 impl Limits {

@@ -10,6 +10,7 @@ mod listen;
 mod park;
 mod problem;
 mod reader;
+mod rest;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ mod watching;
 pub use limits::Limits;
 pub use listen::Listen;
 pub use problem::{Problem, Report, Severity};
+pub use rest::Rest;
 pub use watching::Telemetry;
 
 use crate::{data::DataFolder, record};
@@ -100,6 +102,8 @@ pub struct Config {
     pub on_store_failure: OnStoreFailure,
     /// Where what is counted is served over TCP.
     pub metrics: Option<SocketAddr>,
+    /// The REST API.
+    pub rest: Option<Rest>,
     /// Where spans of decisions go.
     pub telemetry: Option<Telemetry>,
     /// The decision record.
@@ -195,6 +199,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         "log",
         "store",
         "metrics",
+        "rest",
         "telemetry",
         "decisions",
         "features",
@@ -216,6 +221,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         table.choice("on_failure", &[("accept", OnStoreFailure::Accept), ("refuse", OnStoreFailure::Refuse)])
     });
     let metrics = section("metrics").and_then(|table| watching::metrics(document, table));
+    let rest = section("rest").and_then(|table| rest::read(document, table));
     let telemetry = section("telemetry").and_then(|table| watching::telemetry(document, table));
     let recorded = section("decisions").map_or_else(record::Settings::default, |table| decisions::read(document, table));
     let mut directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
@@ -233,6 +239,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         log,
         on_store_failure: on_store_failure.unwrap_or_default(),
         metrics,
+        rest,
         telemetry,
         decisions: recorded,
         directory,
@@ -428,6 +435,7 @@ impl Config {
         differs(self.log != running.log, "log");
         differs(self.on_store_failure != running.on_store_failure, "store.on_failure");
         differs(self.metrics != running.metrics, "metrics.listen");
+        differs(self.rest != running.rest, "rest");
         differs(self.telemetry != running.telemetry, "telemetry");
         differs(self.decisions != running.decisions, "decisions");
         keys

@@ -90,7 +90,7 @@ fn an_unknown_key_names_the_nearest_valid_one() {
             holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
             holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
             holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
-            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `telemetry`, `decisions` and `features`"#]],
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `rest`, `telemetry`, `decisions` and `features`"#]],
     );
 }
 
@@ -313,6 +313,32 @@ fn metrics_are_off_until_they_have_an_address_and_a_public_one_is_warned_of() {
         expect![[
             r#"holdfast.toml:22: metrics.listen: is not a loopback address: everybody who reaches it reads the names of policies and how many calls there are; choose 127.0.0.1 and let the monitoring system's agent run on this machine, or keep others out with a firewall"#
         ]],
+    );
+}
+
+#[test]
+fn the_rest_api_is_off_until_it_has_an_address_and_a_public_one_needs_a_named_token() {
+    let rest = |lines: &str| Config::parse("holdfast.toml", &format!("{}[rest]\n{lines}", phone("")), None).unwrap().config.rest;
+    assert_eq!(rest(""), None);
+    let local = rest("listen = \"127.0.0.1:9096\"\n").unwrap();
+    assert!(local.loopback() && local.token_file.ends_with("rest.token"));
+    let public = rest("listen = \"[2001:db8::1]:9096\"\ntoken_file = \"/etc/holdfast/rest.token\"\n").unwrap();
+    assert!(!public.loopback() && public.token_file.is_absolute());
+    says(
+        &format!("{}[rest]\ntoken_file = \"rest.token\"\n", phone("")),
+        expect!["holdfast.toml:22: rest.listen: is missing: the REST API is off; add `listen = \"127.0.0.1:9096\"`"],
+    );
+    says(
+        &format!("{}[rest]\nlisten = \"9096\"\nport = 1\n", phone("")),
+        expect![[r#"
+            holdfast.toml:22: rest.listen: `9096` is not an address with a port; write it like `listen = "127.0.0.1:9096"`
+            holdfast.toml:23: rest.port: unknown key; the keys here are `listen` and `token_file`"#]],
+    );
+    says(
+        &format!("{}[rest]\nlisten = \"0.0.0.0:9096\"\n", phone("")),
+        expect![
+            "holdfast.toml:22: rest.token_file: is missing though others than this machine reach the address: whoever has a token can change every endpoint; make one with `(umask 077; openssl rand -hex 32 > rest.token)` and name it with `token_file`, or listen on 127.0.0.1"
+        ],
     );
 }
 

@@ -23,6 +23,7 @@ use switch::directory::{
     record::{Assigned, Edit, EndpointRecord, Kind, LineKey, UserRecord},
     roster::Subject,
 };
+use utoipa::ToSchema;
 
 /// Rows of one page at most.
 const PAGE: usize = 1_000;
@@ -110,7 +111,7 @@ pub struct UserRow {
 }
 
 /// An endpoint of a user.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PhoneOf {
     /// Its id.
     pub endpoint: String,
@@ -132,7 +133,7 @@ pub struct Rows<T> {
 }
 
 /// One line of a history.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Happened {
     /// When, as in RFC 3339.
     pub at: String,
@@ -235,10 +236,7 @@ pub(super) async fn endpoints(State(shown): State<Shown>, Query(page): Query<Pag
                 Either::File(endpoint) => of_file(endpoint, &view),
                 Either::Store(record) => of_store(record, &view),
             };
-            let wanted = |row: &EndpointRow| {
-                let some = [&row.extension, &row.model, &row.mac, &row.location];
-                [&row.id, &row.name, &row.username].into_iter().chain(some.into_iter().flatten()).any(|text| has(text, &page.find))
-            };
+            let wanted = |row: &EndpointRow| endpoint_has(row, &page.find);
             part(all, view.file.endpoints.len() + view.roster.sizes().0, &page, row, wanted)
         })
     };
@@ -248,14 +246,24 @@ pub(super) async fn endpoints(State(shown): State<Shown>, Query(page): Query<Pag
 pub(super) async fn users(State(shown): State<Shown>, Query(page): Query<Page>) -> Response {
     let look = move || {
         shown.keeper.view(|view| {
-            let wanted =
-                |row: &UserRow| [&row.id, &row.name, &row.extension].into_iter().chain(&row.numbers).any(|text| has(text, &page.find));
+            let wanted = |row: &UserRow| user_has(row, &page.find);
             let mut users = part(view.roster.users(), view.roster.sizes().1, &page, |record| user(record, &view), wanted);
             with_phones(&mut users.rows, &view);
             users
         })
     };
     apart(look).await.map_or_else(|broken| broken, |rows| Json(rows).into_response())
+}
+
+/// Whether an endpoint is found by this text.
+pub(crate) fn endpoint_has(row: &EndpointRow, wanted: &str) -> bool {
+    let some = [&row.extension, &row.model, &row.mac, &row.location];
+    [&row.id, &row.name, &row.username].into_iter().chain(some.into_iter().flatten()).any(|text| has(text, wanted))
+}
+
+/// Whether a user is found by this text.
+pub(crate) fn user_has(row: &UserRow, wanted: &str) -> bool {
+    [&row.id, &row.name, &row.extension].into_iter().chain(&row.numbers).any(|text| has(text, wanted))
 }
 
 fn has(text: &str, wanted: &str) -> bool {
@@ -270,7 +278,7 @@ fn part<T, R>(all: impl Iterator<Item = T>, of: usize, page: &Page, row: impl Fn
     Rows { rows: found, next, of }
 }
 
-fn of_file(endpoint: &Endpoint, view: &View<'_>) -> EndpointRow {
+pub(crate) fn of_file(endpoint: &Endpoint, view: &View<'_>) -> EndpointRow {
     EndpointRow {
         id: endpoint.id.clone(),
         stands: Stands::File,
@@ -293,7 +301,7 @@ fn of_file(endpoint: &Endpoint, view: &View<'_>) -> EndpointRow {
     }
 }
 
-fn of_store(record: &EndpointRecord, view: &View<'_>) -> EndpointRow {
+pub(crate) fn of_store(record: &EndpointRecord, view: &View<'_>) -> EndpointRow {
     let user = record.users.first().and_then(|assigned| view.roster.user(&assigned.user));
     let name = user.map_or(record.name.as_str(), |user| user.shown());
     let domain = &view.file.domain;
@@ -332,7 +340,7 @@ fn left_out(subject: &Subject, view: &View<'_>) -> Option<String> {
 }
 
 /// Names the endpoints of these users.
-fn with_phones(users: &mut [UserRow], view: &View<'_>) {
+pub(crate) fn with_phones(users: &mut [UserRow], view: &View<'_>) {
     let places: BTreeMap<String, usize> = users.iter().enumerate().map(|(place, user)| (user.id.clone(), place)).collect();
     for record in view.roster.endpoints() {
         for assigned in &record.users {
@@ -345,7 +353,7 @@ fn with_phones(users: &mut [UserRow], view: &View<'_>) {
     }
 }
 
-fn user(record: &UserRecord, view: &View<'_>) -> UserRow {
+pub(crate) fn user(record: &UserRecord, view: &View<'_>) -> UserRow {
     UserRow {
         id: record.id.clone(),
         name: record.name.clone(),
@@ -400,7 +408,7 @@ fn trouble(why: String) -> Response {
     refuse(StatusCode::SERVICE_UNAVAILABLE, why, "nothing was changed; free space on the disk or repair it, and ask again")
 }
 
-fn happened(history: Vec<Entry>) -> Vec<Happened> {
+pub(crate) fn happened(history: Vec<Entry>) -> Vec<Happened> {
     let at = |at: Instant| rfc3339(UNIX_EPOCH + Duration::from_micros(at.unix_micros()));
     history.into_iter().map(|Entry { at: when, by, what }| Happened { at: at(when), by, what }).collect()
 }

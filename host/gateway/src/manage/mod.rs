@@ -14,6 +14,8 @@
 //! | `POST /directory` with [`Edits`] | all of them are made, on disk and in force ([`Edited`]); 422: none, and why ([`Wrong`]); 503: the store cannot keep them |
 //! | `DELETE /calls/{call-id}` | any call that is up is ended ([`HungUp`]); 403: it is one for help |
 //!
+//! Programs that provision a site use the REST API beside it ([`crate::rest`]), which is opened and shut with these doors.
+//!
 //! Everything here runs on the threads of connections and files, never on those that carry calls; what waits for a component that is being loaded waits on a thread of its own.
 //! A refusal is a [`Refused`].
 
@@ -21,7 +23,7 @@ mod calls;
 mod client;
 mod directory;
 mod metrics;
-mod server;
+pub(crate) mod server;
 #[cfg(test)]
 mod tests;
 
@@ -30,13 +32,17 @@ pub use client::{Answer, ask, ask_with, exchange};
 pub use directory::{
     Different, Edited, Edits, EndpointPage, EndpointRow, Happened, Page, PhoneOf, Rows, Stands, UserPage, UserRow, Wrong, WrongEdit,
 };
+// What the REST API shows too.
+pub(crate) use directory::{endpoint_has, happened, of_file, of_store, user, user_has, with_phones};
 
 use crate::{
     calls::Exchange,
+    config,
     data::DataFolder,
     keeper::Keeper,
     observe::Counters,
     policy::{Difference, Engine, NoWayBack, PolicyState, PolicyStatus, RolledBack, ShadowStatus, Which},
+    rest,
 };
 use axum::{
     Json, Router,
@@ -44,8 +50,10 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::{get, post},
+    serve::Listener,
 };
 use serde::{Deserialize, Serialize};
+use server::Terms;
 use std::{
     future::ready,
     net::SocketAddr,
@@ -56,6 +64,7 @@ use std::{
 use switch::site::Site;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use tokio::task::JoinHandle;
+use tokio_rustls::rustls::ServerConfig;
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "holdfast.sock";
@@ -80,6 +89,8 @@ pub struct Shown {
 pub struct Doors {
     /// Where what is counted is served over TCP.
     pub metrics: Option<SocketAddr>,
+    /// Where the REST API is served.
+    pub rest: Option<SocketAddr>,
     socket: Option<PathBuf>,
     serving: Vec<JoinHandle<()>>,
 }
@@ -89,11 +100,11 @@ impl Doors {
     /// calls are worth more. In a runtime.
     #[must_use]
     pub fn open(data: &DataFolder, metrics: Option<SocketAddr>, shown: &Shown) -> Self {
-        let mut doors = Self { metrics: None, socket: None, serving: Vec::new() };
+        let mut doors = Self { metrics: None, rest: None, socket: None, serving: Vec::new() };
         let path = data.root().join(SOCKET);
         match server::socket(&path) {
             Ok(listener) => {
-                doors.serving.push(tokio::spawn(server::run(listener, everything(shown.clone()))));
+                doors.serving.push(tokio::spawn(served(listener, everything(shown.clone()))));
                 doors.socket = Some(path);
             }
             Err(error) => tracing::error!("`holdfast policy list` and `rollback` cannot reach this gateway: {error:#}"),
@@ -102,7 +113,7 @@ impl Doors {
             match server::tcp(address) {
                 Ok((listener, address)) => {
                     tracing::info!("metrics are at http://{address}/metrics");
-                    doors.serving.push(tokio::spawn(server::run(listener, only_metrics(shown.clone()))));
+                    doors.serving.push(tokio::spawn(served(listener, only_metrics(shown.clone()))));
                     doors.metrics = Some(address);
                 }
                 Err(error) => tracing::error!("metrics are not served on {address}: {error:#}; change `listen` under [metrics]"),
@@ -110,6 +121,30 @@ impl Doors {
         }
         doors
     }
+
+    /// Opens the REST API too. As with the others, calls are worth more than a door.
+    pub fn open_rest(
+        &mut self,
+        settings: &config::Rest,
+        limits: &config::Limits,
+        data: &DataFolder,
+        tls: Arc<ServerConfig>,
+        shown: &Shown,
+    ) {
+        match rest::open(settings, limits, data, tls, shown) {
+            Ok((serving, address)) => {
+                self.serving.push(serving);
+                self.rest = Some(address);
+            }
+            Err(error) => tracing::error!("the REST API is not served: {error:#}"),
+        }
+    }
+}
+
+/// Serves what only its own user or a monitoring system asks for.
+async fn served<L: Listener<Addr: Send>>(listener: L, router: Router) {
+    let terms = Terms { connections: server::CONNECTIONS, tls: None, full: Arc::new(|| ()) };
+    server::run(listener, terms, move |_: &L::Addr| router.clone()).await;
 }
 
 impl Drop for Doors {

@@ -14,15 +14,18 @@ use std::{
     net::SocketAddr,
     os::unix::{ffi::OsStrExt as _, fs::FileTypeExt as _, fs::PermissionsExt as _},
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
     task::JoinSet,
     time::timeout,
 };
+use tokio_rustls::TlsAcceptor;
 
-/// Connections at a time; more wait to be accepted.
+/// Connections at a time of the socket and of what is counted; more wait to be accepted.
 pub(super) const CONNECTIONS: usize = 16;
 /// Those that wait.
 const BACKLOG: i32 = 64;
@@ -70,29 +73,55 @@ pub(super) fn socket(path: &Path) -> anyhow::Result<UnixListener> {
 ///
 /// # Errors
 /// When the system refuses.
-pub(super) fn tcp(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+pub(crate) fn tcp(address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     Ok((TcpListener::from_std(listener)?, address))
 }
 
-/// Serves until it is dropped, and its connections with it.
-pub(super) async fn run<L: Listener>(mut listener: L, router: Router) {
+/// On what terms a router is served.
+pub(crate) struct Terms {
+    /// Connections at a time, each with one request; more wait to be accepted.
+    pub(crate) connections: usize,
+    /// How they are secured.
+    pub(crate) tls: Option<TlsAcceptor>,
+    /// Hears that one has to wait.
+    pub(crate) full: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// Serves until it is dropped, and its connections with it; `router` is what a peer sees.
+pub(crate) async fn run<L: Listener<Addr: Send>>(mut listener: L, terms: Terms, router: impl Fn(&L::Addr) -> Router + Send) {
     let mut open = JoinSet::new();
     loop {
         // Those that have ended make room.
         while open.try_join_next().is_some() {}
-        if open.len() >= CONNECTIONS {
+        let (stream, peer) = listener.accept().await;
+        if open.len() >= terms.connections {
+            (terms.full)();
             open.join_next().await;
         }
-        let (stream, _) = listener.accept().await;
-        let service = TowerToHyperService::new(router.clone());
+        let (router, tls) = (router(&peer), terms.tls.clone());
         open.spawn(async move {
-            let mut http = http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(BUFFER).keep_alive(false);
             // Who hangs up or dawdles has no answer to miss.
-            let _ended = timeout(CONNECTION, http.serve_connection(TokioIo::new(stream), service)).await;
+            let _ended = timeout(CONNECTION, async move {
+                match tls {
+                    None => answer(stream, router).await,
+                    Some(tls) => {
+                        if let Ok(Ok(stream)) = timeout(HEADERS, tls.accept(stream)).await {
+                            answer(stream, router).await;
+                        }
+                    }
+                }
+            })
+            .await;
         });
     }
+}
+
+/// One request and its answer.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(BUFFER).keep_alive(false);
+    let _ended = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
 }

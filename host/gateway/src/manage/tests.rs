@@ -17,7 +17,7 @@ async fn shown(folder: &std::path::Path) -> Shown {
     let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
     let directory = Directory::new("sip.example".to_owned(), vec![], vec![], vec![], emergency, vec![]);
     let site = Arc::new(Site::new(directory, Limits::default()));
-    let (limits, clock) = (crate::config::Limits::default(), Clock::start());
+    let (limits, clock) = (config::Limits::default(), Clock::start());
     let options = Options::new(&limits, OnStoreFailure::Refuse);
     let mut started = Store::start(&folder.join("store.sqlite"), &site, clock.now(), options, Arc::default()).await.unwrap();
     let settings = EngineSettings { watch: false, ..EngineSettings::default() };

@@ -4,8 +4,10 @@
 mod connect;
 mod directory;
 mod gateway;
+mod http;
 mod phone;
 mod policies;
+mod rest;
 mod spans;
 
 use gateway::Site;

@@ -43,6 +43,19 @@ impl Claim<'_> {
     }
 }
 
+impl Claim<'_> {
+    /// Where it stands among the fields, as a JSON pointer.
+    const fn place(&self) -> &'static str {
+        match self {
+            Self::Username(_) => "/username",
+            Self::Mac(_) => "/mac",
+            Self::Serial(_) => "/serial",
+            Self::Extension(_) => "/extension",
+            Self::Number(_) => "/numbers",
+        }
+    }
+}
+
 impl fmt::Display for Claim<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,6 +75,16 @@ pub enum Subject {
     Endpoint(String),
     /// A user, by id.
     User(String),
+}
+
+impl Subject {
+    /// Its id.
+    #[must_use]
+    pub fn into_id(self) -> String {
+        match self {
+            Self::Endpoint(id) | Self::User(id) => id,
+        }
+    }
 }
 
 impl fmt::Display for Subject {
@@ -106,6 +129,10 @@ impl Change {
 pub struct Problem {
     /// Which one, from 0.
     pub edit: usize,
+    /// Where in its fields, as a JSON pointer (RFC 6901); `/id` for the id, empty where the edit as a whole is meant.
+    pub at: String,
+    /// Whether no site could have it; else this one cannot, as things stand.
+    pub form: bool,
     /// Why.
     pub reason: String,
     /// What to do about it.
@@ -214,8 +241,8 @@ struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    fn problem(&mut self, edit: usize, Fault { reason, remedy }: Fault) {
-        self.problems.push(Problem { edit, reason, remedy });
+    fn problem(&mut self, edit: usize, Fault { at, form, reason, remedy }: Fault) {
+        self.problems.push(Problem { edit, at, form, reason, remedy });
     }
 
     fn edit(&mut self, at: usize, edit: &Edit) {
@@ -258,7 +285,7 @@ impl Draft<'_> {
                     found = true;
                 });
                 if found && self.user(user).is_none() {
-                    self.problem(at, unknown_user(user));
+                    self.problem(at, unknown_user("/user", user));
                 }
             }
         }
@@ -292,6 +319,7 @@ impl Draft<'_> {
         match (existing, there) {
             (Existing::Must, false) => Some(self.missing(noun, id)),
             (Existing::Not, true) => Some(fault(
+                "/id",
                 format!("there is a {noun} `{id}` already"),
                 format!("change it with `holdfast {noun} set`, or choose another id"),
             )),
@@ -303,15 +331,16 @@ impl Draft<'_> {
     fn missing(&self, noun: &str, id: &str) -> Fault {
         if self.file.endpoint(id).is_some() {
             return fault(
+                "/id",
                 format!("endpoint `{id}` stands in the configuration file"),
                 "change it there; the gateway takes a saved file over at once",
             );
         }
-        fault(format!("the store has no {noun} `{id}`"), format!("`holdfast {noun} list` shows all of them"))
+        fault("/id", format!("the store has no {noun} `{id}`"), format!("`holdfast {noun} list` shows all of them"))
     }
 
     fn taken(&self, id: &str) -> Option<Fault> {
-        let other = |what: &str| Some(fault(format!("the id `{id}` is that of {what}"), "choose another id"));
+        let other = |what: &str| Some(fault("/id", format!("the id `{id}` is that of {what}"), "choose another id"));
         if self.file.endpoint(id).is_some() {
             return other("an endpoint in the configuration file");
         }
@@ -359,7 +388,8 @@ impl Draft<'_> {
             let new: BTreeSet<&str> = record.users.iter().map(|a| a.user.as_str()).collect();
             for user in new.difference(&old) {
                 if !self.users.contains_key(*user) && !self.before.users.contains_key(*user) {
-                    problems.push((*at, unknown_user(user)));
+                    let place = record.users.iter().position(|a| a.user == **user).unwrap_or_default();
+                    problems.push((*at, unknown_user(format!("/users/{place}"), user)));
                 }
                 let entry = more.entry(user).or_insert((*at, 0));
                 *entry = ((*at).max(entry.0), entry.1 + 1);
@@ -379,7 +409,8 @@ impl Draft<'_> {
         for (user, (at, more)) in more {
             let phones = had.get(user).copied().unwrap_or(0).saturating_add_signed(more);
             if more > 0 && phones > PHONES {
-                problems.push((at, fault(format!("user `{user}` would have {phones} endpoints"), format!("assign at most {PHONES}"))));
+                let reason = format!("user `{user}` would have {phones} endpoints");
+                problems.push((at, fault("/users", reason, format!("assign at most {PHONES}"))));
             }
         }
         problems.into_iter().for_each(|(at, fault)| self.problem(at, fault));
@@ -408,7 +439,7 @@ impl Draft<'_> {
                 },
             };
             match other {
-                Some(other) => problems.push((at, fault(format!("{claim} is that of {other}"), "give each its own"))),
+                Some(other) => problems.push((at, fault(claim.place(), format!("{claim} is that of {other}"), "give each its own"))),
                 None => _ = taken.insert(claim, owner),
             }
         }
@@ -433,14 +464,14 @@ impl Draft<'_> {
         let too_many_users = new(self.before.users.len(), users.clone().count()).then(|| last(users.map(|(_, (at, _))| *at).max()));
         for (at, noun) in [(too_many_endpoints, "endpoints"), (too_many_users, "users")] {
             if let Some(at) = at {
-                self.problem(at, fault(format!("the store would keep more than {HELD} {noun}"), "add fewer"));
+                self.problem(at, fault("", format!("the store would keep more than {HELD} {noun}"), "add fewer"));
             }
         }
     }
 }
 
-fn unknown_user(user: &str) -> Fault {
-    fault(format!("the store has no user `{user}`"), "add it with `holdfast user add`")
+fn unknown_user(at: impl Into<String>, user: &str) -> Fault {
+    fault(at, format!("the store has no user `{user}`"), "add it with `holdfast user add`")
 }
 
 /// What is different, for the history: without secrets and without long texts.

@@ -10,15 +10,23 @@ use crate::{
     limits::kept::{KEYS, NAME, NUMBERS, SETTINGS, USERS, WORD},
 };
 
-/// One thing that is wrong, and what to do about it.
+/// One thing that is wrong, where, and what to do about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Fault {
+    pub(super) at: String,
+    pub(super) form: bool,
     pub(super) reason: String,
     pub(super) remedy: String,
 }
 
-pub(super) fn fault(reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
-    Fault { reason: reason.into(), remedy: remedy.into() }
+/// What this site cannot have; `at` is a JSON pointer into the fields.
+pub(super) fn fault(at: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
+    Fault { at: at.into(), form: false, reason: reason.into(), remedy: remedy.into() }
+}
+
+/// What no site can have.
+fn malformed(at: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
+    Fault { form: true, ..fault(at, reason, remedy) }
 }
 
 /// A hardware address in any usual way of writing, as twelve lower-case hexadecimal digits.
@@ -37,8 +45,17 @@ pub(super) fn dialled(text: &str) -> bool {
 
 /// What is wrong with the id of something new.
 pub(super) fn id(id: &str) -> Option<Fault> {
-    let fits = (1..=WORD).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    (!fits).then(|| fault(format!("`{}` is not an id", shown(id)), format!("use at most {WORD} letters, digits and - _ . only")))
+    // Whoever writes `..` into a path means another place.
+    let fits = id.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && id.len() <= WORD
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    (!fits).then(|| {
+        malformed(
+            "/id",
+            format!("`{}` is not an id", shown(id)),
+            format!("begin with a letter or digit, and use at most {WORD} letters, digits and - _ . only"),
+        )
+    })
 }
 
 /// What was written, short enough for a message.
@@ -47,23 +64,37 @@ fn shown(text: &str) -> String {
 }
 
 /// A name for people: anything that can be shown in one line.
-fn name(what: &str, text: &str, faults: &mut Vec<Fault>) -> String {
-    if text.len() > NAME || text.chars().any(char::is_control) {
-        faults.push(fault(format!("the {what} `{}` cannot be shown", shown(text)), format!("use at most {NAME} octets in one line")));
+fn name(at: &str, what: &str, text: &str, faults: &mut Vec<Fault>) -> String {
+    if longer(text, NAME) || text.chars().any(char::is_control) {
+        let reason = format!("the {what} `{}` cannot be shown", shown(text));
+        faults.push(malformed(at, reason, format!("use at most {NAME} characters in one line")));
     }
     text.to_owned()
 }
 
+/// Whether a text has more characters.
+fn longer(text: &str, most: usize) -> bool {
+    text.len() > most && text.chars().count() > most
+}
+
 /// A word that may be missing.
-fn word(what: &str, text: &str, faults: &mut Vec<Fault>) -> Option<String> {
-    if text.len() > WORD || text.chars().any(char::is_control) {
-        faults.push(fault(format!("the {what} `{}` is too long or cannot be shown", shown(text)), format!("use at most {WORD} octets")));
+fn word(at: &str, what: &str, text: &str, faults: &mut Vec<Fault>) -> Option<String> {
+    if longer(text, WORD) || text.chars().any(char::is_control) {
+        let reason = format!("the {what} `{}` is too long or cannot be shown", shown(text));
+        faults.push(malformed(at, reason, format!("use at most {WORD} characters")));
     }
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
 /// A name that must stand in the configuration.
-fn known<'a>(what: &str, section: &str, text: &str, names: impl Iterator<Item = &'a str>, faults: &mut Vec<Fault>) -> Option<String> {
+fn known<'a>(
+    at: &str,
+    what: &str,
+    section: &str,
+    text: &str,
+    names: impl Iterator<Item = &'a str>,
+    faults: &mut Vec<Fault>,
+) -> Option<String> {
     if text.is_empty() {
         return None;
     }
@@ -72,7 +103,8 @@ fn known<'a>(what: &str, section: &str, text: &str, names: impl Iterator<Item = 
         // As many as a line holds.
         let some = names.iter().take(10).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let there = if some.is_empty() { "there is none".to_owned() } else { format!("there are {some}") };
-        faults.push(fault(format!("there is no {what} `{}`", shown(text)), format!("{there}; {section} of the configuration adds one")));
+        let reason = format!("there is no {what} `{}`", shown(text));
+        faults.push(fault(at, reason, format!("{there}; {section} of the configuration adds one")));
     }
     Some(text.to_owned())
 }
@@ -84,47 +116,51 @@ pub(super) fn set_endpoint(record: &mut EndpointRecord, fields: &EndpointFields,
     record.kind = kind.unwrap_or(if new { Kind::default() } else { record.kind });
     record.enabled = enabled.unwrap_or(new || record.enabled);
     if let Some(text) = model {
-        record.model = word("model", text, faults);
+        record.model = word("/model", "model", text, faults);
     }
     if let Some(text) = serial {
-        record.serial = word("serial number", text, faults);
+        record.serial = word("/serial", "serial number", text, faults);
     }
     if let Some(text) = mac {
         record.mac = read_mac(text);
         if record.mac.is_none() && !text.is_empty() {
-            faults.push(fault(
+            faults.push(malformed(
+                "/mac",
                 format!("`{}` is not a hardware address", shown(text)),
                 "write twelve hexadecimal digits, e.g. 00:1b:4f:00:00:01",
             ));
         }
     }
     if let Some(text) = label {
-        record.name = name("name", text, faults);
+        record.name = name("/name", "name", text, faults);
     }
     if let Some(text) = location {
-        record.location = known("location", "[[location]]", text, file.locations.iter().map(|l| l.name.as_str()), faults);
+        record.location = known("/location", "location", "[[location]]", text, file.locations.iter().map(|l| l.name.as_str()), faults);
     }
     if let Some(text) = licence {
-        record.licence = known("licence pool", "[[licence]]", text, file.pools.iter().map(|p| p.pool.as_str()), faults);
+        record.licence = known("/licence", "licence pool", "[[licence]]", text, file.pools.iter().map(|p| p.pool.as_str()), faults);
     }
     if let Some(keys) = keys {
         if keys.len() > KEYS {
-            faults.push(fault(format!("{} keys", keys.len()), format!("use at most {KEYS}")));
+            faults.push(malformed("/keys", format!("{} keys", keys.len()), format!("use at most {KEYS}")));
         }
-        for key in keys {
+        for (place, key) in keys.iter().enumerate() {
+            let at = format!("/keys/{place}");
             if !key.number.is_empty() && !dialled(&key.number) {
-                faults.push(fault(
+                faults.push(malformed(
+                    at.clone(),
                     format!("the key `{}` has a number that a phone cannot dial", shown(&key.to_string())),
                     "use digits, letters and - _ . * # + only",
                 ));
             }
-            name("key's label", &key.label, faults);
+            name(&at, "key's label", &key.label, faults);
         }
         record.keys.clone_from(keys);
     }
     if let Some(text) = settings {
-        if text.len() > SETTINGS || text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
-            faults.push(fault("the settings text is too long or no text", format!("use at most {SETTINGS} octets of plain lines")));
+        if longer(text, SETTINGS) || text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+            let remedy = format!("use at most {SETTINGS} characters of plain lines");
+            faults.push(malformed("/settings", "the settings text is too long or no text", remedy));
         }
         record.settings.clone_from(text);
     }
@@ -137,7 +173,7 @@ pub(super) fn set_endpoint(record: &mut EndpointRecord, fields: &EndpointFields,
 fn set_users(record: &mut EndpointRecord, users: &[Assigned], faults: &mut Vec<Fault>) {
     for (place, assigned) in users.iter().enumerate() {
         if users.iter().take(place).any(|other| other.user == assigned.user) {
-            faults.push(fault(format!("the user `{}` is named twice", shown(&assigned.user)), "name each once"));
+            faults.push(fault(format!("/users/{place}"), format!("the user `{}` is named twice", shown(&assigned.user)), "name each once"));
         }
     }
     record.users = users.to_vec();
@@ -147,7 +183,8 @@ fn set_users(record: &mut EndpointRecord, users: &[Assigned], faults: &mut Vec<F
 /// Whether an endpoint has more users than it may have.
 pub(super) fn too_many_users(record: &EndpointRecord, faults: &mut Vec<Fault>) {
     if record.users.len() > USERS {
-        faults.push(fault(format!("endpoint `{}` would have {} users", record.id, record.users.len()), format!("assign at most {USERS}")));
+        let reason = format!("endpoint `{}` would have {} users", record.id, record.users.len());
+        faults.push(malformed("/users", reason, format!("assign at most {USERS}")));
     }
 }
 
@@ -165,13 +202,15 @@ fn set_account(
         // RFC 7616 3.4: a colon would end it.
         let fits = (1..=WORD).contains(&username.len()) && username.bytes().all(|b| b.is_ascii_graphic() && !b"\":\\<>@".contains(&b));
         if !fits {
-            faults.push(fault(
+            faults.push(malformed(
+                "/username",
                 format!("`{}` is not a username", shown(username)),
                 format!("use at most {WORD} letters, digits and marks, without blanks and \" : \\ < > @"),
             ));
         }
         if record.username != username && password.is_none() && !new {
             faults.push(fault(
+                "/password",
                 "a new username needs a password",
                 "give one, or have one made: the one that is kept is hashed with the username",
             ));
@@ -179,12 +218,12 @@ fn set_account(
         username.clone_into(&mut record.username);
     }
     match password {
-        Some(password) if password.is_empty() || password.len() > NAME || password.chars().any(char::is_control) => {
-            faults
-                .push(fault("the password is empty, too long or cannot be typed", format!("use at most {NAME} octets, or have one made")));
+        Some(password) if password.is_empty() || longer(password, NAME) || password.chars().any(char::is_control) => {
+            let remedy = format!("use at most {NAME} characters, or have one made");
+            faults.push(malformed("/password", "the password is empty, too long or cannot be typed", remedy));
         }
         Some(password) => record.secret = Secret::new(&record.username, &file.domain, password),
-        None if new => faults.push(fault("a new endpoint needs a password", "give one, or have one made")),
+        None if new => faults.push(fault("/password", "a new endpoint needs a password", "give one, or have one made")),
         None => {}
     }
 }
@@ -194,7 +233,7 @@ pub(super) fn set_user(record: &mut UserRecord, fields: &UserFields, new: bool, 
     let UserFields { name: label, extension, numbers, enabled } = fields;
     record.enabled = enabled.unwrap_or(new || record.enabled);
     if let Some(text) = label {
-        record.name = name("name", text, faults);
+        record.name = name("/name", "name", text, faults);
     }
     if let Some(text) = extension.as_deref().or_else(|| new.then_some("")) {
         faults.extend(extension_fault(text, file));
@@ -202,15 +241,20 @@ pub(super) fn set_user(record: &mut UserRecord, fields: &UserFields, new: bool, 
     }
     if let Some(numbers) = numbers {
         if numbers.len() > NUMBERS {
-            faults.push(fault(format!("{} numbers", numbers.len()), format!("use at most {NUMBERS}")));
+            faults.push(malformed("/numbers", format!("{} numbers", numbers.len()), format!("use at most {NUMBERS}")));
         }
         for (place, number) in numbers.iter().enumerate() {
+            let at = || format!("/numbers/{place}");
             let digits = number.strip_prefix('+').unwrap_or(number);
             if !(1..=WORD).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit() || b"*#".contains(&b)) {
-                faults.push(fault(format!("`{}` is not a number", shown(number)), "write it as trunks present it, e.g. +442030001234"));
+                faults.push(malformed(
+                    at(),
+                    format!("`{}` is not a number", shown(number)),
+                    "write it as trunks present it, e.g. +442030001234",
+                ));
             }
             if numbers.iter().take(place).any(|other| other == number) {
-                faults.push(fault(format!("the number `{}` is named twice", shown(number)), "name each once"));
+                faults.push(fault(at(), format!("the number `{}` is named twice", shown(number)), "name each once"));
             }
         }
         record.numbers.clone_from(numbers);
@@ -221,16 +265,16 @@ pub(super) fn set_user(record: &mut UserRecord, fields: &UserFields, new: bool, 
 fn extension_fault(extension: &str, file: &Directory) -> Option<Fault> {
     if !dialled(extension) {
         let reason = format!("`{}` is not an extension", shown(extension));
-        return Some(fault(reason, format!("use at most {WORD} digits, letters and - _ . * # + only")));
+        return Some(malformed("/extension", reason, format!("use at most {WORD} digits, letters and - _ . * # + only")));
     }
     let other = "choose another extension";
     if classify_number(extension.as_bytes(), file).0 != CallKind::Normal {
-        return Some(fault(format!("`{extension}` is an emergency number: calls to it never reach a phone"), other));
+        return Some(fault("/extension", format!("`{extension}` is an emergency number: calls to it never reach a phone"), other));
     }
     if file.park.numbers.contains(extension) {
-        return Some(fault(format!("`{extension}` is a park slot of the configuration file"), other));
+        return Some(fault("/extension", format!("`{extension}` is a park slot of the configuration file"), other));
     }
     let pickup = &file.features.pickup;
     (!pickup.is_empty() && extension.starts_with(pickup.as_str()))
-        .then(|| fault(format!("`{extension}` begins with the pickup code `{pickup}`: nobody could call it"), other))
+        .then(|| fault("/extension", format!("`{extension}` begins with the pickup code `{pickup}`: nobody could call it"), other))
 }
