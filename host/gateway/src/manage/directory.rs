@@ -258,7 +258,7 @@ pub(super) async fn users(State(shown): State<Shown>, Query(page): Query<Page>) 
     apart(look).await.map_or_else(|broken| broken, |rows| Json(rows).into_response())
 }
 
-fn has(text: &str, wanted: &str) -> bool {
+pub(super) fn has(text: &str, wanted: &str) -> bool {
     wanted.is_empty() || text.to_lowercase().contains(&wanted.to_lowercase())
 }
 

@@ -28,7 +28,7 @@ fn site(endpoints: &[&str], seats: u32) -> Site {
     });
     let emergency =
         Emergency { numbers: Vec::new(), test_numbers: Vec::new(), trunks: Vec::new(), networks: Vec::new(), outside_prefixes: Vec::new() };
-    let pools = vec![Pool { pool: "site".to_owned(), seats }];
+    let pools = vec![Pool::new("site", seats)];
     Site::new(
         Directory::new("sip.example".to_owned(), endpoints.collect(), pools, Vec::new(), emergency, Vec::new()),
         switch::Limits::default(),

@@ -4,6 +4,7 @@
 mod connect;
 mod directory;
 mod gateway;
+mod licences;
 mod phone;
 mod policies;
 mod spans;
