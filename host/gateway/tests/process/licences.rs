@@ -85,7 +85,7 @@ fn an_operator_sees_seats_reservations_turns_and_what_is_wrong() {
     let (well, table) = holdfast(&site, &["licence", "show", "site", "desk-3"]);
     assert!(well && table.contains("seats        3, one per endpoint") && table.contains("desk-3  1003       waiting   no"), "{table}");
     assert!(!table.contains("desk-1"), "{table}");
-    let (well, why) = holdfast(&site, &["licence", "show", "gold"]);
+    let (well, why) = holdfast(&site, &["licence", "show", "gold", "--json"]);
     assert!(!well && why.contains("there is no licence pool `gold`"), "{why}");
 
     // Killed at once: the seats are there again, and nobody else has them.
