@@ -59,7 +59,7 @@ pub fn site() -> Arc<Site> {
     let directory = Directory::new(
         "sip.example".to_owned(),
         (0..500).map(endpoint).collect(),
-        vec![Pool { pool: "site".to_owned(), seats: 500 }],
+        vec![Pool::new("site", 500)],
         vec![trunk("provider"), trunk("backup")],
         emergency,
         vec![hq],

@@ -93,7 +93,7 @@ impl Office {
             networks: Vec::new(),
             outside_prefixes: Vec::new(),
         };
-        let pool = Pool { pool: "site".to_owned(), seats: u32::try_from(phones).unwrap() };
+        let pool = Pool::new("site", u32::try_from(phones).unwrap());
         let endpoints = (0..phones).map(endpoint).collect();
         let directory = Directory::new(DOMAIN.to_owned(), endpoints, vec![pool], vec![trunk], emergency, Vec::new());
         let week = Duration::from_secs(604_800);

@@ -147,6 +147,12 @@ impl World {
         Self { gateway: Some(Gateway::with_limits(seed, limits)), ..Self::empty(seed) }
     }
 
+    /// A world around this gateway.
+    #[must_use]
+    pub fn around(seed: u64, gateway: Gateway) -> Self {
+        Self { gateway: Some(gateway), ..Self::empty(seed) }
+    }
+
     /// A world around this gateway, for somebody who looks on; of the ladder the last `lines` are kept.
     #[must_use]
     pub fn watched(seed: u64, gateway: Gateway, lines: usize) -> Self {

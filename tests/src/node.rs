@@ -148,6 +148,12 @@ impl Gateway {
         Self::with(seed, engine_with_office(), &Plot::default())
     }
 
+    /// A gateway of this site whose phones are registered for calls for help only when they find no seat.
+    #[must_use]
+    pub fn with_emergency_only(seed: u64, plot: &Plot) -> Self {
+        Self::with(seed, engine_with_emergency_only(), plot)
+    }
+
     /// A gateway of this site, with the default trunks and 112.
     #[must_use]
     pub fn of(seed: u64, plot: &Plot) -> Self {
@@ -348,20 +354,25 @@ fn site(plot: &Plot) -> Arc<Site> {
 /// The shipped policies, compiled once per test program: each gateway has runners of its own, which ask about its own site.
 fn engine() -> &'static Arc<Engine> {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
-    ENGINE.get_or_init(|| start(None))
+    ENGINE.get_or_init(|| start("world", &[]))
+}
+
+fn engine_with_emergency_only() -> &'static Arc<Engine> {
+    static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
+    ENGINE.get_or_init(|| start("emergency-only", &[("20-licence.toml", b"[settings]\nwhen_full = 'emergency-only'\n")]))
 }
 
 fn engine_with_office() -> &'static Arc<Engine> {
     static ENGINE: OnceLock<Arc<Engine>> = OnceLock::new();
-    ENGINE.get_or_init(|| start(Some(crate::agents::guest("office"))))
+    ENGINE.get_or_init(|| start("office", &[("25-office.wasm", &crate::agents::guest("office"))]))
 }
 
-fn start(office: Option<Vec<u8>>) -> Arc<Engine> {
-    let kind = if office.is_some() { "office" } else { "world" };
+/// The shipped policies, and what lies beside them.
+fn start(kind: &str, beside: &[(&str, &[u8])]) -> Arc<Engine> {
     let folder = std::env::temp_dir().join(format!("holdfast-{kind}-{}", std::process::id()));
     Engine::install_shipped(&folder).expect("the shipped policies can be written");
-    if let Some(office) = office {
-        std::fs::write(folder.join("25-office.wasm"), office).expect("the folder is ours");
+    for (name, content) in beside {
+        std::fs::write(folder.join(name), content).expect("the folder is ours");
     }
     let site = Arc::new(Site::new(directory(&Plot::default()), switch::Limits::default()));
     // Time is virtual: no decision may come from another thread.
@@ -388,7 +399,7 @@ fn directory(plot: &Plot) -> Directory {
         networks: vec!["10.0.0.0/8".parse().expect("a network")],
         outside_prefixes: vec!["9".into()],
     };
-    let pools = vec![Pool { pool: "site".into(), seats: plot.seats }];
+    let pools = vec![Pool::new("site", plot.seats)];
     let mut directory = Directory::new(DOMAIN.into(), endpoints, pools, trunks.into(), emergency, Vec::new());
     directory.park.numbers = ["701", "702"].map(str::to_owned).into();
     directory

@@ -6,6 +6,7 @@ mod desk;
 mod directory;
 mod endpoint;
 mod explain;
+mod licence;
 mod new;
 mod openapi;
 mod replay;
@@ -46,6 +47,8 @@ Examples:
       Ring the phone of extension 1001, then 1002.
   holdfast endpoint add desk-7 --user alice --licence site
       A telephone for a user of the site, at once; `holdfast user add` adds the user.
+  holdfast licence show site
+      Who holds a seat of the licence pool, who waits for one, and until when it is valid.
   holdfast policy new night-desk --lang python
       Begin a policy of your own.
   holdfast policy test 30-internal.wasm
@@ -113,6 +116,9 @@ enum Command {
     /// See and change the users of a running gateway: who has which extension, numbers and endpoints.
     #[command(subcommand, after_help = user::EXAMPLES)]
     User(user::Command),
+    /// See the licence pools of a running gateway: who holds a seat, who waits for one, what is wrong.
+    #[command(subcommand, after_help = licence::EXAMPLES)]
+    Licence(licence::Command),
     /// Write, try and time a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
@@ -177,6 +183,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Settings(command) => return settings::run(command, cli.json),
         Command::Endpoint(command) => return Ok(done(endpoint::run(command, cli.json)?)),
         Command::User(command) => return Ok(done(user::run(command, cli.json)?)),
+        Command::Licence(command) => return Ok(done(licence::run(command, cli.json)?)),
         Command::Explain(explain) => return explain::run(explain, cli.json),
         Command::Openapi => openapi::print(cli.json)?,
         Command::Demo => {

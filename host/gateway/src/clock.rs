@@ -2,6 +2,15 @@
 
 use sip::Instant;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+/// A moment as RFC 3339 writes it, to the second, in UTC.
+#[must_use]
+pub fn rfc3339(at: Instant) -> String {
+    let at = OffsetDateTime::from(UNIX_EPOCH + Duration::from_micros(at.unix_micros())).truncate_to_second();
+    // The form has a place for every time up to the year 9999.
+    at.format(&Rfc3339).unwrap_or_default()
+}
 
 /// Gives the time of events. A stepped wall clock (NTP, an operator) moves nothing: no registration ends, no timer fires early.
 #[derive(Clone, Copy, Debug)]

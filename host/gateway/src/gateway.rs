@@ -7,6 +7,7 @@ use crate::{
     data::{self, DataFolder, Lock},
     driver, journal,
     keeper::Keeper,
+    licences::Warden,
     manage::{Doors, Shown},
     net::{
         Listeners,
@@ -64,6 +65,8 @@ pub struct Gateway {
     pub(crate) keep: Arc<dyn Keep>,
     /// Who changes the directory.
     pub(crate) keeper: Arc<Keeper>,
+    /// Who looks after the licence pools.
+    warden: Arc<Warden>,
     stop: watch::Sender<bool>,
     shards: Vec<JoinHandle<()>>,
     store: oneshot::Receiver<()>,
@@ -89,6 +92,7 @@ impl Gateway {
         let site = Arc::new(Site::new(config.directory.clone(), limits.site));
         let mut started = start_store(config, data, &site, clock.now(), &counters).await?;
         let keeper = Keeper::new(Arc::clone(&site), &mut started, clock);
+        let warden = Warden::new(Arc::clone(&site), Arc::clone(&started.store), clock, Arc::clone(&counters));
         let keep: Arc<dyn Keep> = started.store;
 
         let (engine, recorder) = start_policies(config, data, &site, &counters)?;
@@ -153,6 +157,7 @@ impl Gateway {
         let mut accepting = accept(listeners.streams, &connections);
         let trunks_changed = Arc::clone(&resolver.changed);
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
+        accepting.push(tokio::spawn(Arc::clone(&warden).run()));
         let shown = Shown {
             engine: Arc::clone(&engine),
             counters: Arc::clone(&counters),
@@ -175,6 +180,7 @@ impl Gateway {
             trunks_changed,
             keep,
             keeper,
+            warden,
             stop,
             shards,
             store: started.ended,
@@ -202,6 +208,8 @@ impl Gateway {
         let shards = self.shards;
         let joined = tokio::task::spawn_blocking(move || shards.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
         let all = joined.await.context("the shards")?;
+        let warden = self.warden;
+        tokio::task::spawn_blocking(move || warden.look()).await.context("the licence pools")?;
         drop((self.keep, self.keeper));
         if let Some(spans) = self.spans {
             tokio::task::spawn_blocking(move || spans.finish(FAREWELL)).await.context("the spans")?;

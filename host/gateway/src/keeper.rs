@@ -9,6 +9,7 @@ use crate::{
     config::default,
     store::{Entry, Started, Store},
 };
+use sip::Instant;
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -49,9 +50,9 @@ struct State {
 
 impl State {
     /// Puts a directory in force; returns the bindings that ended.
-    fn put(&mut self, site: &Site, directory: impl Into<Arc<Directory>>) -> Vec<Change> {
+    fn put(&mut self, site: &Site, directory: impl Into<Arc<Directory>>, now: Instant) -> Vec<Change> {
         self.old.push(site.directory());
-        let ended = site.replace_directory(directory);
+        let ended = site.replace_directory(directory, now);
         self.old.retain(|old| Arc::strong_count(old) > 1);
         ended
     }
@@ -98,7 +99,7 @@ pub struct View<'a> {
     /// The site.
     pub site: &'a Site,
     /// Now.
-    pub now: sip::Instant,
+    pub now: Instant,
 }
 
 impl Keeper {
@@ -150,7 +151,7 @@ impl Keeper {
         state.roster.commit(Arc::unwrap_or_clone(change));
         let (joined, left_out) = state.file.with_roster(&state.roster);
         state.left_out = left_out;
-        let gone = state.put(&self.site, joined);
+        let gone = state.put(&self.site, joined, self.clock.now());
         let seen = see(self.look(&state));
         drop(state);
         let ended = gone.len();
@@ -183,7 +184,13 @@ impl Keeper {
             Arc::new(joined)
         };
         state.file = file;
-        Ok(state.put(&self.site, joined))
+        Ok(state.put(&self.site, joined, self.clock.now()))
+    }
+
+    /// The time of what happens now.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     /// Looks at everything, as long as `look` takes.

@@ -13,6 +13,7 @@ pub mod driver;
 pub mod gateway;
 pub mod journal;
 pub mod keeper;
+pub mod licences;
 pub mod manage;
 pub mod net;
 pub mod observe;

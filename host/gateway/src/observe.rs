@@ -188,6 +188,11 @@ impl Observer for Logbook {
         one(&self.0.registrations);
     }
 
+    fn without_seat(&self, call_id: &[u8], detail: &str) {
+        self.0.count("emergency-only");
+        tracing::info!(call_id = %Shown(call_id), detail = %Shown(detail.as_bytes()), "registered for emergency calls only");
+    }
+
     fn ended(&self, record: &CallRecord) {
         one(&self.0.calls_ended);
         if record.answered.is_some() {
@@ -280,6 +285,10 @@ impl Observer for Both {
     fn registered(&self) {
         self.0.registered();
         self.1.registered();
+    }
+    fn without_seat(&self, call_id: &[u8], detail: &str) {
+        self.0.without_seat(call_id, detail);
+        self.1.without_seat(call_id, detail);
     }
     fn ended(&self, record: &CallRecord) {
         self.0.ended(record);

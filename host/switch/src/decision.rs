@@ -124,7 +124,7 @@ pub enum Admission {
 pub struct SeatRequest {
     /// The pool.
     pub pool: String,
-    /// What happens when the pool has no seat left.
+    /// What happens when the pool has no seat for this phone ([`crate::licence::NoSeat`]).
     pub when_full: WhenFull,
 }
 

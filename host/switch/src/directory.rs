@@ -3,11 +3,13 @@
 //! Endpoints of the configuration have an extension of their own. Those that the store keeps ([`roster`]) are assigned to users, whose extension it is:
 //! a user stands here as one more [`Endpoint`] that cannot register and rings wherever its phones are ([`Directory::phones`]).
 
+mod pool;
 pub mod record;
 pub mod roster;
 mod rules;
 mod users;
 
+pub use pool::{Per, Pool};
 pub use rules::read_mac;
 pub use users::LeftOut;
 
@@ -44,15 +46,6 @@ pub struct Endpoint {
     pub mac: Option<String>,
     /// Direct numbers, in the form in which trunks present them.
     pub numbers: Vec<String>,
-}
-
-/// A pool of seats.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Pool {
-    /// Name.
-    pub pool: String,
-    /// How many endpoints may be registered on it at a time.
-    pub seats: u32,
 }
 
 /// Who may call in over a trunk.
@@ -319,6 +312,15 @@ impl Directory {
             }
         }
         narrowest.map(|(_, location)| location)
+    }
+
+    /// Who needs the seat of a pool for this endpoint to be registered: the endpoint itself, or its first user.
+    #[must_use]
+    pub fn seat_holder<'a>(&'a self, pool: &str, endpoint: &'a str) -> &'a str {
+        match self.pools.iter().find(|known| known.pool == pool).map(|known| known.per) {
+            Some(Per::User) => self.line_of(endpoint),
+            Some(Per::Endpoint) | None => endpoint,
+        }
     }
 
     /// The endpoint that the user part of an address of record names: its extension, digest user, id, or one of its numbers.

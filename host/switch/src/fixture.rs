@@ -95,7 +95,7 @@ pub(crate) fn directory() -> Directory {
     Directory::new(
         "sip.example".to_owned(),
         vec![desk_1, endpoint("desk-2", "1002"), desk_3],
-        vec![Pool { pool: "site".to_owned(), seats: 2 }],
+        vec![Pool::new("site", 2)],
         vec![
             trunk("first", "sip:192.0.2.10:5060;transport=udp", "192.0.2.10/32"),
             trunk("second", "sips:[2001:db8::5]", "2001:db8::5/128"),

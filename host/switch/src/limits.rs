@@ -47,6 +47,9 @@ pub struct Limits {
     pub expires_max: Duration,
     /// Granted when the phone asks for nothing.
     pub expires_default: Duration,
+    /// How long a phone that found no licence seat keeps its turn after it last asked; one that is registered for emergency calls only, at least as long as
+    /// that lasts.
+    pub seat_wait: Duration,
     /// How long a stage rings when its policy does not say.
     pub ring: Duration,
     /// How long a call may ring in all.
@@ -83,6 +86,8 @@ impl Default for Limits {
             expires_min: Duration::from_secs(20),
             expires_max: Duration::from_secs(3600),
             expires_default: Duration::from_secs(300),
+            // Phones that are refused ask again within a quarter of an hour.
+            seat_wait: Duration::from_secs(900),
             ring: Duration::from_secs(60),
             ring_total: Duration::from_secs(180),
             emergency_trunk_wait: Duration::from_secs(3),
@@ -102,6 +107,16 @@ pub(crate) const SETTINGS_FINDINGS: usize = 100;
 
 /// Characters of a value in a settings file, as J100 phones take them.
 pub(crate) const SETTINGS_VALUE: usize = 255;
+
+/// Times of licence pools.
+pub mod licence {
+    use std::time::Duration;
+
+    /// How long a pool is used as before when it has ended or was made smaller, and its operator does not say otherwise.
+    pub const GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
+    /// How often an operator is told of the same trouble.
+    pub(crate) const ALARM_EVERY: Duration = Duration::from_secs(24 * 3600);
+}
 
 /// What the store may keep of endpoints and users; more is refused to whoever runs the gateway.
 pub mod kept {

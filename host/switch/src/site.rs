@@ -4,7 +4,7 @@ use crate::{
     Limits,
     decision::Refusal,
     directory::Directory,
-    licence::{Ledger, Seat},
+    licence::{Ledger, NoSeat, Seat},
     lines::Lines,
     park::Lot,
     registrar::{Binding, Change, Registrar, Wish},
@@ -12,7 +12,10 @@ use crate::{
     trunk::Trunks,
 };
 use sip::{Instant, Message, transport::Flow};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 /// One per process (or per simulated gateway). No lock is ever held while anything is awaited or a policy runs.
 #[derive(Debug)]
@@ -39,7 +42,8 @@ impl Site {
     #[must_use]
     pub fn new(directory: Directory, limits: Limits) -> Self {
         let ledger = Ledger::new();
-        ledger.set_pools(&directory.pools);
+        // Of new pools it needs no time.
+        ledger.set_pools(&directory.pools, Instant::default());
         let lines = Lines::default();
         lines.keep_all(!directory.features.pickup.is_empty());
         Self {
@@ -87,6 +91,16 @@ impl Site {
         bindings
     }
 
+    /// Takes the seat of a pool that this endpoint needs to be registered: [`Ledger::take`]. One that finds none keeps its turn for `stay` or
+    /// [`Limits::seat_wait`], whichever is longer.
+    ///
+    /// # Errors
+    /// Those of [`Ledger::take`].
+    pub fn seat(&self, pool: &str, endpoint: &str, stay: Duration, now: Instant) -> Result<Seat, NoSeat> {
+        let directory = self.directory();
+        self.ledger.take(pool, directory.seat_holder(pool, endpoint), now + stay.max(self.limits.seat_wait), now)
+    }
+
     /// Carries out what a REGISTER asks for: [`Registrar::apply`], and makes sure that the endpoint is in the directory in force afterwards. A directory
     /// that was replaced while a policy decided can so not leave a binding behind.
     ///
@@ -106,9 +120,13 @@ impl Site {
     ) -> Result<Vec<Change>, Refusal> {
         let changes = self.registrar.apply(endpoint, wish, request, flow, seat, emergency_only, now)?;
         if self.serves(endpoint) {
+            if matches!(wish, Wish::Remove(_) | Wish::RemoveAll) && !self.registrar.registered(endpoint, now) {
+                self.ledger.leave(endpoint);
+            }
             return Ok(changes);
         }
         self.registrar.remove(endpoint);
+        self.ledger.leave(endpoint);
         Err(Refusal::new(403, "Disabled", format!("endpoint `{endpoint}` was removed or disabled while it registered")))
     }
 
@@ -118,20 +136,26 @@ impl Site {
             return false;
         }
         let binding = Binding { flow: binding.flow.restarted(), ..binding };
-        let seat = binding.pool.as_deref().map_or_else(Seat::none, |pool| self.ledger.retake(pool, &binding.endpoint));
+        let seat = binding.pool.as_deref().map_or_else(Seat::none, |pool| {
+            let directory = self.directory();
+            self.ledger.retake(pool, directory.seat_holder(pool, &binding.endpoint), now)
+        });
         self.registrar.restore(binding, seat);
         true
     }
 
-    /// Puts a new directory in force: pools are resized, bindings of endpoints that are gone or disabled are removed and their seats returned.
+    /// Puts a new directory in force: pools are resized, bindings of endpoints that are gone or disabled are removed, their seats returned, their turns lost.
     /// Returns those changes. Calls, other bindings, and the channels of trunks that are gone stay as they are.
-    pub fn replace_directory(&self, directory: impl Into<Arc<Directory>>) -> Vec<Change> {
+    pub fn replace_directory(&self, directory: impl Into<Arc<Directory>>, now: Instant) -> Vec<Change> {
         let directory = directory.into();
-        self.ledger.set_pools(&directory.pools);
+        self.ledger.set_pools(&directory.pools, now);
         // First in force, then swept: a registration that comes between is swept or sees the new directory (`register`).
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&directory);
         self.trunks.retain(|name| directory.trunk(name).is_some());
         self.lines.keep_all(!directory.features.pickup.is_empty());
+        // A user has no username; whether others may call it says nothing of its phones.
+        let waits = |id: &str| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled || endpoint.username.is_empty());
+        self.ledger.retain_waiting(now, waits);
         self.registrar.retain(|id| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled))
     }
 

@@ -126,11 +126,11 @@ impl Run<'_> {
         }
         let site = self.world.gateway().site();
         match fault {
-            Fault::LosesSeat => self.grip.seat = site.ledger.take("site", "nobody").ok(),
+            Fault::LosesSeat => self.grip.seat = site.ledger.take("site", "nobody", now, now).ok(),
             Fault::LosesChannel => self.grip.channel = Some(site.trunks.take("north")),
             Fault::EternalBinding => {
                 let expires = now + Duration::from_secs(1_000_000);
-                site.registrar.restore(eternal(expires), site.ledger.retake("site", "ada"));
+                site.registrar.restore(eternal(expires), site.ledger.retake("site", "ada", now));
             }
             _ => {}
         }

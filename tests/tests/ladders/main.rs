@@ -15,6 +15,7 @@ mod hold;
 mod message;
 mod park;
 mod pickup;
+mod seats;
 mod session;
 mod transfer;
 mod trouble;

@@ -31,10 +31,11 @@ fn pick_up(world: &mut World, who: PhoneId, replaces: &str) {
 
 /// With a code for pickup.
 fn with_code(world: &mut World, code: &str) {
+    let now = world.now();
     let site = world.gateway().site();
     let mut directory = (*site.directory()).clone();
     directory.features = Features { pickup: code.into() };
-    let _changes = site.replace_directory(directory);
+    let _changes = site.replace_directory(directory, now);
 }
 
 #[test]

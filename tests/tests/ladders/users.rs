@@ -6,14 +6,15 @@ use std::time::Duration;
 use switch::{
     bridge::Order,
     directory::{
-        Directory, Features,
+        Directory, Features, Per,
         record::{Edit, EndpointFields, Existing, Password, UserFields},
         roster::Roster,
     },
+    licence::Standing,
 };
 use world::{
     net::{PhoneId, World},
-    node,
+    node::{self, Gateway, Plot},
     phone::{End, Manner, Phone},
 };
 
@@ -59,7 +60,8 @@ impl Office {
         self.roster.commit(change);
         let (joined, left_out) = self.file.with_roster(&self.roster);
         assert_eq!(left_out, []);
-        let _ended = world.gateway().site().replace_directory(joined);
+        let now = world.now();
+        let _ended = world.gateway().site().replace_directory(joined, now);
     }
 
     /// Makes an endpoint something else.
@@ -140,6 +142,37 @@ fn whoever_watches_a_user_sees_the_calls_of_every_phone_and_can_take_them() {
     world.wait(seconds(3));
     assert_eq!(world.phone(carol).watches()[0].last().states(), ["confirmed"], "it calls as this user");
     talk_on(&mut world, erin, alice);
+}
+
+#[test]
+fn a_subscription_is_one_seat_for_all_phones_of_a_user() {
+    let mut world = World::around(5, Gateway::of(5, &Plot { seats: 1, ..Plot::default() }));
+    let mut office = Office::new(&mut world);
+    office.file.pools[0].per = Per::User;
+    office.change(&mut world, &[]);
+    let [erin, frank] = phones(&mut world);
+    let holders = |world: &mut World| {
+        let now = world.now();
+        let places = world.gateway().site().ledger.places("site", "", 10, now).unwrap();
+        places.into_iter().map(|place| (place.name.to_string(), matches!(place.standing, Standing::Seated { .. }))).collect::<Vec<_>>()
+    };
+    assert_eq!(holders(&mut world), [("desk".to_owned(), true)]);
+    let alice = world.add(Phone::account("alice", Transport::Udp));
+    world.register(alice);
+    world.wait(seconds(1));
+    assert!(!world.phone(alice).registered(), "nobody's phone needs a seat of its own");
+    // The seat is the user's until the last phone goes.
+    world.act(erin, Phone::unregister);
+    world.wait(seconds(1));
+    assert_eq!(holders(&mut world), [("alice".to_owned(), false), ("desk".to_owned(), true)]);
+    // What is no longer the user's needs another seat at its next registration.
+    office.change(&mut world, &[Edit::Unassign { endpoint: "frank".into(), user: "desk".into() }]);
+    world.act(frank, Phone::unregister);
+    world.wait(seconds(1));
+    world.register(alice);
+    world.wait(seconds(1));
+    assert!(world.phone(alice).registered());
+    assert_eq!(holders(&mut world), [("alice".to_owned(), true)]);
 }
 
 #[test]

@@ -90,6 +90,8 @@ pub trait Observer: Send + Sync {
     fn refused(&self, _at: Instant, _call_id: &[u8], _refusal: &Refusal, _step: Option<&Step>) {}
     /// A REGISTER was answered 200.
     fn registered(&self) {}
+    /// A phone found no licence seat and was registered for emergency calls only.
+    fn without_seat(&self, _call_id: &[u8], _detail: &str) {}
     /// A call ended.
     fn ended(&self, _record: &CallRecord) {}
     /// A call has ended, and nothing that it sent still waits for a phone: what was said in it, and the legs that the gateway dialled.

@@ -12,7 +12,7 @@ use sip::{
     stack::{Effect, ServerId},
     transport::Flow,
 };
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::Duration};
 use switch::{
     decision::{Admission, Refusal, SeatRequest, WhenFull},
     directory::Endpoint,
@@ -20,7 +20,7 @@ use switch::{
     facts::Registration,
     gruu,
     intake::{self, Identity},
-    licence::Seat,
+    licence::{NoSeat, Seat},
     registrar::{Wish, write_answer},
 };
 
@@ -104,9 +104,13 @@ fn seat(shard: &mut Shard, replies: &mut Replies, admitted: Admitted, now: Insta
     let (seat, emergency_only) = match admission {
         Admission::Pass => (Seat::none(), false),
         Admission::Refuse(refusal) => return Err(No::Refused(refusal, by)),
-        Admission::Admit(SeatRequest { pool, when_full }) => match (shard.parts.site.ledger.take(&pool, &asked.endpoint.id), when_full) {
+        Admission::Admit(SeatRequest { pool, when_full }) => match (taken(shard, &asked, &pool, &when_full, now), when_full) {
             (Ok(seat), _) => (seat, false),
-            (Err(_), WhenFull::EmergencyOnly) => (Seat::none(), true),
+            (Err(why), WhenFull::EmergencyOnly) => {
+                let detail = format!("endpoint `{}` (pool `{pool}`: {why})", asked.endpoint.id);
+                shard.parts.observer.without_seat(asked.message.call_id(), &detail);
+                (Seat::none(), true)
+            }
             (Err(why), WhenFull::Refuse(refusal)) => {
                 let detail = format!("{} (pool `{pool}`: {why})", refusal.detail);
                 return Err(No::Refused(Refusal { detail, ..refusal }, by));
@@ -114,6 +118,15 @@ fn seat(shard: &mut Shard, replies: &mut Replies, admitted: Admitted, now: Insta
         },
     };
     bind(shard, replies, asked, seat, emergency_only, now)
+}
+
+/// A seat of the pool. Who finds none and is registered all the same keeps its turn for as long as it is.
+fn taken(shard: &Shard, asked: &Asked, pool: &str, when_full: &WhenFull, now: Instant) -> Result<Seat, NoSeat> {
+    let stay = match (when_full, &asked.wish) {
+        (WhenFull::EmergencyOnly, Wish::Bind(contacts)) => contacts.iter().map(|contact| contact.seconds).max().unwrap_or(0),
+        _ => 0,
+    };
+    shard.parts.site.seat(pool, &asked.endpoint.id, Duration::from_secs(stay.into()), now)
 }
 
 /// The binding, and its answer.

@@ -187,6 +187,12 @@ pub const KEYS: &[Key] = &[
     seconds!("expires_min_seconds", 1..=86_400, site.expires_min, "shortest registration; a phone that asks for less is told this"),
     seconds!("expires_max_seconds", 1..=604_800, site.expires_max, "longest registration; longer wishes are shortened to this"),
     seconds!("expires_default_seconds", 1..=604_800, site.expires_default, "registration of a phone that asks for no time"),
+    seconds!(
+        "seat_wait_seconds",
+        10..=604_800,
+        site.seat_wait,
+        "how long a phone that found no licence seat keeps its turn after it last asked"
+    ),
     seconds!("ring_seconds", 1..=3_600, site.ring, "how long a stage rings when its policy does not say"),
     seconds!("ring_total_seconds", 1..=3_600, site.ring_total, "how long a call may ring in all"),
     milliseconds!("trunk_wait_milliseconds", 100..=64_000, site.trunk_wait, "silence of a trunk after which the next is tried"),

@@ -7,6 +7,7 @@ use std::{cell::RefCell, ops::RangeInclusive};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
+    value::{Datetime, Offset},
 };
 
 /// A value and the line where it stands.
@@ -72,6 +73,30 @@ pub(super) struct Table<'d> {
     table: &'d DeTable<'d>,
     path: &'d str,
     line: usize,
+}
+
+/// A date.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum When {
+    /// A whole day, in UTC.
+    Day(time::Date),
+    /// A moment.
+    Moment(time::UtcDateTime),
+}
+
+fn when(date: &Datetime) -> Option<When> {
+    let day = date.date?;
+    let day = time::Date::from_calendar_date(day.year.into(), day.month.try_into().ok()?, day.day).ok()?;
+    let Some(of_day) = date.time else {
+        return Some(When::Day(day)).filter(|_| date.offset.is_none());
+    };
+    let offset = match date.offset? {
+        Offset::Z => time::UtcOffset::UTC,
+        Offset::Custom { minutes } => time::UtcOffset::from_whole_seconds(i32::from(minutes) * 60).ok()?,
+    };
+    // A leap second is the one before it: nobody sets a licence by it.
+    let of_day = time::Time::from_hms(of_day.hour, of_day.minute, of_day.second.unwrap_or(0).min(59)).ok()?;
+    Some(When::Moment(day.with_time(of_day).assume_offset(offset).to_utc()))
 }
 
 /// The path of a key below `path`.
@@ -214,6 +239,26 @@ impl<'d> Table<'d> {
         }
         self.wrong_type(key, line, "true or false", value, &format!("{key} = true"));
         None
+    }
+
+    /// A day, or a moment with its offset from UTC.
+    pub(super) fn date(&self, key: &str) -> Option<At<When>> {
+        let (value, line) = self.get(key)?;
+        let DeValue::Datetime(date) = value else {
+            self.wrong_type(key, line, "a date", value, &format!("{key} = 2027-06-30"));
+            return None;
+        };
+        let when = when(date);
+        if when.is_none() {
+            let reason = format!("`{date}` is neither a day nor a moment with its offset from UTC");
+            self.document.error(
+                line,
+                self.path(key),
+                reason,
+                format!("write it like `{key} = 2027-06-30` or `{key} = 2027-06-30T18:00:00Z`"),
+            );
+        }
+        Some(At { value: when?, line })
     }
 
     /// One of a few words.

@@ -1,7 +1,7 @@
 //! `[[endpoint]]`, `[[licence]]`, `[[trunk]]`, `[[location]]` and `[emergency]`: read, checked against each other, made a `Directory`.
 
 use super::{
-    park,
+    licence, park,
     reader::{At, Document, Table, join, list},
 };
 use ipnet::IpNet;
@@ -32,7 +32,7 @@ struct Listed<T> {
 /// Reads everything about the site. `realm` is what password hashes are made for, `digest` the algorithms that challenges offer.
 pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str, digest: &[Algorithm]) -> Directory {
     let locations: Vec<_> = each(document, root, "location", read_location);
-    let pools: Vec<_> = each(document, root, "licence", read_pool);
+    let pools: Vec<_> = each(document, root, "licence", licence::read);
     let trunks: Vec<_> = each(document, root, "trunk", read_trunk);
     let endpoints: Vec<_> = each(document, root, "endpoint", |d, t| read_endpoint(d, t, realm));
     let (emergency, emergency_line) = match root.table("emergency") {
@@ -119,7 +119,7 @@ fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Endp
 }
 
 /// The text, or nothing where its absence has been reported.
-fn written(text: Option<At<String>>) -> String {
+pub(super) fn written(text: Option<At<String>>) -> String {
     text.map_or_else(String::new, |t| t.value)
 }
 
@@ -192,16 +192,6 @@ fn hashes_for_every_challenge(document: &Document<'_>, endpoints: &[Listed<Endpo
             }
         }
     }
-}
-
-fn read_pool(document: &Document<'_>, table: Table<'_>) -> Pool {
-    table.known(&["pool", "seats"]);
-    let pool = table.required("pool", "site");
-    let seats = table.number("seats", 0..=10_000_000);
-    if seats.is_none() && !table.has("seats") {
-        document.error(table.line(), table.path("seats"), "is missing", "add `seats = 50`");
-    }
-    Pool { pool: written(pool), seats: seats.map_or(0, |s| u32::try_from(s.value).unwrap_or(u32::MAX)) }
 }
 
 fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Trunk {

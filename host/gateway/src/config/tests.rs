@@ -1,5 +1,6 @@
 use super::*;
 use expect_test::{Expect, expect};
+use std::time::Duration;
 
 /// A file that is valid but for what a test adds.
 const SITE: &str = r#"
@@ -457,4 +458,39 @@ fn park_slots_are_numbers_that_nobody_has() {
         let report = Config::parse("holdfast.toml", &slots(wrong), None).unwrap_err().to_string();
         assert!(report.contains(reason), "{report}");
     }
+}
+
+#[test]
+fn a_pool_says_whose_its_seats_are_and_when() {
+    let pool = |lines: &str| {
+        let text = phone("").replace("seats = 2", &format!("seats = 2\n{lines}"));
+        Config::parse("holdfast.toml", &text, None).unwrap().config.directory.pools[0].clone()
+    };
+    assert_eq!(pool(""), switch::directory::Pool::new("site", 2));
+    let written = pool("per = \"user\"\nreserved = [\"a\", \"b\", \"a\"]\nnot_before = 2027-01-01\nnot_after = 2027-12-31\ngrace_days = 7");
+    assert_eq!((written.per, written.reserved.len(), written.grace), (switch::directory::Per::User, 2, Duration::from_secs(7 * 86_400)));
+    let seconds = |at: Option<sip::Instant>| at.map(sip::Instant::unix_seconds);
+    // From the first moment of the first day to the last of the last.
+    assert_eq!((seconds(written.not_before), seconds(written.not_after)), (Some(1_798_761_600), Some(1_830_297_600)));
+    let moment = pool("not_after = 2027-12-31T18:00:00+01:30");
+    assert_eq!(seconds(moment.not_after), Some(1_830_297_600 - 6 * 3600 - 5400));
+}
+
+#[test]
+fn what_is_wrong_with_a_pool_is_named() {
+    let wrong = "seats = 2\nper = \"desk\"\nreserved = [\"a\", \"b\", \"c\"]\nnot_before = 2027-06-01T10:00:00\nnot_after = \"soon\"\ngrace_days = 9999";
+    says(
+        &phone("").replace("seats = 2", wrong),
+        expect![[r#"
+        holdfast.toml:11: licence[1].per: `desk` is not one of the choices; choose `endpoint` or `user`
+        holdfast.toml:12: licence[1].reserved: 3 seats are reserved of 2; reserve no more than there are, or raise `seats`
+        holdfast.toml:13: licence[1].not_before: `2027-06-01T10:00:00` is neither a day nor a moment with its offset from UTC; write it like `not_before = 2027-06-30` or `not_before = 2027-06-30T18:00:00Z`
+        holdfast.toml:14: licence[1].not_after: a date is wanted here, not text; write it like `not_after = 2027-06-30`
+        holdfast.toml:15: licence[1].grace_days: 9999 is outside 0 to 3650; choose a number within these bounds"#]],
+    );
+    let never = "seats = 2\nnot_before = 2027-06-02\nnot_after = 2027-06-01";
+    says(
+        &phone("").replace("seats = 2", never),
+        expect!["holdfast.toml:12: licence[1].not_after: is before `not_before`: the pool would never be valid; change one of the dates"],
+    );
 }

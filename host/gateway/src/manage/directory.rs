@@ -266,7 +266,7 @@ pub(crate) fn user_has(row: &UserRow, wanted: &str) -> bool {
     [&row.id, &row.name, &row.extension].into_iter().chain(&row.numbers).any(|text| has(text, wanted))
 }
 
-fn has(text: &str, wanted: &str) -> bool {
+pub(super) fn has(text: &str, wanted: &str) -> bool {
     wanted.is_empty() || text.to_lowercase().contains(&wanted.to_lowercase())
 }
 

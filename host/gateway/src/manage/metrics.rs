@@ -14,6 +14,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use std::fmt;
+use switch::licence::{Report, Validity};
 
 /// Of the text (OpenMetrics 1.0).
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -81,17 +82,46 @@ fn gateway(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     ] {
         encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
     }
-    let pools = || directory.pools.iter().filter_map(|pool| Some((pool.pool.as_str(), shown.site.ledger.usage(&pool.pool)?)));
-    let mut seats = encoder.encode_descriptor("licence_seats", "Seats of a pool", None, MetricType::Gauge)?;
-    for (pool, usage) in pools() {
-        gauge(&mut seats, [("pool", pool)], usage.seats)?;
-    }
-    let mut taken = encoder.encode_descriptor("licence_seats_taken", "Seats in use", None, MetricType::Gauge)?;
-    for (pool, usage) in pools() {
-        gauge(&mut taken, [("pool", pool)], usage.taken)?;
-    }
+    licences(shown, encoder)?;
     let mut build = encoder.encode_descriptor("build", "Version of the gateway", None, MetricType::Info)?;
     build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+}
+
+fn licences(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let (directory, now) = (shown.site.directory(), shown.keeper.now());
+    let reports: Vec<Report> = directory.pools.iter().filter_map(|pool| shown.site.ledger.report(&pool.pool, now)).collect();
+    type Read = fn(&Report) -> u32;
+    let gauges: [(&str, &str, Read); 6] = [
+        ("licence_seats", "Seats of a pool", |report| report.pool.seats),
+        ("licence_seats_taken", "Seats in use", |report| report.taken),
+        ("licence_seats_most", "The most seats in use at a time", |report| report.peak.taken),
+        ("licence_seats_reserved", "Seats that are kept for somebody", |report| {
+            u32::try_from(report.pool.reserved.len()).unwrap_or(u32::MAX)
+        }),
+        ("licence_seats_away", "Those of them that are not in use", |report| report.away),
+        ("licence_waiting", "How many wait for a seat", |report| report.waiting),
+    ];
+    for (name, help, read) in gauges {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for report in &reports {
+            gauge(&mut metric, [("pool", &report.pool.pool)], read(report))?;
+        }
+    }
+    let mut refusals = encoder.encode_descriptor("licence_refusals", "Registrations that found no seat", None, MetricType::Counter)?;
+    for report in &reports {
+        counter(&mut refusals, [("pool", &report.pool.pool)], report.refused)?;
+    }
+    let mut validity = encoder.encode_descriptor("licence_validity", "1: the pool stands so", None, MetricType::Gauge)?;
+    for report in &reports {
+        for state in Validity::ALL {
+            gauge(&mut validity, [("pool", &report.pool.pool), ("state", state.name())], u32::from(state == report.validity))?;
+        }
+    }
+    let mut over = encoder.encode_descriptor("licence_over_committed", "1: more seats are used than owned", None, MetricType::Gauge)?;
+    for report in &reports {
+        gauge(&mut over, [("pool", &report.pool.pool)], u32::from(report.taken > report.pool.seats))?;
+    }
+    Ok(())
 }
 
 fn policies(policies: &[PolicyFigures], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

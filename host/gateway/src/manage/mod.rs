@@ -11,6 +11,8 @@
 //! | `GET /calls/{call-id}/outcome` | the same, once it talks or has ended, after 25 seconds at the latest |
 //! | `GET /endpoints`, `GET /users` with [`Page`] | endpoints of configuration and store, users ([`Rows`]) |
 //! | `GET /endpoints/{id}`, `GET /users/{id}` | one of them with its history ([`EndpointPage`], [`UserPage`]); 404 |
+//! | `GET /licences` | licence pools ([`Pools`]) |
+//! | `GET /licences/{pool}` with [`After`] | one of them, and who holds its seats, waits, or has one kept ([`PoolPage`]); 404 |
 //! | `POST /directory` with [`Edits`] | all of them are made, on disk and in force ([`Edited`]); 422: none, and why ([`Wrong`]); 503: the store cannot keep them |
 //! | `DELETE /calls/{call-id}` | any call that is up is ended ([`HungUp`]); 403: it is one for help |
 //!
@@ -22,6 +24,7 @@
 mod calls;
 mod client;
 mod directory;
+mod licences;
 mod metrics;
 pub(crate) mod server;
 #[cfg(test)]
@@ -34,6 +37,7 @@ pub use directory::{
 };
 // What the REST API shows too.
 pub(crate) use directory::{endpoint_has, happened, of_file, of_store, user, user_has, with_phones};
+pub use licences::{After, PoolPage, PoolRow, Pools, ReducedRow, SeatRow};
 
 use crate::{
     calls::Exchange,
@@ -171,6 +175,8 @@ fn everything(shown: Shown) -> Router {
         .route("/endpoints/{id}", get(directory::endpoint))
         .route("/users", get(directory::users))
         .route("/users/{id}", get(directory::user_page))
+        .route("/licences", get(licences::pools))
+        .route("/licences/{pool}", get(licences::pool))
         .route("/directory", post(directory::change).layer(DefaultBodyLimit::max(EDITS_MAX)))
         .fallback(|| ready(nothing_there()))
         .with_state(shown)
@@ -289,7 +295,7 @@ fn nothing_there() -> Response {
     refuse(
         StatusCode::NOT_FOUND,
         "there is nothing of that name",
-        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints and /users",
+        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users and /licences",
     )
 }
 

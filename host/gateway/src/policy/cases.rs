@@ -304,7 +304,7 @@ impl Cases {
         Directory::new(
             "cases.invalid".to_owned(),
             endpoints.collect(),
-            self.licence.iter().map(|row| Pool { pool: row.pool.clone(), seats: row.seats }).collect(),
+            self.licence.iter().map(|row| Pool::new(row.pool.clone(), row.seats)).collect(),
             trunks.collect(),
             emergency,
             locations.collect(),

@@ -6,7 +6,7 @@
 use super::{
     State,
     directory::{self, Entry},
-    open, restore,
+    licences, open, restore,
 };
 use crate::{
     calls::Keep,
@@ -22,6 +22,7 @@ use switch::{
         self as site_directory, Directory, LeftOut,
         roster::{Roster, Subject},
     },
+    licence::Mark,
     registrar::{Binding, Change},
     site::Site,
 };
@@ -47,9 +48,10 @@ struct Job {
     done: oneshot::Sender<Result<(), String>>,
 }
 
-/// What the directory wants of the store.
+/// What the directory and the licence pools want of the store.
 enum Ask {
     Write { change: Arc<site_directory::roster::Change>, by: String, now: Instant, done: oneshot::Sender<Result<(), String>> },
+    Marks { marks: Vec<Mark>, done: oneshot::Sender<Result<(), String>> },
     History { subject: Subject, most: u16, done: oneshot::Sender<Result<Vec<Entry>, String>> },
 }
 
@@ -115,9 +117,10 @@ impl Store {
             let joined;
             (joined, left_out) = configured.with_roster(&roster);
             left_out.iter().for_each(|left_out| tracing::error!("{left_out}"));
-            site.replace_directory(joined);
+            site.replace_directory(joined, now);
         }
         let restored = restore(&mut connection, site, now).await?;
+        site.ledger.recall(&licences::load(&mut connection).await.context("the licence pools of the store cannot be read")?, now);
         let (jobs, queue) = mpsc::channel(options.queue);
         let (asks, asked) = mpsc::channel(ASKS);
         let (tell, ended) = oneshot::channel();
@@ -137,6 +140,14 @@ impl Store {
     /// When it could not be written: then nothing of it is.
     pub fn write(&self, change: Arc<site_directory::roster::Change>, by: &str, now: Instant) -> Result<(), String> {
         self.ask(|done| Ask::Write { change, by: by.to_owned(), now, done })
+    }
+
+    /// Writes what is kept of licence pools in the place of what was; returns when it is on disk. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When it could not be written: then what was is kept.
+    pub fn write_marks(&self, marks: Vec<Mark>) -> Result<(), String> {
+        self.ask(|done| Ask::Marks { marks, done })
     }
 
     /// The latest `most` entries of a history, newest first. Waits, so not in a runtime.
@@ -238,6 +249,10 @@ impl Writer {
         match ask {
             Ask::Write { change, by, now, done } => {
                 let written = directory::write(&mut self.connection, &change, &by, now).await;
+                done.send(written.map_err(|error| format!("the store cannot be written: {error}"))).ok();
+            }
+            Ask::Marks { marks, done } => {
+                let written = licences::write(&mut self.connection, &marks).await;
                 done.send(written.map_err(|error| format!("the store cannot be written: {error}"))).ok();
             }
             Ask::History { subject, most, done } => {

@@ -5,6 +5,7 @@
 
 mod commit;
 mod directory;
+mod licences;
 #[cfg(test)]
 mod tests;
 

@@ -28,7 +28,7 @@ fn site(endpoints: &[&str], seats: u32) -> Site {
     });
     let emergency =
         Emergency { numbers: Vec::new(), test_numbers: Vec::new(), trunks: Vec::new(), networks: Vec::new(), outside_prefixes: Vec::new() };
-    let pools = vec![Pool { pool: "site".to_owned(), seats }];
+    let pools = vec![Pool::new("site", seats)];
     Site::new(
         Directory::new("sip.example".to_owned(), endpoints.collect(), pools, Vec::new(), emergency, Vec::new()),
         switch::Limits::default(),
@@ -302,6 +302,35 @@ async fn of_a_change_that_cannot_be_written_nothing_is_kept() {
     assert!(roster.is_empty());
     change(&store, &mut roster, ALICE).await.unwrap();
     stop(store, ended).await;
+}
+
+#[tokio::test]
+async fn grace_periods_and_the_most_seats_in_use_are_kept_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = site(&["a", "b"], 2);
+    let (store, writer, _) = start(folder.path(), &old).await;
+    let seats = ["a", "b"].map(|id| old.seat("site", id, Duration::ZERO, NOW).unwrap());
+    let (told, marks) = (Arc::clone(&store), old.ledger.marks());
+    tokio::task::spawn_blocking(move || told.write_marks(marks)).await.unwrap().unwrap();
+    drop(seats);
+    stop(store, writer).await;
+
+    // Made smaller in between: in grace from now on, whoever is registered.
+    let report = |site: &Site| site.ledger.report("site", NOW).unwrap();
+    let small = site(&["a", "b"], 1);
+    let (store, writer, _) = start(folder.path(), &small).await;
+    let reduced = Some(switch::licence::Reduced { former: 2, since: NOW });
+    assert_eq!((report(&small).reduced, report(&small).peak.taken), (reduced, 2));
+    stop(store, writer).await;
+
+    // What is unreadable is forgotten, and keeps nothing else from starting.
+    let mut other = connect(&folder.path().join("store.sqlite")).await.unwrap();
+    sqlx::query("UPDATE licence_pool SET state = '{}'").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    let again = site(&["a", "b"], 1);
+    let (store, writer, _) = start(folder.path(), &again).await;
+    assert_eq!((report(&again).reduced, report(&again).peak.taken), (None, 0));
+    stop(store, writer).await;
 }
 
 /// As the first version of the table was written.

@@ -59,7 +59,7 @@ pub(crate) fn site() -> Arc<Site> {
     let directory = Directory::new(
         "sip.example".to_owned(),
         endpoints,
-        vec![Pool { pool: "site".to_owned(), seats: 2 }],
+        vec![Pool::new("site", 2)],
         vec![trunk("provider", 5060), trunk("backup", 5070)],
         emergency,
         vec![hq],

@@ -1,6 +1,6 @@
 //! Instances prepared ahead: what decides on them cannot tell.
 
-use crate::case::{call, engine, site, told};
+use crate::case::{NOW, call, engine, site, told};
 use futures_executor::block_on;
 use gateway::policy::{Engine, Runner, Step};
 use std::rc::Rc;
@@ -107,7 +107,7 @@ fn a_prepared_instance_has_the_directory_of_its_decision() {
     runner.prepare();
     assert!(!ask(&runner).0);
     runner.prepare();
-    site.replace_directory(with_1005(&site.directory()));
+    site.replace_directory(with_1005(&site.directory()), NOW);
     assert_eq!(ask(&runner), (true, vec!["policy → route new".to_owned()]));
 }
 
@@ -117,7 +117,7 @@ fn one_that_asks_while_it_starts_is_started_when_it_decides() {
     let (_folder, engine, runner) = running(EARLY, "", &site);
     assert_eq!(asked_prepared(&runner, "1"), "policy → refuse 403 1005 was not there", "{:?}", engine.status());
     runner.prepare();
-    site.replace_directory(with_1005(&site.directory()));
+    site.replace_directory(with_1005(&site.directory()), NOW);
     assert_eq!(asked(&runner, "1"), "policy → refuse 403 1005 was there");
     // Reused means: as it was when it started.
     let (_folder, _engine, runner) = running(EARLY, "isolation = 'reused'", &crate::case::site());
@@ -133,7 +133,7 @@ fn a_swap_starts_what_decides_first_after_it() {
         settings(folder.path(), &format!("isolation = '{isolation}'\nlog_lines = 7"));
         engine.rescan().unwrap();
         // What is started from now on knows it; and whoever is fresh for each decision is not started ahead when it asks.
-        site.replace_directory(with_1005(&site.directory()));
+        site.replace_directory(with_1005(&site.directory()), NOW);
         assert_eq!(asked(&runner, "1"), expected);
     }
 }

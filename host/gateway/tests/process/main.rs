@@ -5,6 +5,7 @@ mod connect;
 mod directory;
 mod gateway;
 mod http;
+mod licences;
 mod phone;
 mod policies;
 mod rest;

@@ -75,7 +75,7 @@ pub fn run(data: &[u8]) {
         ..Limits::default()
     };
     let (registrar, ledger) = (Registrar::new(limits), Ledger::new());
-    ledger.set_pools(&[Pool { pool: "site".into(), seats: SEATS }]);
+    ledger.set_pools(&[Pool::new("site", SEATS)], Instant::default());
     let mut now = Instant::from_unix_micros(1_800_000_000_000_000);
     let mut stored = BTreeSet::new();
     let mut steps = data.iter().copied();
@@ -127,7 +127,7 @@ fn asked(registrar: &Registrar, ledger: &Ledger, endpoint: u8, request: &Message
     let id = format!("desk-{endpoint}");
     let Ok(wish) = registrar.read(request) else { return Vec::new() };
     let seat = match wish {
-        Wish::Bind(_) => match ledger.take("site", &id) {
+        Wish::Bind(_) => match ledger.take("site", &id, now, now) {
             Ok(seat) => seat,
             Err(_) => return Vec::new(),
         },

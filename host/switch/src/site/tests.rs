@@ -22,7 +22,8 @@ fn changed(mut change: impl FnMut(&mut Vec<Endpoint>, &mut Vec<Pool>)) -> Direct
 fn bind(site: &Site, endpoint: &str, cseq: u32) -> Result<Vec<Change>, Refusal> {
     let request = register("x", endpoint, cseq, &format!("Contact: <sip:{endpoint}@a>\nExpires: 60\n"));
     let wish = site.registrar.read(&request)?;
-    let seat = site.ledger.take("site", endpoint).map_err(|full| Refusal::new(403, "No Licence Available", full.to_string()))?;
+    let seat =
+        site.seat("site", endpoint, Duration::ZERO, at(0)).map_err(|full| Refusal::new(403, "No Licence Available", full.to_string()))?;
     site.register(endpoint, &wish, &request, udp("10.1.0.7:5060"), seat, false, at(0))
 }
 
@@ -38,18 +39,21 @@ fn a_new_directory_takes_the_bindings_of_those_who_are_gone_and_nothing_else() {
     let channel = site.trunks.take("first");
     assert_eq!(taken(&site), 2);
     let kept = site.registrar.bindings("desk-2", at(0));
-    assert!(site.replace_directory(directory()).is_empty());
+    assert!(site.replace_directory(directory(), at(0)).is_empty());
     assert_eq!(taken(&site), 2);
-    let changes = site.replace_directory(changed(|endpoints, pools| {
-        endpoints.remove(0);
-        pools[0].seats = 1;
-    }));
+    let changes = site.replace_directory(
+        changed(|endpoints, pools| {
+            endpoints.remove(0);
+            pools[0].seats = 1;
+        }),
+        at(0),
+    );
     assert_eq!(changes, [Change::Unbound { endpoint: "desk-1".into(), contact: "sip:desk-1@a".into() }]);
     assert_eq!(taken(&site), 1);
     assert_eq!(site.registrar.bindings("desk-2", at(0)), kept);
     assert_eq!(site.trunks.in_use("first"), 1);
     drop(channel);
-    let changes = site.replace_directory(changed(|endpoints, _| endpoints[1].enabled = false));
+    let changes = site.replace_directory(changed(|endpoints, _| endpoints[1].enabled = false), at(0));
     assert_eq!(changes, [Change::Unbound { endpoint: "desk-2".into(), contact: "sip:desk-2@a".into() }]);
     assert_eq!((taken(&site), site.registrar.len()), (0, 0));
 }
@@ -59,7 +63,7 @@ fn a_registration_that_was_under_way_leaves_no_binding_behind() {
     let site = site();
     bind(&site, "desk-1", 1).unwrap();
     // The phone was proved by the old directory and its policy has decided; then the endpoint is disabled.
-    site.replace_directory(changed(|endpoints, _| endpoints[0].enabled = false));
+    site.replace_directory(changed(|endpoints, _| endpoints[0].enabled = false), at(0));
     let refusal = bind(&site, "desk-1", 2).unwrap_err();
     assert_eq!((refusal.status, refusal.phrase.as_str()), (403, "Disabled"));
     assert_eq!((taken(&site), site.registrar.len()), (0, 0));
@@ -75,9 +79,9 @@ fn no_registration_slips_through_a_change_of_the_directory() {
             }
         });
         for round in 0..300 {
-            site.replace_directory(changed(|endpoints, _| endpoints[0].enabled = round % 2 == 0));
+            site.replace_directory(changed(|endpoints, _| endpoints[0].enabled = round % 2 == 0), at(0));
         }
-        site.replace_directory(changed(|endpoints, _| endpoints[0].enabled = false));
+        site.replace_directory(changed(|endpoints, _| endpoints[0].enabled = false), at(0));
     });
     assert_eq!((taken(&site), site.registrar.len()), (0, 0));
 }

@@ -1731,7 +1731,7 @@ pub mod holdfast {
             pub struct Usage {
                 /// Seats owned.
                 pub seats: u32,
-                /// Seats taken; exceeds `seats` only after an operator made the pool smaller.
+                /// Seats taken; exceeds `seats` only after an operator made the pool smaller, which may be used as before for its grace period.
                 pub taken: u32,
             }
             impl ::core::fmt::Debug for Usage {
@@ -2906,7 +2906,8 @@ pub mod exports {
                 pub struct SeatRequest {
                     /// The pool. A pool that the site does not know is a fault.
                     pub pool: _rt::String,
-                    /// What happens when the pool has no seat left.
+                    /// What happens when the pool has no seat for this phone: all are taken, those that are free are reserved for others or awaited by others,
+                    /// or the pool is not valid (any more).
                     pub when_full: WhenFull,
                 }
                 impl ::core::fmt::Debug for SeatRequest {

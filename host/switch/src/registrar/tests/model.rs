@@ -35,7 +35,7 @@ proptest! {
     fn bindings_and_seats_agree_with_a_plain_list(steps in prop::collection::vec(step(), 1..60)) {
         const SEATS: u32 = 2;
         let ledger = Ledger::new();
-        ledger.set_pools(&[Pool { pool: "site".to_owned(), seats: SEATS }]);
+        ledger.set_pools(&[Pool::new("site", SEATS)], at(0));
         let registrar = Registrar::new(Limits::default());
         let mut model = Model::new();
         // What a store that follows the changes would hold.
@@ -52,7 +52,7 @@ proptest! {
                     let contact = format!("sip:{contact}@a");
                     let request = register(&id, &id, cseq, &format!("Contact: <{contact}>;expires={seconds}\n"));
                     let wish = registrar.read(&request).unwrap();
-                    let seat = if seconds == 0 { Ok(Seat::none()) } else { ledger.take("site", &id) };
+                    let seat = if seconds == 0 { Ok(Seat::none()) } else { ledger.take("site", &id, at(now), at(now)) };
                     let Ok(seat) = seat else {
                         // Refused rightly: as many other endpoints hold bindings, expired ones included until they are swept.
                         let holders: BTreeSet<_> = stored.iter().map(|(id, _): &(String, String)| id.clone()).collect();

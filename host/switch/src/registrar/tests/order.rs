@@ -177,8 +177,8 @@ fn a_lost_connection_takes_its_bindings_along() {
 #[test]
 fn a_new_seat_replaces_the_old_one_in_every_binding() {
     let ledger = Ledger::new();
-    let pool = |pool: &str| crate::directory::Pool { pool: pool.to_owned(), seats: 1 };
-    ledger.set_pools(&[pool("a"), pool("b")]);
+    let pool = |pool: &str| crate::directory::Pool::new(pool, 1);
+    ledger.set_pools(&[pool("a"), pool("b")], at(0));
     let registrar = Registrar::new(Limits::default());
     let send = |cseq: u32, contact: &str, seat: Seat, emergency_only: bool| {
         let request = register("1001", "x", cseq, &format!("Contact: {contact}\n"));
@@ -186,11 +186,11 @@ fn a_new_seat_replaces_the_old_one_in_every_binding() {
         told(&registrar.apply("desk-1", &wish, &request, udp("10.1.0.7:5060"), seat, emergency_only, at(0)).unwrap())
     };
     let taken = || ["a", "b"].map(|pool| ledger.usage(pool).unwrap().taken);
-    send(1, "<sip:1@a>", ledger.take("a", "desk-1").unwrap(), false);
-    send(2, "<sip:2@a>", ledger.take("a", "desk-1").unwrap(), false);
+    send(1, "<sip:1@a>", ledger.take("a", "desk-1", at(0), at(0)).unwrap(), false);
+    send(2, "<sip:2@a>", ledger.take("a", "desk-1", at(0), at(0)).unwrap(), false);
     assert_eq!(taken(), [1, 0]);
     // The first contact gets the new seat too, and the store learns of it.
-    assert_eq!(send(3, "<sip:2@a>", ledger.take("b", "desk-1").unwrap(), false), "bound sip:1@a\nbound sip:2@a\n");
+    assert_eq!(send(3, "<sip:2@a>", ledger.take("b", "desk-1", at(0), at(0)).unwrap(), false), "bound sip:1@a\nbound sip:2@a\n");
     assert_eq!(taken(), [0, 1]);
     assert!(registrar.bindings("desk-1", at(0)).iter().all(|binding| binding.pool.as_deref() == Some("b")));
     // A removal brings no seat and takes none away.
@@ -206,11 +206,11 @@ fn a_new_seat_replaces_the_old_one_in_every_binding() {
 #[test]
 fn a_refused_registration_gives_its_seat_back() {
     let ledger = Ledger::new();
-    ledger.set_pools(&[crate::directory::Pool { pool: "a".to_owned(), seats: 1 }]);
+    ledger.set_pools(&[crate::directory::Pool::new("a", 1)], at(0));
     let registrar = Registrar::new(Limits { bindings_per_endpoint: 0, ..Limits::default() });
     let request = register("1001", "x", 1, "Contact: <sip:1@a>\n");
     let wish = registrar.read(&request).unwrap();
-    let seat = ledger.take("a", "desk-1").unwrap();
+    let seat = ledger.take("a", "desk-1", at(0), at(0)).unwrap();
     assert!(registrar.apply("desk-1", &wish, &request, udp("10.1.0.7:5060"), seat, false, at(0)).is_err());
     assert_eq!(ledger.usage("a").unwrap().taken, 0);
 }
