@@ -40,7 +40,6 @@ fn the_rest_api_is_what_its_document_says() {
     for line in ["Examples", "Coverage", "Fuzzing"] {
         assert!(said.contains(line), "no phase {line}: {said}");
     }
-    println!("{said}");
 
     assert!(subject.process.alive());
     let log = subject.process.output();

@@ -79,6 +79,7 @@ impl Gateway {
     ///
     /// # Errors
     /// What stands in the way, and what to do about it.
+    #[expect(clippy::too_many_lines, reason = "everything in the order in which it starts, each line needing those above it")]
     pub async fn start(config: &Config, data: &DataFolder, watcher: Option<Arc<dyn Observer>>) -> anyhow::Result<Self> {
         let lock = data.lock()?;
         raise_file_limit();

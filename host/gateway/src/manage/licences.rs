@@ -14,6 +14,7 @@ use switch::{
     directory::Directory,
     licence::{Place, Report, Standing},
 };
+use utoipa::ToSchema;
 
 /// Endpoints of one page at most.
 const PAGE: usize = 1_000;
@@ -27,7 +28,7 @@ pub struct Pools {
 }
 
 /// A licence pool. Times are as in RFC 3339.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PoolRow {
     /// Its name.
     pub pool: String,
@@ -64,7 +65,7 @@ pub struct PoolRow {
 }
 
 /// That a pool was made smaller.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReducedRow {
     /// The seats that it had.
     pub former: u32,
@@ -142,7 +143,8 @@ pub(super) async fn pool(State(shown): State<Shown>, Named(name): Named<String>,
     apart(look).await.unwrap_or_else(|broken| broken)
 }
 
-fn row(report: Report) -> PoolRow {
+/// A pool as it is shown.
+pub(crate) fn row(report: Report) -> PoolRow {
     let Report { pool, taken, away, waiting, refused, peak, validity, reduced } = report;
     PoolRow {
         per: pool.per.name().to_owned(),

@@ -37,6 +37,7 @@ pub use directory::{
 };
 // What the REST API shows too.
 pub(crate) use directory::{endpoint_has, happened, of_file, of_store, user, user_has, with_phones};
+pub(crate) use licences::row as pool_row;
 pub use licences::{After, PoolPage, PoolRow, Pools, ReducedRow, SeatRow};
 
 use crate::{

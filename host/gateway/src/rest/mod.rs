@@ -29,7 +29,7 @@ pub use endpoints::{
 };
 pub use problem::{Conditional, OfOne, PROBLEM, Problem, Unseen, Written, Wrong};
 pub use sheets::{Imported, SheetQuery};
-pub use site::{Licence, Licences, Status};
+pub use site::{Licences, Status};
 pub use users::{Assignment, Number, User, UserFilter, UserItem, UserPatch, UserStatus, Users};
 
 use crate::{

@@ -1,6 +1,7 @@
 //! `/v1/status` and `/v1/licences`: the site as a whole, to be read.
 
 use super::{Api, apart, problem::Refusal};
+use crate::manage::{PoolRow, pool_row};
 use axum::{
     Json,
     extract::State,
@@ -28,22 +29,11 @@ pub struct Status {
     pub calls: usize,
 }
 
-/// A pool of seats.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct Licence {
-    /// Its name.
-    pub pool: String,
-    /// Seats owned.
-    pub seats: u32,
-    /// Seats taken.
-    pub taken: u32,
-}
-
 /// All pools.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct Licences {
     /// In the order of the configuration.
-    pub items: Vec<Licence>,
+    pub items: Vec<PoolRow>,
 }
 
 /// Shows how the gateway stands.
@@ -74,10 +64,8 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Response, Refusal> 
     responses((status = 200, description = "Every pool, and how full it is.", body = Licences)))]
 pub(super) async fn licences(State(api): State<Api>) -> Result<Response, Refusal> {
     apart(move || {
-        let (pools, site) = (&api.shown.site.directory().pools, &api.shown.site);
-        let licence =
-            |pool: &str| site.ledger.usage(pool).map(|usage| Licence { pool: pool.to_owned(), seats: usage.seats, taken: usage.taken });
-        let items = pools.iter().filter_map(|pool| licence(&pool.pool)).collect();
+        let (site, now) = (&api.shown.site, api.shown.keeper.now());
+        let items = site.directory().pools.iter().filter_map(|pool| Some(pool_row(site.ledger.report(&pool.pool, now)?))).collect();
         Ok(Json(Licences { items }).into_response())
     })
     .await

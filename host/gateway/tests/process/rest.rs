@@ -130,7 +130,7 @@ fn what_is_refused_changes_nothing_and_says_what_where_and_what_to_do() {
     assert_eq!(api.put("/v1/users/alice", &[], &json!({"extension": "2000"})).status, 201);
     let pointers = |problem: &Value| -> Vec<String> {
         let errors = problem["errors"].as_array().unwrap().iter();
-        errors.map(|error| error["pointer"].as_str().or(error["parameter"].as_str()).unwrap().to_owned()).collect()
+        errors.map(|error| error["pointer"].as_str().or_else(|| error["parameter"].as_str()).unwrap().to_owned()).collect()
     };
     for (path, body, status, places) in [
         // What no site could have is not as the document says.

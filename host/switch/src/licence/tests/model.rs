@@ -61,6 +61,17 @@ struct Clerk {
 }
 
 impl Clerk {
+    /// The same pool, as it is described anew.
+    fn described(self, seats: u32, reserved: BTreeSet<usize>, dates: (Option<u64>, Option<u64>), now: u64) -> Self {
+        let running = self.former.filter(|(_, until)| now < *until);
+        let former = if seats < self.seats {
+            Some(running.map_or((self.seats, now + GRACE), |(former, until)| (former.max(self.seats), until)))
+        } else {
+            self.former.filter(|(former, _)| *former > seats)
+        };
+        Self { seats, reserved, dates, former, line: self.line }
+    }
+
     fn owned(&self, now: u64) -> u32 {
         let (begins, ends) = self.dates;
         if begins.is_some_and(|begins| now < begins) || ends.is_some_and(|ends| now >= ends + GRACE) {
@@ -167,21 +178,12 @@ proptest! {
                 }
                 Step::Describe { pool, seats, reserved, begins, lasts } => {
                     let reserved = reserved.into_iter().take(seats as usize).collect();
-                    let before = clerks[pool].take();
-                    let former = before.as_ref().and_then(|before| {
-                        let running = before.former.filter(|(_, until)| now < *until);
-                        if seats < before.seats {
-                            return Some(running.map_or((before.seats, now + GRACE), |(former, until)| (former.max(before.seats), until)));
-                        }
-                        before.former.filter(|(former, _)| *former > seats)
-                    });
-                    // One that comes back while its phones still hold seats remembers nothing here; that is the next test's.
-                    if before.is_none() && !holders(&tokens, pool).is_empty() {
+                    // One that comes back while its phones still hold seats remembers what a clerk has forgotten.
+                    if clerks[pool].is_none() && !holders(&tokens, pool).is_empty() {
                         continue;
                     }
-                    let line = before.map(|before| before.line).unwrap_or_default();
                     let dates = (begins.map(|begins| now + begins), lasts.map(|lasts| now + lasts));
-                    clerks[pool] = Some(Clerk { seats, reserved, dates, former, line });
+                    clerks[pool] = Some(clerks[pool].take().unwrap_or_default().described(seats, reserved, dates, now));
                     set(&clerks, now);
                 }
                 Step::Withdraw(pool) => {
