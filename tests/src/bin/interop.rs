@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         plan.cases = arguments.case;
     }
     let mut table = Table { colours: std::io::stdout().is_terminal(), row: None };
-    let mut failed = Vec::new();
+    let (mut failed, mut twice) = (Vec::new(), Vec::new());
     let mut counts = [0; 3];
     run(&plan, |cell| {
         let (place, name, note) = match &cell.outcome {
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         if arguments.json {
             let line = serde_json::json!({
                 "transport": cell.way.lower(), "caller": cell.caller.name(), "callee": cell.callee.name(), "case": cell.case.name(),
-                "outcome": name, "note": note, "ms": u64::try_from(cell.took.as_millis()).unwrap_or(u64::MAX),
+                "outcome": name, "note": note, "first_try": cell.first, "ms": u64::try_from(cell.took.as_millis()).unwrap_or(u64::MAX),
             });
             println!("{line}");
         } else {
@@ -86,11 +86,13 @@ fn main() -> ExitCode {
         }
         if place == 1 {
             failed.push(cell.to_string());
+        } else if cell.first.is_some() {
+            twice.push(cell.to_string());
         }
     });
     if !arguments.json {
         println!("\n\n{} passed, {} failed, {} for which the user agent has no command", counts[0], counts[1], counts[2]);
-        for line in &failed {
+        for line in failed.iter().chain(&twice) {
             println!("{line}");
         }
     }
