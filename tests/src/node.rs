@@ -25,6 +25,7 @@ use std::{
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     task::{Context, Waker},
+    time::Duration,
 };
 use switch::{
     directory::{Directory, Emergency, Endpoint, NumberPattern, Pool, Source, Trunk},
@@ -375,8 +376,9 @@ fn start(kind: &str, beside: &[(&str, &[u8])]) -> Arc<Engine> {
         std::fs::write(folder.join(name), content).expect("the folder is ours");
     }
     let site = Arc::new(Site::new(directory(&Plot::default()), switch::Limits::default()));
-    // Time is virtual: no decision may come from another thread.
-    let settings = EngineSettings { watch: false, threads: 0, ..EngineSettings::default() };
+    // Time is virtual: no decision may come from another thread, and none may be given up because this machine is busy.
+    let patient = Duration::from_secs(3600);
+    let settings = EngineSettings { watch: false, threads: 0, deadline: patient, emergency_deadline: patient, ..EngineSettings::default() };
     let engine = Engine::start(&folder, site, settings).expect("the policy engine starts");
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
     engine

@@ -49,7 +49,13 @@ fn an_endpoint_made_over_rest_registers_at_once_is_refused_when_disabled_and_out
     assert_eq!((&status["registered"], &status["extension"], &status["stands"]), (&json!(true), &json!("2000"), &json!("store")));
     assert_eq!(status["bindings"].as_array().unwrap().len(), 1, "{status}");
     assert_eq!(api.get("/v1/users/alice/status").json()["endpoints"], json!([{"endpoint": "desk-7", "rings": true, "registered": true}]));
-    assert_eq!(api.get("/v1/licences").json()["items"], json!([{"pool": "site", "seats": 50, "taken": 1}]));
+    let pools = api.get("/v1/licences").json();
+    let of = |name: &str| pools["items"][0][name].clone();
+    assert_eq!(
+        ["pool", "seats", "taken", "most", "validity"].map(of),
+        [json!("site"), json!(50), json!(1), json!(1), json!("valid")],
+        "{pools}"
+    );
 
     // The password is never shown again, and what is shown can be sent back.
     let shown = api.get("/v1/endpoints/desk-7");
