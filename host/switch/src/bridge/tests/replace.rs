@@ -47,6 +47,20 @@ fn a_party_is_given_away_once_and_the_replaced_one_hung_up() {
     assert_eq!(rig.bridge.give(&wanted, rig.now, &mut out).unwrap_err().status, 481);
 }
 
+/// The stack acknowledges what comes again; one that was restarted meanwhile knows of no ACK.
+#[test]
+fn who_was_given_away_and_answers_again_is_acknowledged_and_not_hung_up() {
+    cov_mark::check!(answer_of_one_who_talks);
+    let mut rig = talking();
+    let wanted = wanted(&rig);
+    assert!(rig.bridge.give(&wanted, rig.now, &mut Vec::new()).is_ok());
+    rig.log.clear();
+    rig.answer(0, 200, "bob", "");
+    rig.expect(expect![[r#"
+        ack -> 10.0.0.77 cseq 1
+    "#]]);
+}
+
 #[test]
 fn nothing_is_given_away_before_the_answer_is_acknowledged_or_for_other_dialogs() {
     cov_mark::check!(rfc3891_3_no_match);
