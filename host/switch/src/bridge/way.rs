@@ -141,7 +141,7 @@ impl Bridge {
 
     /// The way that leads to whoever was behind `flow`, when it is another one now. `lost`: nothing goes down that connection any more.
     fn way_instead(&mut self, flow: Flow, lost: bool, now: Instant) -> Option<Flow> {
-        let lost = lost || flow.lost() || self.site.registrar.is_lost(flow.connection);
+        let lost = lost || flow.lost();
         let other = match self.whose(flow)? {
             Whose::Trunk(first) => first,
             Whose::Phone { endpoint, instance, contact } => {
@@ -153,6 +153,8 @@ impl Bridge {
                     }
                     return None;
                 }
+                // A lost connection has no binding any more, so that this is asked of few messages.
+                let lost = lost || self.site.registrar.is_lost(flow.connection);
                 let instance = instance.or_else(|| here.and_then(|binding| binding.instance.clone()));
                 let elsewhere = || bindings.iter().filter(|binding| binding.flow != flow && !binding.flow.lost());
                 let same = elsewhere().find(|binding| instance.is_some() && binding.instance == instance);
