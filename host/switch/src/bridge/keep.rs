@@ -356,16 +356,27 @@ impl Bridge {
     fn ring_again(&mut self, id: SendId, place: usize, now: Instant, out: &mut Vec<Effect>) {
         let Some(leg) = self.legs.get(place) else { return };
         let heard = match leg.state {
-            LegState::Ringing | LegState::Cancelled if leg.alive => Heard::Provisional,
+            // Who was taken from another call counts as alive before it has been heard; should it ring, it hears its INVITE twice and loses nothing.
+            LegState::Ringing | LegState::Cancelled if leg.alive && !leg.adopted => Heard::Provisional,
             LegState::Ringing | LegState::Cancelled => Heard::Nothing,
             // Its 2xx comes again until the ACK has arrived (RFC 3261 13.3.1.4).
             LegState::Dead | LegState::Forwarded(_) if self.answered_at.is_none_or(|at| at + ACK_WAIT > now) => Heard::Answer,
             LegState::Dead | LegState::Forwarded(_) => return,
         };
-        let mut template = leg.template.clone();
-        template.local_cseq = template.local_cseq.saturating_sub(1);
-        let flow = leg.target.flow;
-        let request = write::invite(&mut template, self.call_of(leg.hunt), flow, &leg.identity, None, leg.rel);
+        let number = leg.template.local_cseq.saturating_sub(1);
+        let adopted = self.parties.iter().position(|party| leg.adopted && party.leg == Some(place));
+        let (request, flow) = match adopted.and_then(|party| Some((party, self.parties.get(party)?))) {
+            Some((party, Party { dialog, .. })) => {
+                let mut dialog = Dialog { local_cseq: number, ..dialog.clone() };
+                let Some(question) = self.question(place, party, &mut dialog, None) else { return };
+                question
+            }
+            None => {
+                let mut template = Dialog { local_cseq: number, ..leg.template.clone() };
+                let flow = leg.target.flow;
+                (write::invite(&mut template, self.call_of(leg.hunt), flow, &leg.identity, None, leg.rel), flow)
+            }
+        };
         let cancelled = leg.state == LegState::Cancelled;
         self.sent.push((id, Sent::Invite(place)));
         out.push(Effect::Again(Again { id, request, flow, heard }));

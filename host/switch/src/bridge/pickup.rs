@@ -6,7 +6,7 @@
 //! with the caller's offer, as one more phone of the stage. The phones that ring are cancelled when it answers and not before: until then nobody has
 //! lost a call. When somebody else was faster, the picker is hung up.
 
-use super::{ACK_WAIT, Bridge, Effect, Leg, LegState, Party, Sent, State, relay::Repeat, replace::DialogId, replace::Half, write};
+use super::{ACK_WAIT, Bridge, Effect, LegState, Sent, State, relay::Repeat, replace::DialogId, replace::Half, write};
 use crate::{decision::Refusal, facts::CallKind};
 use sip::{
     Instant, Message, build::Request, build::Writer, dialog::Dialog, header::Name, message::Method, stack::ServerId, transport::Flow,
@@ -145,26 +145,9 @@ impl Bridge {
         let Some((hunt, stage)) = self.ringing_leg(wanted).and_then(|leg| self.legs.get(leg)).map(|leg| (leg.hunt, leg.stage)) else {
             return Err(half);
         };
-        let Half { mut dialog, target, channel } = *half;
+        let Half { dialog, target, channel } = *half;
         out.push(Effect::Adopt { call_id: dialog.call_id.clone(), tag: dialog.local_tag.clone() });
-        let call = self.call_of(hunt);
-        let offer = call.message.clone();
-        let (caller, shown) = write::caller_identity(call, &target, &self.site.directory().domain);
-        let flow = dialog.flow;
-        let mut writer = dialog.request(Method::Invite, b"INVITE", 70);
-        write::contact(&mut writer, flow);
-        // Phones that obey RFC 3325 show whom they talk to now.
-        if shown {
-            writer.header(Name::PAssertedIdentity, &caller);
-        }
-        write::copy_content_type(&mut writer, &offer);
-        let request = writer.finish_request(offer.body());
-        let leg = self.legs.len();
-        let send = self.send(request, flow, Sent::Invite(leg), out);
-        let mut picker = Leg::adopted(target, dialog.clone(), hunt, stage, channel);
-        picker.send = send;
-        self.legs.push(picker);
-        self.parties.push(Party { dialog, leg: Some(leg), instance: None, left: false });
+        self.adopt(hunt, stage, target, dialog, channel, out);
         Ok(())
     }
 }

@@ -234,15 +234,28 @@ impl Bridge {
                     self.send(bye, flow, Sent::Bye, out);
                     return;
                 }
-                let leg = self.legs.len();
                 let stage = self.hunts.get(hunt).map_or(0, |hunt| hunt.stage);
-                self.legs.push(Leg::adopted(target, dialog.clone(), hunt, stage, channel));
-                self.parties.push(Party { dialog, leg: Some(leg), instance: None, left: false });
-                self.ask(leg, self.parties.len() - 1, None, out);
+                self.adopt(hunt, stage, target, dialog, channel, out);
             }
             Err(refusal) if wanted => self.routed(hunt, Err(refusal), now, random, out),
             Err(_) => {}
         }
+    }
+
+    /// Somebody who talked in another call belongs to this one now, and is asked for a session.
+    pub(super) fn adopt(
+        &mut self,
+        hunt: HuntId,
+        stage: usize,
+        target: LegTarget,
+        dialog: Dialog,
+        channel: Option<Channel>,
+        out: &mut Vec<Effect>,
+    ) {
+        let (leg, party) = (self.legs.len(), self.parties.len());
+        self.legs.push(Leg::adopted(target, dialog.clone(), hunt, stage, channel));
+        self.parties.push(Party { dialog, leg: Some(leg), instance: None, left: false });
+        self.ask(leg, party, None, out);
     }
 
     /// A party that was taken from another call does not agree on a session: nobody else has it, so that it is hung up.

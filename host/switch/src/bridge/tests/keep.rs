@@ -49,6 +49,21 @@ fn what_rings_is_waited_for_again_and_what_was_cancelled_is_cancelled() {
     "#]]);
 }
 
+/// Nobody knows whether it has heard the question: an INVITE inside its dialog that was lost with the process would leave it, and the call, waiting.
+#[test]
+fn a_party_that_was_taken_from_another_call_is_asked_again_inside_its_dialog() {
+    let mut rig = talking();
+    let ours = rig.answers.last().unwrap().to().unwrap().tag().unwrap().to_vec();
+    let wanted = DialogId { call_id: b"call-a".to_vec(), local_tag: ours, remote_tag: b"alice".to_vec(), early_only: false };
+    let Ok(found) = rig.bridge.give(&wanted, rig.now, &mut Vec::new()) else { panic!("nothing was given away") };
+    rig.bridge = Bridge::replacing(site(), rig.bridge.call().clone(), ServerId(1), wanted.clone(), HOME, rig.now).unwrap();
+    rig.on(Event::Start);
+    rig.sent.clear();
+    rig.on(Event::Taken { hunt: 0, dialog: wanted, found: Ok(found) });
+    expect!["again 0: Nothing -> 10.0.0.77\n"].assert_eq(&rig.restart());
+    expect!["again 0: Nothing -> 10.0.0.77\n"].assert_eq(&rig.restart());
+}
+
 #[test]
 fn requests_inside_a_dialog_go_on_above_every_number_that_can_have_been_used() {
     let mut rig = talking();
