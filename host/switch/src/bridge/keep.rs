@@ -294,7 +294,7 @@ impl Bridge {
             gone: course.gone,
             parked: course.parked,
             leaving: course.leaving,
-            ack_ends: course.unacknowledged.then(|| now + ACK_WAIT),
+            ack_ends: None,
             check_at: course.answered_at.map(|_| now + Duration::from_secs(1 + random.next_u64() % CHECK_SPREAD)),
             answered_at: course.answered_at,
             answered_by: course.answered_by,
@@ -317,9 +317,10 @@ impl Bridge {
             };
             dialog.local_cseq = dialog.local_cseq.saturating_add(CSEQ_JUMP);
         }
-        for ack in &mut bridge.acks {
-            ack.restored(course.invite, invite);
-        }
+        // Answers that were relayed are not repeated by this process, so that no ACK would come for them either; whoever gave them repeats them until it
+        // has one of ours.
+        bridge.acks.retain_mut(|ack| ack.restored(course.invite, invite));
+        bridge.ack_ends = (!bridge.acks.is_empty()).then(|| now + ACK_WAIT);
         bridge.park_again();
         if bridge.state != State::Ringing {
             bridge.close(0);

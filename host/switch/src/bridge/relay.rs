@@ -118,12 +118,10 @@ impl AckRoute {
         self.of == send
     }
 
-    /// After a restart: the 2xx goes on being sent again if it answers the INVITE that was `before`, and is `after` now.
-    pub(super) fn restored(&mut self, before: Option<ServerId>, after: ServerId) {
+    /// After a restart: whether the 2xx goes on being sent again, since it answers the INVITE that was `before`, and is `after` now.
+    pub(super) fn restored(&mut self, before: Option<ServerId>, after: ServerId) -> bool {
         self.repeat = self.repeat.take().filter(|repeat| Some(repeat.server) == before);
-        if let Some(repeat) = &mut self.repeat {
-            repeat.server = after;
-        }
+        self.repeat.as_mut().map(|repeat| repeat.server = after).is_some()
     }
 
     /// When the 2xx is sent again, or given up.

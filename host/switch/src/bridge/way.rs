@@ -23,6 +23,8 @@ pub(super) struct Held {
     flow: Flow,
     /// The connection was gone: when to look for another…
     look: Option<Instant>,
+    /// …which has been found…
+    found: Option<Flow>,
     /// …and until when, from the first time on.
     until: Option<Instant>,
 }
@@ -52,6 +54,12 @@ impl Bridge {
             };
             let connected = way.filter(|flow| flow.transport.reliable() && flow.connection != 0);
             let other = connected.and_then(|flow| self.way_instead(flow, false, now));
+            if other.is_some() {
+                let found = self.found();
+                let here = place;
+                place += found.len();
+                out.splice(here..here, found);
+            }
             match (out.get_mut(place), other) {
                 (Some(Effect::Send { flow, .. } | Effect::Ack { flow, .. }), Some(other)) => *flow = other,
                 (Some(Effect::Again(again)), Some(other)) => again.flow = other,
@@ -73,10 +81,24 @@ impl Bridge {
             {
                 let until = self.held.iter().find(|held| held.id == *id).and_then(|held| held.until);
                 self.held.retain(|held| held.id != *id);
-                self.held.push(Held { id: *id, request: request.clone(), flow: *flow, look: None, until });
+                self.held.push(Held { id: *id, request: request.clone(), flow: *flow, look: None, found: None, until });
             }
             place += 1;
         }
+    }
+
+    /// What waited for a connection that has been found, in the order in which it was asked: RFC 3261 12.2.2 has a lower CSeq refused after a higher one.
+    fn found(&mut self) -> Vec<Effect> {
+        let mut found = Vec::new();
+        for held in self.held.iter_mut().filter(|held| held.look.is_some()) {
+            if let Some(flow) = held.found.take() {
+                cov_mark::hit!(connection_found_again);
+                (held.flow, held.look) = (flow, None);
+                found.push((held.id, Effect::Send { id: held.id, request: held.request.clone(), flow }));
+            }
+        }
+        found.sort_by_key(|(id, _)| *id);
+        found.into_iter().map(|(_, effect)| effect).collect()
     }
 
     /// A phone that is not there does not ring. One that was taken from another call is talking: nobody else has it.
@@ -94,6 +116,7 @@ impl Bridge {
         // At once the first time; a second one may be just as dead.
         held.look = Some(if held.until.is_none() { now } else { now + LOOK_EVERY });
         held.until.get_or_insert(now + WAIT);
+        out.extend(self.found());
         self.look_for_connections(now, out);
         true
     }
@@ -120,15 +143,13 @@ impl Bridge {
             let Some(flow) = self.held.get(place).filter(|held| held.look.is_some_and(|at| at <= now)).map(|held| held.flow) else {
                 continue;
             };
-            let other = self.way_instead(flow, true, now);
-            let Some(held) = self.held.get_mut(place) else { continue };
-            match other {
-                Some(flow) => {
-                    cov_mark::hit!(connection_found_again);
-                    (held.flow, held.look) = (flow, None);
-                    out.push(Effect::Send { id: held.id, request: held.request.clone(), flow });
+            match self.way_instead(flow, true, now) {
+                Some(_) => out.extend(self.found()),
+                None => {
+                    if let Some(held) = self.held.get_mut(place) {
+                        held.look = Some(now + LOOK_EVERY);
+                    }
                 }
-                None => held.look = Some(now + LOOK_EVERY),
             }
         }
     }
@@ -178,6 +199,10 @@ impl Bridge {
         }
         if self.call.flow == flow {
             self.call.flow = other;
+        }
+        // All that waits for this phone, whichever of it was looked at: nobody is known by the old connection any more.
+        for held in self.held.iter_mut().filter(|held| held.flow == flow) {
+            held.found = Some(other);
         }
         Some(other)
     }

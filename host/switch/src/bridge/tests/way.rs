@@ -90,6 +90,29 @@ fn a_hang_up_waits_for_the_phone_to_connect_again_but_not_for_ever() {
 }
 
 #[test]
+fn all_that_waits_for_a_phone_goes_on_when_it_is_there_again() {
+    let mut rig = talking_over_tcp();
+    rig.bridge.site.registrar.connection_lost(5);
+    rig.caller(10, "INFO", 8, "");
+    rig.on(Event::Failed { id: 1, why: Failure::Unreachable });
+    rig.caller(11, "INFO", 9, "");
+    rig.on(Event::Failed { id: 2, why: Failure::Unreachable });
+    rig.caller(12, "INFO", 10, "");
+    registered(&rig, "sip:new@10.0.0.22:40003", None, connection("10.0.0.22:40003", 7));
+    rig.caller(13, "INFO", 11, "");
+    rig.on(Event::Failed { id: 3, why: Failure::Unreachable });
+    rig.expect(expect![[r#"
+        send 1: INFO -> 10.0.0.2 cseq 2
+        send 2: INFO -> 10.0.0.2 cseq 3
+        send 3: INFO -> 10.0.0.2 cseq 4
+        send 1: INFO -> 10.0.0.22 cseq 2
+        send 2: INFO -> 10.0.0.22 cseq 3
+        send 4: INFO -> 10.0.0.22 cseq 5
+        send 3: INFO -> 10.0.0.22 cseq 4
+    "#]]);
+}
+
+#[test]
 fn two_dead_connections_are_not_tried_in_turn_without_a_pause() {
     cov_mark::check!(connection_found_again);
     let mut rig = talking_over_tcp();
