@@ -159,6 +159,8 @@ impl Model {
     /// A message that no honest phone has sent goes on the wire.
     pub(super) fn forges(&mut self, message: &Message) {
         self.facts(message.call_id()).disturbed = true;
+        // As a record writes it, which is text.
+        self.facts(String::from_utf8_lossy(message.call_id()).as_bytes()).disturbed = true;
         if message.method() == Method::Register {
             self.bound.disturbed();
         }
@@ -199,8 +201,19 @@ impl Model {
         match (message.is_request(), message.method()) {
             (true, Method::Bye) => self.facts(message.call_id()).bye = true,
             (true, Method::Cancel) => self.facts(message.call_id()).cancel = true,
+            // That of a refusal has the branch of its INVITE: should that still be on its way to a gateway that was killed meanwhile, nobody waits for an
+            // answer.
+            (true, Method::Ack) => self.refusal_heard(message),
             (false, _) if matches!(message.status(), 408 | 481) => self.facts(message.call_id()).denied = true,
             _ => {}
+        }
+    }
+
+    fn refusal_heard(&mut self, ack: &Message) {
+        let unanswered = |branch: &Vec<u8>| self.invites.get(branch).is_none_or(|invite| invite.answered.is_none());
+        if let Some(branch) = branch(ack).filter(unanswered) {
+            self.invites.remove(&branch);
+            self.forged.insert(branch);
         }
     }
 
@@ -268,8 +281,7 @@ impl Model {
     }
 
     fn gateway_answered(&mut self, message: &Message) -> Result<(), Broken> {
-        // A request whose CSeq names another method than it has is told so (400) with its own CSeq.
-        if message.cseq().is_some_and(|cseq| cseq.method == b"ACK") && message.status() != 400 {
+        if message.cseq().is_some_and(|cseq| cseq.method == b"ACK") {
             return Err(Invariant::NoAnswerToAck.broken("the gateway answered an ACK"));
         }
         let status = message.status();

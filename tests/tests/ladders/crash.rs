@@ -240,6 +240,26 @@ fn calls_that_were_joined_are_one_afterwards_whatever_shard_they_came_from() {
     }
 }
 
+/// The call that gave its party away is over, and may not have written that down when the process is killed.
+#[test]
+fn who_was_just_taken_from_a_call_belongs_to_the_other_one_only() {
+    cov_mark::check!(given_before_the_restart);
+    for shards in [1, 2] {
+        let mut world = World::new(1);
+        let [alice, bob, carol] = world.registered(["alice", "bob", "carol"]);
+        talk(&mut world, alice, "1002");
+        let replaced = world.phone(bob).call().replaces_plain();
+        world.act(carol, |phone, now, out| phone.dial_replacing("1002", &replaced, now, out));
+        world.wait(Duration::from_millis(20));
+        assert!(world.phone(carol).call().up(), "{}", world.ladder());
+        world.crash(shards);
+        // Both calls would be checked in this time, and who was replaced knows nothing of its own any more.
+        world.wait(seconds(120));
+        assert_eq!(world.phone(bob).call().end(), Some(End::TheyHungUp), "{}", world.ladder());
+        talk_on(&mut world, carol, alice);
+    }
+}
+
 #[test]
 fn a_call_for_help_rings_on_and_talks_on() {
     for waits in [1, 5] {

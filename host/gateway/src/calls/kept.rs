@@ -131,7 +131,7 @@ impl Shard {
     pub fn take_up(&mut self, journal: Journal, mut saved: Vec<Saved>, now: Instant, out: &mut Vec<Transmit>) -> usize {
         self.live.unwritten.journal = Some(journal);
         // A party that went from one call to another is the other's.
-        saved.sort_by_key(|saved| !saved.course.ended());
+        saved.sort_by_key(|saved| !saved.course.ended() && saved.given.is_empty());
         let mut effects = std::mem::take(&mut self.effects);
         let before = self.live.len();
         for saved in saved {
@@ -143,7 +143,7 @@ impl Shard {
     }
 
     fn take_up_call(&mut self, saved: Saved, now: Instant, more: &mut Vec<Effect>) {
-        let Saved { key, facts, course, branches } = saved;
+        let Saved { key, facts, course, branches, given } = saved;
         let (call, ended) = (facts.call(), course.ended());
         let known =
             course.invite(now).and_then(|answered| self.stack.restore_invite_server(&call.message, call.flow.restarted(), answered, now));
@@ -151,12 +151,15 @@ impl Shard {
         let invite = known.unwrap_or(ServerId(u64::MAX));
         let mut effects = Vec::new();
         let (site, home) = (self.parts.site.clone(), self.live.home());
-        let Some(bridge) = Bridge::restore(site, facts, course, invite, home, now, &mut self.random, &mut effects) else { return };
+        let Some(mut bridge) = Bridge::restore(site, facts, course, invite, home, now, &mut self.random, &mut effects) else { return };
+        for (call_id, tag) in &given {
+            bridge.has_given(call_id, tag, now, &mut effects);
+        }
         let mut tags = Vec::new();
         let mut moved = Vec::new();
         for (call_id, tag) in bridge.dialogs() {
-            if ended && self.parts.exchange.has_moved(call_id) {
-                // It was given to a call that another shard has taken up.
+            // It was given to a call that another shard has taken up, or will.
+            if ended && self.parts.exchange.has_moved(call_id) || given.iter().any(|(theirs, own)| theirs == call_id && own == tag) {
                 continue;
             }
             self.live.by_tag.insert(tag.into(), key);

@@ -23,7 +23,7 @@ use file::{Kind, Raw, Read};
 use serde::{Deserialize, Serialize};
 use sip::stack::Branch;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File, OpenOptions},
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -51,6 +51,8 @@ pub struct Saved {
     pub course: Course,
     /// The branches of INVITEs of ours.
     pub branches: Vec<(SendId, Branch)>,
+    /// Dialogs (Call-ID, our tag) that it had given to another call when the process ended, and that had not been written down yet.
+    pub given: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// What was found at start.
@@ -132,20 +134,23 @@ pub fn open(folder: &Path, shards: usize, counters: &Arc<Counters>) -> anyhow::R
             Err(error) => tracing::error!("{} cannot be read, the calls in it are lost: {error}", path.display()),
         }
     }
-    let mut own: Vec<Vec<(Saved, Raw)>> = (0..shards.max(1)).map(|_| Vec::new()).collect();
+    let mut calls = Vec::with_capacity(raw.len());
     for (key, raw) in raw {
         match decode(key, &raw) {
-            Some(saved) => {
-                found.calls += 1;
-                let shard = shard_of(saved.facts.call().message.call_id(), own.len());
-                if let Some(calls) = own.get_mut(shard) {
-                    calls.push((saved, raw));
-                }
-            }
+            Some(saved) => calls.push((saved, raw)),
             None => {
                 counters.count("journal-call-lost");
                 found.lost += 1;
             }
+        }
+    }
+    found.calls = calls.len();
+    each_dialog_once(&mut calls);
+    let mut own: Vec<Vec<(Saved, Raw)>> = (0..shards.max(1)).map(|_| Vec::new()).collect();
+    for (saved, raw) in calls {
+        let shard = shard_of(saved.facts.call().message.call_id(), own.len());
+        if let Some(calls) = own.get_mut(shard) {
+            calls.push((saved, raw));
         }
     }
     let mut journals = Vec::with_capacity(own.len());
@@ -172,7 +177,23 @@ pub fn open(folder: &Path, shards: usize, counters: &Arc<Counters>) -> anyhow::R
 fn decode(key: u64, raw: &Raw) -> Option<Saved> {
     let facts = postcard::from_bytes(&raw.facts).ok()?;
     let CourseRead(course, branches) = postcard::from_bytes(&raw.course).ok()?;
-    Some(Saved { key, facts, course, branches })
+    Some(Saved { key, facts, course, branches, given: Vec::new() })
+}
+
+/// A dialog that went from one call to another is written down by the one that took it, at once, and may still stand in the other, which is over. It is the
+/// call's that has asked for something in it last: whoever takes a dialog does so with a new request.
+fn each_dialog_once(calls: &mut [(Saved, Raw)]) {
+    let mut last: HashMap<(Vec<u8>, Vec<u8>), (u32, u64)> = HashMap::new();
+    for (Saved { key, course, .. }, _) in &*calls {
+        for (call_id, tag, number) in course.dialogs() {
+            let known = last.entry((call_id.to_vec(), tag.to_vec())).or_default();
+            *known = (number, *key).max(*known);
+        }
+    }
+    for (Saved { key, course, given, .. }, _) in calls {
+        let dialogs = course.dialogs().map(|(call_id, tag, _)| (call_id.to_vec(), tag.to_vec()));
+        given.extend(dialogs.filter(|dialog| last.get(dialog).is_some_and(|(_, owner)| owner != key)));
+    }
 }
 
 /// The journals in a folder, oldest first, and the number of the last one.

@@ -55,8 +55,8 @@ impl Stack {
         };
         if let Some(malformed) = malformed {
             out.push(Effect::Dropped { flow, why: "malformed" });
-            // An ACK is never answered (17).
-            if method != Method::Ack {
+            // An ACK is never answered (17), nor what may have been one.
+            if method != Method::Ack && message.cseq().is_none_or(|cseq| cseq.method != b"ACK") {
                 self.answer(&message, &via, flow, malformed.status, malformed.phrase, out);
             }
             return;

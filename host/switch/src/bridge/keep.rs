@@ -135,6 +135,12 @@ impl Course {
         }
     }
 
+    /// The dialogs that the call talks in: Call-ID, our tag, and the number of our last request in it, as far as it was written down.
+    pub fn dialogs(&self) -> impl Iterator<Item = (&[u8], &[u8], u32)> {
+        let parties = self.parties.iter().filter(|_| !self.ended());
+        parties.map(|Party { dialog, .. }| (dialog.call_id.as_slice(), dialog.local_tag.as_slice(), dialog.local_cseq))
+    }
+
     /// Whether the call had ended, and only somebody's last answer was missing.
     #[must_use]
     pub const fn ended(&self) -> bool {
@@ -289,6 +295,7 @@ impl Bridge {
             acks: course.acks,
             answers: 0,
             held: Vec::new(),
+            guesses: Vec::new(),
             transfer: course.transfer,
             transfers,
             gone: course.gone,

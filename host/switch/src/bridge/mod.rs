@@ -170,6 +170,8 @@ pub struct Bridge {
     answers: u32,
     /// What was sent down a connection and is not answered.
     held: Vec<way::Held>,
+    /// Which phones were taken for others.
+    guesses: Vec<way::Guess>,
     transfer: Option<transfer::Transfer>,
     /// How many transfers there were.
     transfers: usize,
@@ -229,6 +231,7 @@ impl Bridge {
             acks: Vec::new(),
             answers: 0,
             held: Vec::new(),
+            guesses: Vec::new(),
             transfer: None,
             transfers: 0,
             gone: None,
@@ -357,6 +360,9 @@ impl Bridge {
 
     fn on_response(&mut self, id: SendId, message: &Message, flow: Flow, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         if message.status() >= 200 {
+            if self.went_astray(id, message.status(), now) {
+                return;
+            }
             self.answered_on_connection(id);
         }
         let Some(place) = self.sent.iter().position(|(sent, _)| *sent == id) else { return };

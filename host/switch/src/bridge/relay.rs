@@ -453,7 +453,13 @@ impl Bridge {
     pub(super) fn answer_pending_relays(&mut self, out: &mut Vec<Effect>) {
         for (_, sent) in &self.sent {
             if let Sent::Relay(relay) = sent {
+                let asker = self.pairs.get(relay.pair).map(|pair| pair.side(relay.from));
                 let (status, phrase) = match relay.request.method() {
+                    // Its dialog goes on in another call, which a 481 would end (RFC 5057 5.1); 500 is only about the request.
+                    _ if asker.is_some() && asker == self.gone => {
+                        cov_mark::hit!(rfc5057_5_3_only_the_request);
+                        (500, "Server Internal Error")
+                    }
                     Method::Invite => (487, "Request Terminated"),
                     _ => (481, "Call/Transaction Does Not Exist"),
                 };

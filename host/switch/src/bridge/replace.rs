@@ -4,7 +4,7 @@
 //! given away by its bridge and taken into the one that asked, wherever either lives. There it is asked for a session anew, as a target is called, but
 //! inside its dialog. The call that gave it away is over; nobody can give it back, so that a session that cannot be agreed ends both.
 
-use super::{Bridge, Effect, Farewell, Leg, Party, Sent, State, hunt::HuntId, leg::LegState, write};
+use super::{Bridge, Effect, Farewell, Leg, Pair, Party, Sent, State, hunt::HuntId, leg::LegState, write};
 use crate::{
     decision::Refusal,
     facts::{CallKind, Caller},
@@ -179,13 +179,32 @@ impl Bridge {
             Some(leg) => Half { channel: leg.take_channel(), target: leg.target.clone(), dialog },
             None => Half { target: self.caller_as_target(&dialog), channel: None, dialog },
         };
-        if !parked {
+        self.given(stays, (!parked).then_some(replaced), now, out);
+        Ok(Found::Talks(Box::new(half)))
+    }
+
+    /// After a restart it is found that a party talks in another call, whatever was written down here last: that is made up for.
+    pub fn has_given(&mut self, call_id: &[u8], tag: &[u8], now: Instant, out: &mut Vec<Effect>) {
+        let State::Answered(place) = self.state else { return };
+        let Some(Pair { caller, callee }) = self.pairs.get(place).copied() else { return };
+        let is = |party: usize| {
+            let dialog = self.parties.get(party).map(|party| &party.dialog);
+            dialog.is_some_and(|dialog| dialog.call_id == call_id && dialog.local_tag == tag)
+        };
+        let (stays, replaced) = if is(caller) { (caller, callee) } else { (callee, caller) };
+        if is(stays) {
+            cov_mark::hit!(given_before_the_restart);
+            self.given(stays, self.parked.is_none().then_some(replaced), now, out);
+        }
+    }
+
+    fn given(&mut self, stays: usize, replaced: Option<usize>, now: Instant, out: &mut Vec<Effect>) {
+        if let Some(replaced) = replaced {
             self.bye(replaced, Farewell::Plain, out);
         }
         self.gone = Some(stays);
         self.end(200, "transferred", now, out);
         self.find_ways(0, now, out);
-        Ok(Found::Talks(Box::new(half)))
     }
 
     /// The caller as somebody who was dialled.

@@ -29,6 +29,17 @@ pub(super) struct Held {
     until: Option<Instant>,
 }
 
+/// The only other phone of an account was taken for the one whose connection is gone.
+#[derive(Debug)]
+pub(super) struct Guess {
+    /// The dialogs that went on there.
+    parties: Vec<usize>,
+    lost: Flow,
+    taken: Flow,
+    /// It knows nothing of the call.
+    wrong: bool,
+}
+
 /// Whose connection it is.
 enum Whose {
     Phone {
@@ -121,6 +132,22 @@ impl Bridge {
         true
     }
 
+    /// Whether a request was refused by a phone that had only been taken for another: then it waits for the right one.
+    pub(super) fn went_astray(&mut self, id: super::SendId, status: u16, now: Instant) -> bool {
+        let Some(held) = self.held.iter_mut().find(|held| held.id == id && status == 481) else { return false };
+        let Some(guess) = self.guesses.iter_mut().find(|guess| guess.taken == held.flow) else { return false };
+        cov_mark::hit!(another_phone_of_the_account);
+        guess.wrong = true;
+        (held.flow, held.look, held.found) = (guess.lost, Some(now + LOOK_EVERY), None);
+        held.until.get_or_insert(now + WAIT);
+        for place in &guess.parties {
+            if let Some(party) = self.parties.get_mut(*place).filter(|party| party.dialog.flow == guess.taken) {
+                party.dialog.flow = guess.lost;
+            }
+        }
+        true
+    }
+
     /// It has its answer, or none will come.
     pub(super) fn answered_on_connection(&mut self, id: super::SendId) {
         self.held.retain(|held| held.id != id);
@@ -181,11 +208,22 @@ impl Bridge {
                 let same = elsewhere().find(|binding| instance.is_some() && binding.instance == instance);
                 let contact = std::str::from_utf8(&contact).unwrap_or_default();
                 let same = same.or_else(|| elsewhere().find(|binding| same_contact(&binding.contact, contact)));
-                // The only other phone of this account is taken for the same one, unless both say who they are: at worst it knows nothing of the call. Not where
-                // the connection may be well and only the registration gone: its answer would be lost to the phone that waits for it.
+                // The only other phone of this account is taken for the same one, unless both say who they are: at worst it knows nothing of the call, and
+                // says so. Not where the connection may be well and only the registration gone: its answer would be lost to the phone that waits for it.
                 let stranger = |binding: &Arc<crate::registrar::Binding>| instance.is_some() && binding.instance.is_some();
-                let only = || elsewhere().next().filter(|binding| lost && elsewhere().count() == 1 && !stranger(binding));
-                same.or_else(only)?.flow
+                let wrong = |other: Flow| self.guesses.iter().any(|guess| guess.wrong && (guess.lost, guess.taken) == (flow, other));
+                let others = || elsewhere().filter(|binding| !wrong(binding.flow));
+                match same {
+                    Some(binding) => binding.flow,
+                    None => {
+                        let only = others().next().filter(|binding| lost && others().count() == 1 && !stranger(binding));
+                        let taken = only?.flow;
+                        let parties =
+                            self.parties.iter().enumerate().filter(|(_, party)| party.dialog.flow == flow).map(|(place, _)| place);
+                        self.guesses.push(Guess { parties: parties.collect(), lost: flow, taken, wrong: false });
+                        taken
+                    }
+                }
             }
         };
         if other == flow {

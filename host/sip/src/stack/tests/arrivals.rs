@@ -20,6 +20,7 @@ fn requests_that_are_refused_without_a_transaction() {
     bench.receive(request("INVITE", "z9hG4bKb").replace("Call-ID: ", "X: "));
     bench.receive(request("INVITE", "z9hG4bKc").replace(" SIP/2.0\r\nVia", " SIP/3.0\r\nVia"));
     bench.receive(request("ACK", "z9hG4bKc").replace("Call-ID: ", "X: "));
+    bench.receive(request("ACK", "z9hG4bKc").replacen("ACK", "A<CK", 1));
     bench.receive(request("OPTIONS", "z9hG4bKc").replace("Via: ", "X: "));
     expect![[r#"
         0.000       ← INVITE
@@ -36,6 +37,8 @@ fn requests_that_are_refused_without_a_transaction() {
                     dropped malformed
                     → 505 (INVITE) to 198.51.100.7:5060
         0.000       ← ACK
+                    dropped malformed
+        0.000       ← A<CK
                     dropped malformed
         0.000       ← OPTIONS
                     dropped malformed

@@ -47,6 +47,23 @@ fn a_party_is_given_away_once_and_the_replaced_one_hung_up() {
     assert_eq!(rig.bridge.give(&wanted, rig.now, &mut out).unwrap_err().status, 481);
 }
 
+#[test]
+fn what_a_party_had_asked_before_it_was_given_away_is_refused_and_not_its_dialog() {
+    cov_mark::check!(rfc5057_5_3_only_the_request);
+    let mut rig = talking();
+    let wanted = wanted(&rig);
+    rig.callee(20, 0, "bob", "INFO", 20, "");
+    rig.log.clear();
+    let mut out = Vec::new();
+    assert!(rig.bridge.give(&wanted, rig.now, &mut out).is_ok());
+    rig.note(out);
+    rig.expect(expect![[r#"
+        send 2: BYE -> 10.0.0.1 cseq 2
+        respond 20: 500 Server Internal Error
+        end 200 transferred by Some("desk-2")
+    "#]]);
+}
+
 /// The stack acknowledges what comes again; one that was restarted meanwhile knows of no ACK.
 #[test]
 fn who_was_given_away_and_answers_again_is_acknowledged_and_not_hung_up() {

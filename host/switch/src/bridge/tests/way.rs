@@ -113,6 +113,40 @@ fn all_that_waits_for_a_phone_goes_on_when_it_is_there_again() {
 }
 
 #[test]
+fn another_phone_of_the_account_that_knows_nothing_of_the_call_does_not_end_it() {
+    cov_mark::check!(another_phone_of_the_account);
+    for comes_back in [true, false] {
+        let mut rig = talking_over_tcp();
+        rig.bridge.site.registrar.connection_lost(5);
+        registered(&rig, "sip:other@10.0.0.3:40002", None, connection("10.0.0.3:40002", 6));
+        rig.caller(10, "INFO", 8, "");
+        rig.caller(11, "INFO", 9, "");
+        rig.answer(1, 481, "bob", "");
+        rig.answer(2, 481, "bob", "");
+        rig.pass(3);
+        if comes_back {
+            registered(&rig, "sip:new@10.0.0.22:40003", Some("urn:uuid:2"), connection("10.0.0.22:40003", 7));
+            rig.pass(1);
+            rig.answer(1, 200, "bob", "");
+            rig.answer(2, 200, "bob", "");
+            rig.caller(12, "INFO", 10, "");
+            rig.expect(expect![[r#"
+                send 1: INFO -> 10.0.0.3 cseq 2
+                send 2: INFO -> 10.0.0.3 cseq 3
+                send 1: INFO -> 10.0.0.22 cseq 2
+                send 2: INFO -> 10.0.0.22 cseq 3
+                respond 10: 200 Whatever
+                respond 11: 200 Whatever
+                send 3: INFO -> 10.0.0.22 cseq 4
+            "#]]);
+        } else {
+            rig.pass(40);
+            assert!(rig.log.contains("end 200 one side is gone"), "{}", rig.log);
+        }
+    }
+}
+
+#[test]
 fn two_dead_connections_are_not_tried_in_turn_without_a_pause() {
     cov_mark::check!(connection_found_again);
     let mut rig = talking_over_tcp();
