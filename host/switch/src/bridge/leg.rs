@@ -244,7 +244,11 @@ impl Bridge {
         random: &mut Random,
         out: &mut Vec<Effect>,
     ) {
-        if self.legs.get(leg).is_some_and(|leg| self.transfers(leg.hunt)) {
+        let transfers = self.legs.get(leg).is_some_and(|leg| self.transfers(leg.hunt));
+        if (transfers || self.state == State::Ringing) && self.answers_after_its_bye(leg, message, now, random, out) {
+            return;
+        }
+        if transfers {
             self.transfer_answered(leg, message, flow, now, out);
             if let Some(leg) = self.legs.get_mut(leg) {
                 leg.state = LegState::Dead;
@@ -261,16 +265,6 @@ impl Bridge {
         let place = self.pair_of(leg, message, flow, random, out);
         let state = self.state;
         match state {
-            // A BYE that has overtaken its own 2xx ends what the 2xx began (RFC 3261 15).
-            State::Ringing if self.party(place, super::Side::Callee).is_some_and(|party| party.left) => {
-                if let Some(callee) = self.pairs.get(place).map(|pair| pair.callee) {
-                    self.decline_answer(callee, message, out);
-                }
-                if self.legs.get(leg).is_some_and(|leg| leg.state != LegState::Dead) {
-                    let best = Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "a target hung up as it answered"));
-                    self.leg_failed(leg, best, false, now, random, out);
-                }
-            }
             // One answer wins, also one that crossed our CANCEL while nobody else had answered.
             State::Ringing if self.holds(place, leg, message, flow) => return,
             State::Ringing => self.answered(leg, place, invite, message, now, out),
@@ -288,6 +282,23 @@ impl Bridge {
         if let Some(leg) = self.legs.get_mut(leg) {
             leg.state = LegState::Dead;
         }
+    }
+
+    /// A BYE that has overtaken its own 2xx ends what the 2xx began (RFC 3261 15), also when its sender talked in another call before.
+    fn answers_after_its_bye(&mut self, leg: usize, message: &Message, now: Instant, random: &mut Random, out: &mut Vec<Effect>) -> bool {
+        let tag = message.to().and_then(|to| to.tag()).unwrap_or_default();
+        let left = |party: &Party| party.leg == Some(leg) && party.left && party.dialog.remote_tag == tag;
+        let Some(party) = self.parties.iter().position(left) else { return false };
+        cov_mark::hit!(answer_after_its_bye);
+        self.decline_answer(party, message, out);
+        if self.legs.get(leg).is_some_and(|leg| leg.state != LegState::Dead) {
+            let best = Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "a target hung up as it answered"));
+            self.leg_failed(leg, best, false, now, random, out);
+        }
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.state = LegState::Dead;
+        }
+        true
     }
 
     fn answered(&mut self, leg: usize, place: usize, invite: ServerId, message: &Message, now: Instant, out: &mut Vec<Effect>) {

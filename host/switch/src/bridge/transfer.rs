@@ -476,6 +476,10 @@ impl Bridge {
     pub(super) fn hung_up_aside(&mut self, party: usize, now: Instant, out: &mut Vec<Effect>) {
         self.leaving.retain(|leaving| leaving.party != party);
         self.release_party(party);
+        if let Some(party) = self.parties.get_mut(party) {
+            // Should it still answer what it was asked.
+            party.left = true;
+        }
         let target = self.transfer.as_ref().and_then(|transfer| transfer.join.as_ref()).is_some_and(|join| join.target == party);
         if target {
             self.transfer_failed(480, "Temporarily Unavailable", now, out);

@@ -6,7 +6,10 @@
 //! would have waited for an answer. Datagrams have no connection to lose, and nothing here touches them.
 
 use super::{Bridge, Effect, Sent, leg::LegState};
-use crate::{facts::Caller, registrar::same_contact};
+use crate::{
+    facts::Caller,
+    registrar::{Binding, same_contact},
+};
 use sip::{Instant, build::Request, stack::Failure, transport::Flow};
 use std::{sync::Arc, time::Duration};
 
@@ -55,6 +58,8 @@ impl Bridge {
     /// Has everything in `out` behind `start` go the way where its phone is now.
     pub(super) fn find_ways(&mut self, start: usize, now: Instant, out: &mut Vec<Effect>) {
         let mut place = start;
+        // Both parties may be behind one connection, and neither is known by it any more once it has been replaced.
+        let mut replaced: Vec<(Flow, Flow)> = Vec::new();
         while let Some(effect) = out.get(place) {
             let way = match effect {
                 Effect::Send { flow, .. } | Effect::Ack { flow, .. } => Some(*flow),
@@ -64,7 +69,12 @@ impl Bridge {
                 _ => None,
             };
             let connected = way.filter(|flow| flow.transport.reliable() && flow.connection != 0);
-            let other = connected.and_then(|flow| self.way_instead(flow, false, now));
+            let other = connected.and_then(|flow| {
+                let known = replaced.iter().find(|(lost, _)| *lost == flow).map(|(_, other)| *other);
+                let other = known.or_else(|| self.way_instead(flow, false, now))?;
+                replaced.push((flow, other));
+                Some(other)
+            });
             if other.is_some() {
                 let found = self.found();
                 let here = place;
@@ -208,16 +218,17 @@ impl Bridge {
                 let same = elsewhere().find(|binding| instance.is_some() && binding.instance == instance);
                 let contact = std::str::from_utf8(&contact).unwrap_or_default();
                 let same = same.or_else(|| elsewhere().find(|binding| same_contact(&binding.contact, contact)));
-                // The only other phone of this account is taken for the same one, unless both say who they are: at worst it knows nothing of the call, and
-                // says so. Not where the connection may be well and only the registration gone: its answer would be lost to the phone that waits for it.
-                let stranger = |binding: &Arc<crate::registrar::Binding>| instance.is_some() && binding.instance.is_some();
+                // Another phone of this account is taken for the same one, unless both say who they are, and rather one at the same address: at worst it
+                // knows nothing of the call, and says so. Not where the connection may be well and only the registration gone: its answer would be lost to
+                // the phone that waits for it.
                 let wrong = |other: Flow| self.guesses.iter().any(|guess| guess.wrong && (guess.lost, guess.taken) == (flow, other));
-                let others = || elsewhere().filter(|binding| !wrong(binding.flow));
+                let strange = |binding: &Binding| instance.is_some() && binding.instance.is_some();
+                let others = || elsewhere().filter(|binding| lost && !strange(binding) && !wrong(binding.flow));
                 match same {
                     Some(binding) => binding.flow,
                     None => {
-                        let only = others().next().filter(|binding| lost && others().count() == 1 && !stranger(binding));
-                        let taken = only?.flow;
+                        let near = others().find(|binding| binding.flow.remote.ip() == flow.remote.ip());
+                        let taken = near.or_else(|| others().next())?.flow;
                         let parties =
                             self.parties.iter().enumerate().filter(|(_, party)| party.dialog.flow == flow).map(|(place, _)| place);
                         self.guesses.push(Guess { parties: parties.collect(), lost: flow, taken, wrong: false });

@@ -147,6 +147,42 @@ fn another_phone_of_the_account_that_knows_nothing_of_the_call_does_not_end_it()
 }
 
 #[test]
+fn of_several_phones_of_the_account_that_at_the_same_address_is_asked_first() {
+    let mut rig = talking_over_tcp();
+    rig.bridge.site.registrar.connection_lost(5);
+    registered(&rig, "sip:new@10.0.0.2:40003", None, connection("10.0.0.2:40003", 7));
+    registered(&rig, "sip:other@10.0.0.3:40002", None, connection("10.0.0.3:40002", 6));
+    rig.caller(10, "INFO", 8, "");
+    rig.answer(1, 481, "bob", "");
+    rig.pass(1);
+    rig.answer(1, 481, "bob", "");
+    rig.pass(1);
+    rig.expect(expect![[r#"
+        send 1: INFO -> 10.0.0.2 cseq 2
+        send 1: INFO -> 10.0.0.3 cseq 2
+    "#]]);
+}
+
+/// A proxy before the site's phones, or somebody who calls himself.
+#[test]
+fn both_sides_behind_one_connection_are_found_again() {
+    let mut rig = talking_over_tcp();
+    let (endpoint, old) = (rig.bridge.site.directory().endpoint("desk-2").cloned().unwrap(), connection("10.0.0.2:40001", 5));
+    (rig.bridge.call.caller, rig.bridge.call.flow) = (Caller::Endpoint(endpoint), old);
+    for party in &mut rig.bridge.parties {
+        (party.dialog.flow, party.instance) = (old, Some("urn:uuid:2".into()));
+    }
+    rig.bridge.site.registrar.connection_lost(5);
+    rig.pass(290);
+    registered(&rig, "sip:new@10.0.0.22:40003", Some("urn:uuid:2"), connection("10.0.0.22:40003", 7));
+    rig.pass(10);
+    rig.expect(expect![[r#"
+        send 1: OPTIONS -> 10.0.0.22 cseq 1
+        send 2: OPTIONS -> 10.0.0.22 cseq 2
+    "#]]);
+}
+
+#[test]
 fn two_dead_connections_are_not_tried_in_turn_without_a_pause() {
     cov_mark::check!(connection_found_again);
     let mut rig = talking_over_tcp();
