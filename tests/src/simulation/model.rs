@@ -23,8 +23,9 @@ use switch::{
 const ANSWER_OUTSIDE: Duration = Duration::from_secs(185);
 /// One inside a dialog: timer C of the leg, a CANCEL and 64*T1.
 const ANSWER_INSIDE: Duration = Duration::from_secs(225);
-/// In this time a peer that lives has heard of everything: 32 s until a phone has a connection again, 64*T1 and the slowest network.
-const HEARD: Duration = Duration::from_secs(80);
+/// In this time a peer that lives has heard of everything: 60 s in which a gateway that was started again has asked everybody, 32 s until a phone has a
+/// connection again or is given up, and the slowest network.
+const HEARD: Duration = Duration::from_secs(110);
 /// In this time a peer that is gone has been found out: it is asked every 300 s.
 const FOUND_OUT: Duration = Duration::from_secs(390);
 /// How long a phone may ring: the whole call's time and a CANCEL.
