@@ -25,7 +25,13 @@ pub fn unsupported(request: &Message, whole: bool) -> Option<String> {
     let required = request.values(Name::Require).filter(|option| !supported(option) && (whole || ours(option)));
     let of_proxies = request.values(Name::ProxyRequire).filter(|option| !supported(option));
     let unknown: Vec<_> = required.chain(of_proxies).map(String::from_utf8_lossy).collect();
-    (!unknown.is_empty()).then(|| unknown.join(", "))
+    if unknown.is_empty() {
+        return None;
+    }
+    // RFC 3261 8.2.2.3: "If a UAS does not understand an option-tag listed in a Require header field, it MUST respond by generating a response with status
+    // code 420 (Bad Extension)."
+    cov_mark::hit!(rfc3261_8_2_2_3_bad_extension);
+    Some(unknown.join(", "))
 }
 
 /// What an INVITE must not say of dialogs (RFC 3911 section 4). A Join itself goes through: it names a dialog of the phone that is called, which alone could

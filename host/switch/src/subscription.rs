@@ -49,7 +49,12 @@ impl Package {
     #[must_use]
     pub fn of(event: &[u8]) -> Option<Self> {
         let name = event.split(|octet| *octet == b';').next().unwrap_or_default().trim_ascii();
-        [Self::Dialog, Self::MessageSummary].into_iter().find(|package| name.eq_ignore_ascii_case(package.name().as_bytes()))
+        let known = [Self::Dialog, Self::MessageSummary].into_iter().find(|package| name.eq_ignore_ascii_case(package.name().as_bytes()));
+        if known.is_none() {
+            // RFC 6665 4.2.1.1: a package that is not understood is refused with 489.
+            cov_mark::hit!(rfc6665_4_2_1_1_bad_event);
+        }
+        known
     }
 
     /// Its name.
@@ -90,7 +95,10 @@ impl Span {
         let (least, most) = (seconds(limits.subscription_min), seconds(limits.subscription_max));
         match subscribe.number(Name::Expires) {
             Some(0) => Self::Once,
-            Some(asked) if asked < least && asked < 3600 => Self::TooBrief(least),
+            Some(asked) if asked < least && asked < 3600 => {
+                cov_mark::hit!(rfc6665_4_2_1_1_too_brief);
+                Self::TooBrief(least)
+            }
             Some(asked) => Self::Seconds(asked.min(most)),
             None => Self::Seconds(most),
         }

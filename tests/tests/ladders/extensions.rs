@@ -22,6 +22,7 @@ fn calls(lines: &[(&'static str, &'static str)]) -> (World, PhoneId, PhoneId) {
 
 #[test]
 fn what_we_alone_could_do_and_cannot_is_refused() {
+    cov_mark::check!(rfc3261_8_2_2_3_bad_extension);
     for (lines, unsupported) in [
         (("Require", "sec-agree"), "sec-agree"),
         (("Require", "100rel, gruu, tdialog"), "tdialog"),

@@ -275,6 +275,7 @@ fn who_cannot_be_told_is_forgotten_and_nobody_else_notices() {
 
 #[test]
 fn what_cannot_be_subscribed_to() {
+    cov_mark::check!(rfc6665_4_2_1_1_bad_event);
     let mut world = World::new(1);
     let [_bob, carol] = world.registered(["bob", "carol"]);
     for (number, event, status) in [

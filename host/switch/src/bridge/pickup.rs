@@ -90,6 +90,11 @@ impl Bridge {
         out.push(Effect::Bring { dialog: wanted, half: Box::new(Half { dialog, target, channel: None }) });
     }
 
+    /// Whether the picker is on its way to the call that rings.
+    pub(super) fn brings(&self) -> bool {
+        self.pickup.as_ref().is_some_and(|pickup| pickup.away)
+    }
+
     /// A request of the picker in the moment before its dialog is the other call's; `false`: there is no picker.
     pub(super) fn picker_asks(&mut self, id: ServerId, message: &Message, now: Instant, out: &mut Vec<Effect>) -> bool {
         let Some(pickup) = self.pickup.as_mut().filter(|pickup| pickup.dialog.call_id == message.call_id() && !pickup.away) else {

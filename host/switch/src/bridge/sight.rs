@@ -14,7 +14,7 @@ pub struct Sight {
     pub channels: usize,
     /// What it keeps in lists: legs, parties, pairs, hunts, requests without a final answer, acknowledgements.
     pub kept: usize,
-    /// Something will make it go on: a timer, or an answer that it awaits.
+    /// Something will make it go on: a timer, an answer that it awaits, or the call to which it has sent its picker.
     pub goes_on: bool,
 }
 
@@ -45,7 +45,7 @@ impl Bridge {
                 + self.sent.len()
                 + self.acks.len()
                 + self.leaving.len(),
-            goes_on: self.deadline().is_some() || !self.sent.is_empty(),
+            goes_on: self.deadline().is_some() || !self.sent.is_empty() || self.brings(),
         }
     }
 }

@@ -121,6 +121,7 @@ fn requests_of_its_dialog_are_told_from_others() {
 
 #[test]
 fn spans() {
+    cov_mark::check!(rfc6665_4_2_1_1_too_brief);
     let limits = Limits::default();
     let read = |lines: &str| Span::read(&subscribe(1, "", lines), &limits);
     assert_eq!(read(""), Span::Seconds(3600));
