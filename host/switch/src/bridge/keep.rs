@@ -302,6 +302,7 @@ impl Bridge {
             parked: course.parked,
             leaving: course.leaving,
             ack_ends: None,
+            silent: None,
             check_at: course.answered_at.map(|_| now + Duration::from_secs(1 + random.next_u64() % CHECK_SPREAD)),
             answered_at: course.answered_at,
             answered_by: course.answered_by,

@@ -41,7 +41,7 @@ pub use write::contact;
 
 use crate::{
     decision::Refusal,
-    facts::Call,
+    facts::{Call, CallKind},
     plan::Resolved,
     record::{CallRecord, LegRecord},
     site::Site,
@@ -128,7 +128,8 @@ enum State {
 enum Sent {
     Invite(usize),
     Relay(Relay),
-    Check,
+    /// Whether this side is still there.
+    Check(Side),
     Bye,
     /// How a transfer goes.
     Notify,
@@ -182,6 +183,8 @@ pub struct Bridge {
     parked: Option<parked::Parked>,
     ack_ends: Option<Instant>,
     check_at: Option<Instant>,
+    /// The side of a call for help that did not answer when it was asked last.
+    silent: Option<Side>,
     answered_at: Option<Instant>,
     answered_by: Option<String>,
     /// Makes Call-IDs that lead back to our shard.
@@ -239,6 +242,7 @@ impl Bridge {
             parked: None,
             ack_ends: None,
             check_at: None,
+            silent: None,
             answered_at: None,
             answered_by: None,
             call_id: home.call_id,
@@ -372,8 +376,9 @@ impl Bridge {
                 self.on_invite_response(leg, message, flow, now, random, out);
             }
             Some((_, Sent::Relay(_))) => self.on_relay_response(place, message, now, random, out),
-            Some((_, Sent::Check)) => {
+            Some((_, Sent::Check(side))) => {
                 if message.status() >= 200 {
+                    self.silent = self.silent.filter(|silent| silent != side);
                     self.sent.swap_remove(place);
                     if matches!(message.status(), 408 | 481) {
                         self.hang_up(None, "one side is gone", now, out);
@@ -408,8 +413,13 @@ impl Bridge {
                 self.leg_failed(leg, best, true, now, random, out);
             }
             Sent::Relay(relay) => self.on_relay_failed(&relay, now, out),
+            // A call for help goes on while one side is there: who does not answer may only have lost its connection, and speech needs none.
+            Sent::Check(side) if self.call.kind != CallKind::Normal && self.silent.is_none_or(|silent| silent == side) => {
+                cov_mark::hit!(help_with_one_side_silent);
+                self.silent = Some(side);
+            }
             // RFC 3261 12.2.1.2: no answer inside a dialog ends the dialog.
-            Sent::Check | Sent::Hold(_) => {
+            Sent::Check(_) | Sent::Hold(_) => {
                 cov_mark::hit!(rfc3261_12_2_1_2_silence);
                 self.hang_up(None, "one side is gone", now, out);
             }

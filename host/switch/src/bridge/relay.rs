@@ -433,6 +433,11 @@ impl Bridge {
     }
 
     pub(super) fn on_relay_failed(&mut self, relay: &Relay, now: Instant, out: &mut Vec<Effect>) {
+        if self.call.kind != CallKind::Normal {
+            // A 408 would end the asker's dialog (RFC 5057 5.1); who does not answer may be heard all the same. The next check tells more.
+            cov_mark::hit!(help_with_a_silent_request);
+            return respond(relay.server, &relay.request, 504, "Server Time-out", out);
+        }
         respond(relay.server, &relay.request, 408, "Request Timeout", out);
         // RFC 3261 12.2.1.2: a request in a dialog without an answer ends the dialog.
         if self.state == State::Answered(relay.pair) {
@@ -466,7 +471,7 @@ impl Bridge {
                 respond(relay.server, &relay.request, status, phrase, out);
             }
         }
-        self.sent.retain(|(_, sent)| !matches!(sent, Sent::Relay(_) | Sent::Check));
+        self.sent.retain(|(_, sent)| !matches!(sent, Sent::Relay(_) | Sent::Check(_)));
     }
 
     pub(super) fn on_ack(&mut self, message: &Message, _now: Instant, out: &mut Vec<Effect>) {
@@ -524,7 +529,7 @@ impl Bridge {
             let mut writer = dialog.request(Method::Options, b"OPTIONS", 70);
             write::contact(&mut writer, flow);
             let request = writer.finish_request(b"");
-            self.send(request, flow, Sent::Check, out);
+            self.send(request, flow, Sent::Check(side), out);
         }
     }
 

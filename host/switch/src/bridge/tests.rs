@@ -118,7 +118,7 @@ impl Rig {
             at: now,
             flow: flow(PHONE),
             caller: Caller::Unknown,
-            kind: crate::facts::CallKind::Normal,
+            kind: CallKind::Normal,
             called: "1002".into(),
             caller_number: "1001".into(),
             caller_name: "Alice \"A\"".into(),

@@ -4,7 +4,7 @@ use super::*;
 use sip::header::Name;
 
 /// The INVITE that a target gets from a caller with these lines.
-fn invited(lines: &str, kind: crate::facts::CallKind) -> Message {
+fn invited(lines: &str, kind: CallKind) -> Message {
     let text = String::from_utf8(invite().bytes().to_vec()).unwrap().replace("\r\n", "\n");
     let mut rig = Rig::with(message(&text.replace("X-Unknown:", &format!("{lines}X-Unknown:"))), vec![]);
     rig.bridge.call.kind = kind;
@@ -26,7 +26,7 @@ fn hidden(invite: &Message) -> bool {
 
 #[test]
 fn who_hides_is_shown_to_nobody_but_to_those_who_help() {
-    use crate::facts::CallKind::{Emergency, EmergencyTest, Normal};
+    use CallKind::{Emergency, EmergencyTest, Normal};
     assert!(!hidden(&invited("", Normal)));
     for asked in ["id", "id;critical", "header; ID", "user"] {
         let lines = format!("Privacy: {asked}\n");
@@ -44,7 +44,7 @@ fn who_hides_is_shown_to_nobody_but_to_those_who_help() {
 fn what_tells_of_the_user_is_taken_away_where_that_is_asked() {
     let about = "Subject: lunch\nOrganization: Bakery\nUser-Agent: Phone\nHistory-Info: <sip:1@a>;index=1\nDiversion: <sip:2@a>\n";
     let names = |asked: &str| {
-        let sent = invited(&format!("Privacy: {asked}\n{about}"), crate::facts::CallKind::Normal);
+        let sent = invited(&format!("Privacy: {asked}\n{about}"), CallKind::Normal);
         let present = ["Subject", "Organization", "User-Agent", "History-Info", "Diversion", "X-Unknown"];
         present.into_iter().filter(|name| sent.header_named(name.as_bytes()).is_some()).collect::<Vec<_>>().join(" ")
     };
@@ -55,7 +55,7 @@ fn what_tells_of_the_user_is_taken_away_where_that_is_asked() {
 
 #[test]
 fn who_calls_for_help_demands_nothing_of_the_provider() {
-    use crate::facts::CallKind::{Emergency, Normal};
+    use CallKind::{Emergency, Normal};
     let lines = "Require: 100rel, frobnicate\nProxy-Require: sec-agree\n";
     assert_eq!(invited(lines, Normal).header(Name::Require), Some(&b"frobnicate"[..]));
     let sent = invited(lines, Emergency);

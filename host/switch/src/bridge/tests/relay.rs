@@ -156,6 +156,45 @@ fn a_side_that_does_not_know_the_call_ends_it() {
     "#]]);
 }
 
+/// Its connection may be gone, and it may have none that we know of: a phone without an account may call for help.
+#[test]
+fn a_call_for_help_goes_on_until_neither_side_answers() {
+    cov_mark::check!(help_with_one_side_silent);
+    let mut rig = talking();
+    rig.bridge.call.kind = CallKind::Emergency;
+    let asked = |rig: &Rig| (*rig.sent.keys().rev().nth(1).unwrap(), *rig.sent.keys().last().unwrap());
+    for _ in 0..3 {
+        rig.pass(300);
+        let (caller, callee) = asked(&rig);
+        rig.on(Event::Failed { id: caller, why: Failure::Timeout });
+        rig.answer(callee, 200, "bob", "");
+        assert!(!rig.bridge.finished() && !rig.log.contains("BYE"), "{}", rig.log);
+    }
+    rig.pass(300);
+    let (caller, callee) = asked(&rig);
+    rig.answer(caller, 200, "alice", "");
+    rig.on(Event::Failed { id: callee, why: Failure::Timeout });
+    assert!(!rig.bridge.finished(), "the caller is there again: {}", rig.log);
+    rig.pass(300);
+    let (caller, callee) = asked(&rig);
+    rig.on(Event::Failed { id: callee, why: Failure::Timeout });
+    rig.on(Event::Failed { id: caller, why: Failure::Timeout });
+    assert!(rig.log.contains("end 200 one side is gone"), "{}", rig.log);
+}
+
+#[test]
+fn a_request_in_a_call_for_help_that_nobody_answers_does_not_end_it() {
+    cov_mark::check!(help_with_a_silent_request);
+    let mut rig = talking();
+    rig.bridge.call.kind = CallKind::Emergency;
+    rig.callee(20, 0, "bob", "INVITE", 20, "");
+    rig.on(Event::Failed { id: 1, why: Failure::Timeout });
+    rig.expect(expect![[r#"
+        send 1: INVITE -> 10.0.0.1 cseq 1
+        respond 20: 504 Server Time-out
+    "#]]);
+}
+
 #[test]
 fn a_side_that_never_answers_when_asked_ends_the_call() {
     cov_mark::check!(rfc3261_12_2_1_2_silence);

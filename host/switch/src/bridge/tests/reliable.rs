@@ -237,7 +237,7 @@ fn the_session_of_a_reliable_response_comes_with_an_answer_that_has_none() {
 #[test]
 fn a_call_for_help_is_never_refused_for_a_prack_that_does_not_come() {
     let mut rig = calling("Require: 100rel\n", vec![target(2)]);
-    rig.bridge.call.kind = crate::facts::CallKind::Emergency;
+    rig.bridge.call.kind = CallKind::Emergency;
     rig.answer(0, 183, "help", "");
     rig.pass(40);
     assert!(!rig.log.contains("504"), "{}", rig.log);
