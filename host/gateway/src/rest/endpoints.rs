@@ -233,6 +233,7 @@ impl Endpoint {
             serial: Some(self.serial.unwrap_or_default()),
             username: self.username.filter(|username| !username.is_empty()).or_else(|| Some(id.to_owned())),
             password: self.password.map(Password),
+            sealed: None,
             name: Some(self.name),
             enabled: Some(self.enabled),
             location: Some(self.location.unwrap_or_default()),
