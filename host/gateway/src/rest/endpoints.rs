@@ -359,7 +359,7 @@ pub struct History {
 /// A password that was made.
 #[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MadePassword {
-    /// It is kept as hashes and not shown again.
+    /// It is told this once; only its phone may be told it again.
     pub password: String,
 }
 
