@@ -152,7 +152,7 @@ fn a_phone_is_sent_from_file_to_file_and_told_its_account_once_for_its_token() {
     let phone = Client::of(&gateway);
     let der = http(&gateway, "/WebRootCA.crt");
     let root = CertificateDer::from_pem_file(site.data().join("tls/root.pem")).unwrap();
-    assert!(der.content == root.as_ref() && der.head.contains("application/x-x509-ca-cert"), "{}", der.head);
+    assert!(der.content == root.to_vec() && der.head.contains("application/x-x509-ca-cert"), "{}", der.head);
     assert!(http(&gateway, "/WebRootCA.pem").content.starts_with(b"-----BEGIN CERTIFICATE-----"));
     let upgrade = phone.get(&gateway, "/J100Supgrade.txt");
     assert!(upgrade.text().ends_with("GET 46xxsettings.txt\n") && !upgrade.text().contains("APPNAME"), "{upgrade:?}");
