@@ -170,9 +170,8 @@ impl Sheet {
     }
 
     fn further(&mut self, text: &str) -> Vec<LeftOut> {
-        let settings = match Settings::new(text.as_bytes()) {
-            Ok(settings) => settings,
-            Err(_) => return vec![LeftOut { line: 1, reason: "the text is longer than any settings file" }],
+        let Ok(settings) = Settings::new(text.as_bytes()) else {
+            return vec![LeftOut { line: 1, reason: "the text is longer than any settings file" }];
         };
         let mut left_out = Vec::new();
         for line in settings.lines() {
