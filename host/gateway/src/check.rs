@@ -4,7 +4,7 @@ use crate::{
     config::{Config, Problem, Report, Severity},
     net::tls,
     policy::{Engine, PolicyState},
-    rest,
+    provision, rest,
 };
 use serde::Serialize;
 use std::{path::Path, sync::Arc};
@@ -60,6 +60,13 @@ pub fn check(file: Option<&Path>, data: &Path) -> anyhow::Result<Findings> {
     if let Some(Err(error)) = config.rest.as_ref().map(|rest| rest::try_tokens(rest, data)) {
         report.extend(Report::of_file(&shown, format!("[rest]: {error:#}"), "until then nobody can use the REST API; phones are served"));
     }
+    if let Some(Err(error)) = config.provision.as_ref().map(|provision| provision::try_files(provision, data)) {
+        report.extend(Report::of_file(
+            &shown,
+            format!("[provision]: {error:#}"),
+            "until then no phone can fetch its settings; phones are served",
+        ));
+    }
     addresses(&config, &shown, &mut report);
 
     let folder = data.join(&config.policy_folder);
@@ -87,7 +94,12 @@ fn addresses(config: &Config, shown: &str, report: &mut Report) {
     let sip = config.listen.iter().map(|listen| ("sip.listen", listen.address.ip()));
     let metrics = config.metrics.map(|address| ("metrics.listen", address.ip()));
     let rest = config.rest.as_ref().map(|rest| ("rest.listen", rest.listen.ip()));
-    for (key, ip) in sip.chain(metrics).chain(rest) {
+    let provision = config
+        .provision
+        .iter()
+        .flat_map(|p| p.https.iter().map(|a| ("provision.https", a)).chain(p.http.iter().map(|a| ("provision.http", a))));
+    let provision = provision.map(|(key, address)| (key, address.ip()));
+    for (key, ip) in sip.chain(metrics).chain(rest).chain(provision) {
         let ours = ip.is_unspecified() || ip.is_loopback() || interfaces.iter().any(|i| i.ip() == ip);
         if !ours {
             report.problems.push(Problem {

@@ -14,6 +14,7 @@ mod rows;
 mod running;
 mod settings;
 mod table;
+mod token;
 mod user;
 mod watch;
 

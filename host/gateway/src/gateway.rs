@@ -17,6 +17,7 @@ use crate::{
     },
     observe::{Both, Counters, Logbook, spans::Spans},
     policy::{Engine, EngineSettings},
+    provision,
     record::Recorder,
     store,
 };
@@ -92,7 +93,7 @@ impl Gateway {
 
         let site = Arc::new(Site::new(config.directory.clone(), limits.site));
         let mut started = start_store(config, data, &site, clock.now(), &counters).await?;
-        let keeper = Keeper::new(Arc::clone(&site), &mut started, clock);
+        let keeper = Keeper::new(Arc::clone(&site), &mut started, clock, provision::Keeping::of(config, data));
         let warden = Warden::new(Arc::clone(&site), Arc::clone(&started.store), clock, Arc::clone(&counters));
         let keep: Arc<dyn Keep> = started.store;
 
@@ -166,7 +167,7 @@ impl Gateway {
             site: Arc::clone(&site),
             exchange,
         };
-        let doors = doors(config, data, server, &shown);
+        let doors = doors(config, data, server, &certificate, &shown);
         Ok(Self {
             site,
             engine,
@@ -223,17 +224,24 @@ impl Gateway {
     }
 }
 
-/// What the certificate must show: every address that is listened on.
+/// What the certificate must show: every address that is listened on, and what phones are told to look for.
 fn names(config: &Config, listening: &[Listen]) -> Names {
     let rest = config.rest.iter().map(|rest| rest.listen.ip());
-    Names::new(&config.domain, listening.iter().map(|listen| listen.address.ip()).chain(rest))
+    let provision = config.provision.iter().flat_map(|provision| &provision.https).map(SocketAddr::ip);
+    let names = Names::new(&config.domain, listening.iter().map(|listen| listen.address.ip()).chain(rest).chain(provision));
+    // Phones are told to look for this one.
+    config.provision.iter().fold(names, |names, provision| names.and(provision.controller.host()))
 }
 
 /// Where whoever runs the gateway comes in.
-fn doors(config: &Config, data: &DataFolder, server: Arc<ServerConfig>, shown: &Shown) -> Doors {
+fn doors(config: &Config, data: &DataFolder, server: Arc<ServerConfig>, certificate: &Arc<tls::Shown>, shown: &Shown) -> Doors {
     let mut doors = Doors::open(data, config.metrics, shown);
     if let Some(rest) = &config.rest {
         doors.open_rest(rest, &config.limits, data, server, shown);
+    }
+    if let Some(settings) = &config.provision {
+        let (limits, root) = (&config.limits, settings.root(&config.tls, data));
+        doors.open_provision(&provision::Place { settings, limits, root, certificate: Arc::clone(certificate) }, shown);
     }
     doors
 }

@@ -7,17 +7,22 @@ use crate::{
     calls::Keep as _,
     clock::Clock,
     config::default,
+    data::random_bytes,
+    provision::{Keeping, Vault},
     store::{Entry, Started, Store},
 };
+use sha2::{Digest as _, Sha256};
 use sip::Instant;
 use std::{
     collections::BTreeSet,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use subtle::ConstantTimeEq as _;
 use switch::{
     directory::{
         Directory, LeftOut,
-        record::{Edit, Password},
+        record::{Edit, Password, Token},
         roster::{Note, Problem, Roster, Subject},
     },
     limits::kept,
@@ -35,6 +40,8 @@ pub struct Keeper {
     site: Arc<Site>,
     store: Arc<Store>,
     clock: Clock,
+    /// Where passwords are kept for phones to be told; `None`: nowhere.
+    keeping: Option<Keeping>,
     state: Mutex<State>,
 }
 
@@ -58,7 +65,7 @@ impl State {
     }
 }
 
-/// A password that was made for an endpoint. It is told once and kept as hashes only.
+/// A password that was made for an endpoint. It is told once and kept as hashes; where phones fetch their settings, also sealed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Made {
     /// The endpoint.
@@ -103,12 +110,13 @@ pub struct View<'a> {
 }
 
 impl Keeper {
-    /// Keeps the directory of `site` from now on, as the store has `started` it; takes what it has read out of it.
+    /// Keeps the directory of `site` from now on, as the store has `started` it; takes what it has read out of it. With `keeping`, passwords that are set from now on
+    /// can be told to their phones.
     #[must_use]
-    pub fn new(site: Arc<Site>, started: &mut Started, clock: Clock) -> Arc<Self> {
+    pub fn new(site: Arc<Site>, started: &mut Started, clock: Clock, keeping: Option<Keeping>) -> Arc<Self> {
         let (roster, left_out) = (std::mem::take(&mut started.roster), std::mem::take(&mut started.left_out));
         let state = Mutex::new(State { file: Arc::clone(&started.file), roster, left_out, old: Vec::new() });
-        Arc::new(Self { site, store: Arc::clone(&started.store), clock, state })
+        Arc::new(Self { site, store: Arc::clone(&started.store), clock, keeping, state })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -141,6 +149,7 @@ impl Keeper {
             return Err(No::Trouble(format!("{} edits in one request, {} allowed", edits.len(), kept::EDITS)).into());
         }
         let made = make_passwords(&mut edits, &state.roster).map_err(|error| No::Trouble(format!("{error:#}")))?;
+        self.seal(&mut edits, &state.file.domain).map_err(|error| No::Trouble(format!("{error:#}")))?;
         let change = state.roster.apply(&edits, &state.file).map_err(No::Problems)?;
         let notes = change.notes.clone();
         if dry_run || change.is_empty() {
@@ -187,6 +196,69 @@ impl Keeper {
         Ok(state.put(&self.site, joined, self.clock.now()))
     }
 
+    /// Seals the passwords that these edits set.
+    fn seal(&self, edits: &mut [Edit], realm: &str) -> anyhow::Result<()> {
+        let Some(vault) = self.vault() else { return Ok(()) };
+        for edit in edits {
+            if let Edit::Endpoint { id, fields, .. } = edit
+                && let Some(password) = &fields.password
+            {
+                fields.sealed = Some(vault.seal(id, realm, &password.0)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where passwords are kept for phones to be told.
+    #[must_use]
+    pub fn vault(&self) -> Option<&Vault> {
+        self.keeping.as_ref().map(|keeping| &keeping.vault)
+    }
+
+    /// Makes a one-time token with which the phone of an endpoint may fetch its settings, in the place of one that it has: the token, which is kept as a hash and told
+    /// once, and until when it is good. On disk before it returns; waits for the store, so on a thread that may wait. `None`: the store has no such endpoint, or phones
+    /// cannot fetch anything.
+    ///
+    /// # Errors
+    /// Why the store could not keep it.
+    pub fn give_token(&self, by: &str, id: &str) -> Result<Option<(String, Instant)>, String> {
+        let Some(Keeping { token: good, .. }) = &self.keeping else { return Ok(None) };
+        let random = random_bytes().map_err(|error| format!("{error:#}"))?;
+        // 128 bits: nobody guesses them, and an installer can still type them.
+        let token: String = random.iter().take(16).map(|octet| format!("{octet:02x}")).collect();
+        let until = self.clock.now() + *good;
+        let kept = Token { hash: hash(&token), until: until.unix_seconds() };
+        let mut state = self.state();
+        let given = self.set_token(&mut state, by, id, Some(kept), "one-time token made for its settings file")?;
+        Ok(given.then_some((token, until)))
+    }
+
+    /// Takes the one-time token of an endpoint, if `shown` is it and still good: it is never good again, also not after a crash. Waits for the store, so on a thread that
+    /// may wait.
+    ///
+    /// # Errors
+    /// Why the store could not forget it; then it was not taken.
+    pub fn take_token(&self, id: &str, shown: &str, from: IpAddr) -> Result<bool, String> {
+        let shown = hash(shown);
+        let mut state = self.state();
+        let kept = state.roster.endpoint(id).and_then(|record| record.token.clone());
+        let good = kept
+            .is_some_and(|kept| bool::from(kept.hash.as_bytes().ct_eq(shown.as_bytes())) && self.clock.now().unix_seconds() < kept.until);
+        if !good {
+            return Ok(false);
+        }
+        self.set_token(&mut state, "phone", id, None, &format!("one-time token used from {from}"))
+    }
+
+    fn set_token(&self, state: &mut State, by: &str, id: &str, token: Option<Token>, what: &str) -> Result<bool, String> {
+        let Some(change) = state.roster.with_token(id, token, what) else { return Ok(false) };
+        let change = Arc::new(change);
+        self.store.write(Arc::clone(&change), by, self.clock.now())?;
+        // Nothing of the directory in force is different.
+        state.roster.commit(Arc::unwrap_or_clone(change));
+        Ok(true)
+    }
+
     /// The time of what happens now.
     #[must_use]
     pub fn now(&self) -> Instant {
@@ -209,6 +281,10 @@ impl Keeper {
     pub fn history(&self, subject: Subject) -> Result<Vec<Entry>, String> {
         self.store.history(subject, HISTORY)
     }
+}
+
+fn hash(token: &str) -> String {
+    Sha256::digest(token.as_bytes()).iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 /// Makes the passwords that these edits leave to the gateway: of new endpoints without one, and where an empty one is given.

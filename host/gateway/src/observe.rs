@@ -38,6 +38,7 @@ pub struct Counters {
     calls_live: AtomicUsize,
     policy_faults: AtomicU64,
     named: Mutex<BTreeMap<&'static str, Named>>,
+    fetched: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,6 +71,19 @@ pub struct Counted {
     pub policy_faults: u64,
     /// Limits that bit, and what was dropped.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// What phones have fetched.
+    pub fetched: Vec<Fetched>,
+}
+
+/// How often phones have fetched files of a kind with the same result.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub struct Fetched {
+    /// `upgrade`, `site`, `root`, `phone` or `other`.
+    pub file: &'static str,
+    /// `served`, `refused` or `limited`.
+    pub result: &'static str,
+    /// How often.
+    pub times: u64,
 }
 
 impl Counters {
@@ -98,6 +112,11 @@ impl Counters {
         Some(std::mem::take(&mut named.since_logged))
     }
 
+    /// A phone has fetched a file of that kind, with that result.
+    pub fn fetched(&self, file: &'static str, result: &'static str) {
+        *self.fetched.lock().unwrap_or_else(PoisonError::into_inner).entry((file, result)).or_default() += 1;
+    }
+
     /// A shard that had `before` calls has `now`.
     pub fn calls(&self, before: usize, now: usize) {
         // Wraps: together the shards' differences are their sum.
@@ -108,8 +127,11 @@ impl Counters {
     #[must_use]
     pub fn read(&self) -> Counted {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let fetched = fetched.iter().map(|((file, result), times)| Fetched { file, result, times: *times }).collect();
         let named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         Counted {
+            fetched,
             received: load(&self.received),
             sent: load(&self.sent),
             calls_ended: load(&self.calls_ended),

@@ -158,6 +158,7 @@ fn announce(gateway: &Gateway, json: bool) -> anyhow::Result<()> {
                 "calls_restored": gateway.calls.calls,
                 "calls_lost": gateway.calls.lost,
                 "rest": gateway.doors.rest,
+                "provision": gateway.doors.provision,
             })
         )?;
         return Ok(());
@@ -168,6 +169,9 @@ fn announce(gateway: &Gateway, json: bool) -> anyhow::Result<()> {
     }
     if let Some(rest) = gateway.doors.rest {
         writeln!(out, "  REST API    {rest}")?;
+    }
+    for place in &gateway.doors.provision {
+        writeln!(out, "  phone files {place}")?;
     }
     writeln!(out, "  policies    {}", policies.join(", "))?;
     if gateway.restored > 0 {

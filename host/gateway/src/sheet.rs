@@ -114,6 +114,7 @@ impl Table for Endpoints {
             serial: cells.text("serial"),
             username: cells.some("username").map(str::to_owned),
             password: cells.some("password").map(|password| Password(password.to_owned())),
+            sealed: None,
             name: cells.text("name"),
             enabled: cells.enabled(wrong),
             location: cells.text("location"),

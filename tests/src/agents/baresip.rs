@@ -27,13 +27,48 @@ pub struct Baresip {
     fresh: usize,
 }
 
+/// What a phone must be told before it can register.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Digest user.
+    pub username: String,
+    /// Digest password.
+    pub password: String,
+    /// What stands before the @ of its address of record.
+    pub extension: String,
+    /// And behind it.
+    pub domain: String,
+    /// Address and port where it registers.
+    pub server: String,
+    /// How.
+    pub way: Way,
+    /// The certificate with which it verifies the server.
+    pub authority: PathBuf,
+}
+
 impl Baresip {
     /// Starts one, which registers over `way`; returns when the registration was accepted. Over TLS it verifies the subject's certificate.
     #[must_use]
     pub fn register(subject: &Subject, way: Way, phone: &Phone) -> Self {
+        let port = if way == Way::Tls { subject.tls } else { subject.sip };
+        let account = Account {
+            username: phone.extension.clone(),
+            password: phone.password(),
+            extension: phone.extension.clone(),
+            domain: DOMAIN.to_owned(),
+            server: format!("127.0.0.1:{port}"),
+            way,
+            authority: subject.authority(),
+        };
+        Self::with_account(subject, &account)
+    }
+
+    /// Starts one with nothing but this account; returns when the registration was accepted.
+    #[must_use]
+    pub fn with_account(subject: &Subject, account: &Account) -> Self {
         // SIP, SIP over TLS (always the next port), control.
         let ports = free_ports(3);
-        let extension = &phone.extension;
+        let Account { username, password, extension, domain, server, way, authority } = account;
         let folder = subject.folder.path().join(format!("baresip-{extension}"));
         fs::create_dir_all(&folder).unwrap();
         let config = format!(
@@ -41,17 +76,16 @@ impl Baresip {
              audio_player aubridge,ear\naudio_source aufile,{}\naudio_alert aubridge,alert\nmodule_path {}\nmodule g711.so\nmodule aubridge.so\n\
              module aufile.so\nmodule_tmp account.so\nmodule_app menu.so\nmodule_app ctrl_tcp.so\n\
              ctrl_tcp_listen 127.0.0.1:{}\n",
-            subject.authority().display(),
+            authority.display(),
             tone(subject).display(),
             modules().display(),
             ports + 2
         );
         fs::write(folder.join("config"), config).unwrap();
-        let (port, token) = (if way == Way::Tls { subject.tls } else { subject.sip }, way.lower());
+        let token = way.lower();
         let account = format!(
-            "<sip:{extension}@{DOMAIN};transport={token}>;auth_user={extension};auth_pass={};outbound=\"sip:127.0.0.1:{port};transport={token}\";\
-             regint=300;answermode=manual;audio_codecs=pcmu/8000/1\n",
-            phone.password()
+            "<sip:{extension}@{domain};transport={token}>;auth_user={username};auth_pass={password};outbound=\"sip:{server};transport={token}\";\
+             regint=300;answermode=manual;audio_codecs=pcmu/8000/1\n"
         );
         fs::write(folder.join("accounts"), account).unwrap();
         fs::write(folder.join("contacts"), "").unwrap();

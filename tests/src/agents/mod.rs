@@ -16,7 +16,7 @@ mod softphone;
 mod subject;
 mod wire;
 
-pub use baresip::Baresip;
+pub use baresip::{Account, Baresip};
 use console::Console;
 pub use linphone::Linphone;
 pub use pjsua::Pjsua;

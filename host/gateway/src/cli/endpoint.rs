@@ -5,7 +5,7 @@ use super::{
     directory::{all, facts, make, page, path_of, status_style},
     rows,
     running::{Where, refuse},
-    table,
+    table, token,
 };
 use crate::{
     manage::{EndpointPage, EndpointRow, Happened, Stands, ask},
@@ -30,6 +30,8 @@ Examples:
       Its registration ends, its calls go on, it may still call for help.
   holdfast endpoint list desk --data /var/lib/holdfast --json
       One JSON object, for a program.
+  holdfast endpoint token desk-7
+      A one-time token with which its phone fetches its settings, its password among them ([provision] in the configuration).
   holdfast endpoint import phones.csv --dry-run
       Says what a file would change, and which lines are wrong. Endpoints are disabled or unassigned, never removed.
 Endpoints of the configuration file are shown and are changed there.
@@ -120,6 +122,14 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Where,
     },
+    /// Make a one-time token with which the endpoint's phone fetches its settings; it is shown once.
+    #[command(after_help = token::EXAMPLES)]
+    Token {
+        /// The endpoint's id.
+        id: String,
+        #[command(flatten)]
+        place: Where,
+    },
     /// Add and change endpoints as a CSV file has them: all of them, or nothing.
     #[command(after_help = IMPORT_EXAMPLES)]
     Import {
@@ -206,6 +216,7 @@ impl Fields {
             serial: self.serial.clone(),
             username: self.username.clone(),
             password: password.map(Password),
+            sealed: None,
             name: self.name.clone(),
             enabled: None,
             location: self.location.clone(),
@@ -243,6 +254,7 @@ pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<bool> {
         Command::Unassign { endpoint, user, place } => {
             make(&place.data(), vec![Edit::Unassign { endpoint: endpoint.clone(), user: user.clone() }], json)
         }
+        Command::Token { id, place } => token::make(id, place, json),
         Command::Import { file, dry_run, passwords, place } => {
             rows::import::<sheet::Endpoints>(file, *dry_run, passwords.as_deref(), &place.data(), json)
         }

@@ -56,6 +56,14 @@ pub struct Limits {
     pub rest_failures: usize,
     /// Items of a part of a list there; longer wishes are shortened.
     pub rest_page: usize,
+    /// Phones that fetch their settings at a time; more wait.
+    pub provision_requests: usize,
+    /// Fetches a minute from one address (of IPv6: one network of 64 bits); then it is answered 429 for the rest of the minute.
+    pub provision_fetches: usize,
+    /// Refused fetches of phones' own files a minute from one address; then it is told 429 of all of them for the rest of the minute.
+    pub provision_refusals: usize,
+    /// How long a one-time token is good.
+    pub provision_token: Duration,
 }
 
 impl Default for Limits {
@@ -89,6 +97,11 @@ impl Default for Limits {
             rest_body: 16 << 20,
             rest_failures: 10,
             rest_page: 1_000,
+            provision_requests: 64,
+            // A phone asks for about ten files when it starts, and a site may stand behind one address.
+            provision_fetches: 1_200,
+            provision_refusals: 60,
+            provision_token: Duration::from_secs(86_400),
         }
     }
 }
@@ -220,6 +233,15 @@ pub const KEYS: &[Key] = &[
     number!("rest_body_bytes", 1_024..=67_108_864, rest_body, "octets of a request's body there, CSV tables included"),
     number!("rest_failures", 1..=1_000_000, rest_failures, "wrong tokens a minute from one address, before it is not listened to"),
     number!("rest_page", 1..=100_000, rest_page, "items of a part of a list there"),
+    number!("provision_requests", 1..=1_024, provision_requests, "phones that fetch their settings at a time; more wait"),
+    number!("provision_fetches", 10..=1_000_000, provision_fetches, "fetches a minute from one address, before it is not listened to"),
+    number!(
+        "provision_refusals",
+        1..=1_000_000,
+        provision_refusals,
+        "refused fetches of phones' own files a minute from one address, before none is told"
+    ),
+    seconds!("provision_token_seconds", 60..=2_592_000, provision_token, "how long a one-time token is good"),
 ];
 
 impl Limits {

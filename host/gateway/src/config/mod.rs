@@ -10,6 +10,7 @@ pub mod limits;
 mod listen;
 mod park;
 mod problem;
+mod provision;
 mod reader;
 mod rest;
 mod site;
@@ -20,6 +21,7 @@ mod watching;
 pub use limits::Limits;
 pub use listen::Listen;
 pub use problem::{Problem, Report, Severity};
+pub use provision::{KnownBy, Provision};
 pub use rest::Rest;
 pub use watching::Telemetry;
 
@@ -105,6 +107,8 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// The REST API.
     pub rest: Option<Rest>,
+    /// Where phones fetch their settings.
+    pub provision: Option<Provision>,
     /// Where spans of decisions go.
     pub telemetry: Option<Telemetry>,
     /// The decision record.
@@ -201,6 +205,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         "store",
         "metrics",
         "rest",
+        "provision",
         "telemetry",
         "decisions",
         "features",
@@ -223,6 +228,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     });
     let metrics = section("metrics").and_then(|table| watching::metrics(document, table));
     let rest = section("rest").and_then(|table| rest::read(document, table));
+    let provision = section("provision").and_then(|table| provision::read(document, table, tls.certificate.is_none()));
     let telemetry = section("telemetry").and_then(|table| watching::telemetry(document, table));
     let recorded = section("decisions").map_or_else(record::Settings::default, |table| decisions::read(document, table));
     let mut directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
@@ -241,6 +247,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         on_store_failure: on_store_failure.unwrap_or_default(),
         metrics,
         rest,
+        provision,
         telemetry,
         decisions: recorded,
         directory,
@@ -437,6 +444,7 @@ impl Config {
         differs(self.on_store_failure != running.on_store_failure, "store.on_failure");
         differs(self.metrics != running.metrics, "metrics.listen");
         differs(self.rest != running.rest, "rest");
+        differs(self.provision != running.provision, "provision");
         differs(self.telemetry != running.telemetry, "telemetry");
         differs(self.decisions != running.decisions, "decisions");
         keys

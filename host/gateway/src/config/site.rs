@@ -319,7 +319,7 @@ fn plain(texts: Vec<At<String>>) -> Vec<String> {
     texts.into_iter().map(|t| t.value).collect()
 }
 
-fn read_networks(document: &Document<'_>, table: Table<'_>, texts: &[At<String>]) -> Vec<IpNet> {
+pub(super) fn read_networks(document: &Document<'_>, table: Table<'_>, texts: &[At<String>]) -> Vec<IpNet> {
     let mut networks = Vec::new();
     for text in texts {
         match read_network(&text.value) {

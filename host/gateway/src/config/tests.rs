@@ -91,7 +91,7 @@ fn an_unknown_key_names_the_nearest_valid_one() {
             holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
             holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
             holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
-            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `rest`, `telemetry`, `decisions` and `features`"#]],
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `rest`, `provision`, `telemetry`, `decisions` and `features`"#]],
     );
 }
 
@@ -490,5 +490,44 @@ fn what_is_wrong_with_a_pool_is_named() {
     says(
         &phone("").replace("seats = 2", never),
         expect!["holdfast.toml:12: licence[1].not_after: is before `not_before`: the pool would never be valid; change one of the dates"],
+    );
+}
+
+#[test]
+fn phones_fetch_their_settings_where_the_file_says_so_and_every_gap_in_it_is_named() {
+    let provision =
+        |lines: &str| Config::parse("holdfast.toml", &format!("{}[provision]\n{lines}", phone("")), None).unwrap().config.provision;
+    assert_eq!(provision(""), None);
+    let read = provision("https = [\"192.0.2.10:443\"]\ncontroller = \"192.0.2.10\"\n").unwrap();
+    assert_eq!((read.known_by, read.secrets_over_http), (KnownBy { token: true, ..KnownBy::default() }, false));
+    assert_eq!(read.controllers(), "192.0.2.10:5061;transport=tls");
+    let before =
+        "https = \"192.0.2.10:443\"\ncontroller = \"192.0.2.10:6000\"\ntransport = \"tcp\"\ncontrollers_before = [\"cloud.example\"]\n";
+    assert_eq!(provision(before).unwrap().controllers(), "cloud.example,192.0.2.10:6000;transport=tcp");
+    let says = |lines: &str, expected: Expect| says(&format!("{}[provision]\n{lines}", phone("")), expected);
+    says(
+        "http = \"127.0.0.1:80\"\n",
+        expect![[r#"
+        holdfast.toml:21: provision.https: is empty, and over HTTP no phone is told its password; add an address to `https`, or say `secrets_over_http = true`
+        holdfast.toml:21: provision.controller: is missing; add `controller = "192.0.2.10"`"#]],
+    );
+    says(
+        "https = \"127.0.0.1\"\nhttp = \"127.0.0.1:80\"\ncontroller = \"[::1]\"\nsecrets_over_http = true\nknown_by = [\"network\", \"certificate\", \"name\"]\n",
+        expect![[r#"
+            holdfast.toml:21: provision.networks: is missing though phones are known by their network; write it like `networks = ["10.1.0.0/16"]`
+            holdfast.toml:21: provision.client_authorities: is missing though phones are known by their certificate; name the PEM file of who signs the phones' certificates, or take `certificate` out of known_by
+            holdfast.toml:21: provision.https: is missing though phones are known by their certificate, which HTTP cannot show; add an address
+            holdfast.toml:21: provision.secrets_over_http: passwords cross the network in clear; leave it false, and let phones fetch their own file over HTTPS (TLSSRVR)
+            holdfast.toml:22: provision.https: `127.0.0.1` is not an address with a port; write it like `https = ["192.0.2.10:443"]`
+            holdfast.toml:24: provision.controller: `[::1]` cannot be what phones are told: an IPv6 address cannot stand in SIP_CONTROLLER_LIST; give the gateway's name or IPv4 address; write it like `controller = "192.0.2.10"`
+            holdfast.toml:26: provision.known_by: `name` is not a way to know a phone; choose among `token`, `certificate` and `network`"#]],
+    );
+    says(
+        "https = \"127.0.0.1:443\"\ncontroller = \"a.example\"\ncontrollers_before = [\"a,b\", \"\"]\nclient_authorities = \"none.pem\"\nsettings = \"SET A 1\\nGET b.txt\"\n",
+        expect![[r#"
+            holdfast.toml:24: provision.controllers_before: `a,b` is not an entry of SIP_CONTROLLER_LIST; write it as the phones have it, like "sip1.example.net:5096;transport=tls"
+            holdfast.toml:24: provision.controllers_before: `` is not an entry of SIP_CONTROLLER_LIST; write it as the phones have it, like "sip1.example.net:5096;transport=tls"
+            holdfast.toml:25: provision.client_authorities: there is no file `none.pem`; name a PEM file that the gateway may read, absolute or from the folder of this file
+            holdfast.toml:26: provision.settings: line 2 of it cannot be passed on: a phone cannot be sent on to another file; write lines like `SET GMTOFFSET 0:00`"#]],
     );
 }

@@ -28,7 +28,7 @@ use utoipa::ToSchema;
 /// Rows of one page at most.
 const PAGE: usize = 1_000;
 /// Octets of a name under which somebody asks.
-const BY: usize = 64;
+pub(super) const BY: usize = 64;
 
 /// Which part of a list is wanted.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -400,11 +400,11 @@ pub(super) async fn user_page(State(shown): State<Shown>, Named(id): Named<Strin
     apart(look).await.unwrap_or_else(|broken| broken)
 }
 
-fn nobody(noun: &str, id: &str) -> Response {
+pub(super) fn nobody(noun: &str, id: &str) -> Response {
     refuse(StatusCode::NOT_FOUND, format!("there is no {noun} `{id}`"), format!("`holdfast {noun} list` shows all of them"))
 }
 
-fn trouble(why: String) -> Response {
+pub(super) fn trouble(why: String) -> Response {
     refuse(StatusCode::SERVICE_UNAVAILABLE, why, "nothing was changed; free space on the disk or repair it, and ask again")
 }
 

@@ -6,7 +6,10 @@
 //! Labels are the names of policies, hooks, pools and limits: as many as the configuration has, never what a caller dialled.
 
 use super::Shown;
-use crate::policy::{Figures, Hook, PolicyFigures, PolicyState};
+use crate::{
+    observe::Fetched,
+    policy::{Figures, Hook, PolicyFigures, PolicyState},
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text::encode},
@@ -73,6 +76,11 @@ fn gateway(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut dropped = encoder.encode_descriptor("dropped", "Limits that bit, and what was dropped", None, MetricType::Counter)?;
     for (reason, times) in &counted.dropped {
         counter(&mut dropped, [("reason", reason)], *times)?;
+    }
+    let mut fetches =
+        encoder.encode_descriptor("provision_fetches", "Files that phones have fetched, by result", None, MetricType::Counter)?;
+    for Fetched { file, result, times } in &counted.fetched {
+        counter(&mut fetches, [("file", file), ("result", result)], *times)?;
     }
     let directory = shown.site.directory();
     for (name, help, value) in [

@@ -11,6 +11,7 @@
 //! | `GET /calls/{call-id}/outcome` | the same, once it talks or has ended, after 25 seconds at the latest |
 //! | `GET /endpoints`, `GET /users` with [`Page`] | endpoints of configuration and store, users ([`Rows`]) |
 //! | `GET /endpoints/{id}`, `GET /users/{id}` | one of them with its history ([`EndpointPage`], [`UserPage`]); 404 |
+//! | `POST /endpoints/{id}/token` with [`TokenWanted`] | 201: a one-time token for the phone's settings file ([`TokenMade`]); 404, 409: it could not be used; 503 |
 //! | `GET /licences` | licence pools ([`Pools`]) |
 //! | `GET /licences/{pool}` with [`After`] | one of them, and who holds its seats, waits, or has one kept ([`PoolPage`]); 404 |
 //! | `POST /directory` with [`Edits`] | all of them are made, on disk and in force ([`Edited`]); 422: none, and why ([`Wrong`]); 503: the store cannot keep them |
@@ -29,6 +30,7 @@ mod metrics;
 pub(crate) mod server;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use calls::{HungUp, Placed, Wanted};
 pub use client::{Answer, ask, ask_with, exchange};
@@ -39,6 +41,7 @@ pub use directory::{
 pub(crate) use directory::{endpoint_has, happened, of_file, of_store, user, user_has, with_phones};
 pub(crate) use licences::row as pool_row;
 pub use licences::{After, PoolPage, PoolRow, Pools, ReducedRow, SeatRow};
+pub use tokens::{TokenMade, TokenWanted};
 
 use crate::{
     calls::Exchange,
@@ -47,7 +50,7 @@ use crate::{
     keeper::Keeper,
     observe::Counters,
     policy::{Difference, Engine, NoWayBack, PolicyState, PolicyStatus, RolledBack, ShadowStatus, Which},
-    rest,
+    provision, rest,
 };
 use axum::{
     Json, Router,
@@ -96,6 +99,8 @@ pub struct Doors {
     pub metrics: Option<SocketAddr>,
     /// Where the REST API is served.
     pub rest: Option<SocketAddr>,
+    /// Where phones fetch their settings: `https://` or `http://`, address and port.
+    pub provision: Vec<String>,
     socket: Option<PathBuf>,
     serving: Vec<JoinHandle<()>>,
 }
@@ -105,7 +110,7 @@ impl Doors {
     /// calls are worth more. In a runtime.
     #[must_use]
     pub fn open(data: &DataFolder, metrics: Option<SocketAddr>, shown: &Shown) -> Self {
-        let mut doors = Self { metrics: None, rest: None, socket: None, serving: Vec::new() };
+        let mut doors = Self { metrics: None, rest: None, provision: Vec::new(), socket: None, serving: Vec::new() };
         let path = data.root().join(SOCKET);
         match server::socket(&path) {
             Ok(listener) => {
@@ -146,6 +151,21 @@ impl Doors {
     }
 }
 
+impl Doors {
+    /// Opens the doors for phones that fetch their settings. As with the others, calls are worth more than a door.
+    pub fn open_provision(&mut self, place: &provision::Place<'_>, shown: &Shown) {
+        match provision::open(place, shown) {
+            Ok(open) => {
+                for (serving, address) in open {
+                    self.serving.push(serving);
+                    self.provision.push(address);
+                }
+            }
+            Err(error) => tracing::error!("no phone can fetch its settings: {error:#}"),
+        }
+    }
+}
+
 /// Serves what only its own user or a monitoring system asks for.
 async fn served<L: Listener<Addr: Send>>(listener: L, router: Router) {
     let terms = Terms { connections: server::CONNECTIONS, tls: None, full: Arc::new(|| ()) };
@@ -174,6 +194,7 @@ fn everything(shown: Shown) -> Router {
         .route("/calls/{call_id}/outcome", get(calls::outcome))
         .route("/endpoints", get(directory::endpoints))
         .route("/endpoints/{id}", get(directory::endpoint))
+        .route("/endpoints/{id}/token", post(tokens::give).layer(DefaultBodyLimit::max(BODY_MAX)))
         .route("/users", get(directory::users))
         .route("/users/{id}", get(directory::user_page))
         .route("/licences", get(licences::pools))

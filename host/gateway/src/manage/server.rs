@@ -2,7 +2,7 @@
 //! does.
 
 use anyhow::{Context as _, bail, ensure};
-use axum::{Router, serve::Listener};
+use axum::{Extension, Router, serve::Listener};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -23,7 +23,7 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{TlsAcceptor, rustls::pki_types::CertificateDer};
 
 /// Connections at a time of the socket and of what is counted; more wait to be accepted.
 pub(super) const CONNECTIONS: usize = 16;
@@ -90,6 +90,10 @@ pub(crate) struct Terms {
     pub(crate) full: Arc<dyn Fn() + Send + Sync>,
 }
 
+/// The certificate that a peer has shown over TLS and that was found good.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificate(pub(crate) CertificateDer<'static>);
+
 /// Serves until it is dropped, and its connections with it; `router` is what a peer sees.
 pub(crate) async fn run<L: Listener<Addr: Send>>(mut listener: L, terms: Terms, router: impl Fn(&L::Addr) -> Router + Send) {
     let mut open = JoinSet::new();
@@ -109,6 +113,11 @@ pub(crate) async fn run<L: Listener<Addr: Send>>(mut listener: L, terms: Terms, 
                     None => answer(stream, router).await,
                     Some(tls) => {
                         if let Ok(Ok(stream)) = timeout(HEADERS, tls.accept(stream)).await {
+                            let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
+                            let router = match certificate {
+                                Some(certificate) => router.layer(Extension(Certificate(certificate))),
+                                None => router,
+                            };
                             answer(stream, router).await;
                         }
                     }

@@ -3,6 +3,7 @@ use crate::{
     clock::Clock,
     config::OnStoreFailure,
     policy::EngineSettings,
+    provision::{Keeping, Vault},
     store::{Options, Store},
 };
 use axum::http::{Method, Request};
@@ -14,6 +15,10 @@ use switch::{
 use tokio::net::UnixStream;
 
 async fn shown(folder: &std::path::Path) -> Shown {
+    shown_with(folder, None).await
+}
+
+async fn shown_with(folder: &std::path::Path, keeping: Option<Keeping>) -> Shown {
     let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
     let directory = Directory::new("sip.example".to_owned(), vec![], vec![], vec![], emergency, vec![]);
     let site = Arc::new(Site::new(directory, Limits::default()));
@@ -24,7 +29,7 @@ async fn shown(folder: &std::path::Path) -> Shown {
     Shown {
         engine: Engine::start(folder, Arc::clone(&site), settings).unwrap(),
         counters: Arc::default(),
-        keeper: Keeper::new(Arc::clone(&site), &mut started, clock),
+        keeper: Keeper::new(Arc::clone(&site), &mut started, clock, keeping),
         site,
         exchange: Exchange::new(1, 10),
     }
@@ -157,4 +162,38 @@ fn without_a_gateway_the_asker_is_told_so() {
         error.starts_with("no gateway runs on the data folder") && error.contains("--data") && error.contains("holdfast check"),
         "{error}"
     );
+}
+
+/// Of all who show the same one-time token at the same time one is told; of those who come too late, none.
+#[tokio::test]
+async fn a_one_time_token_is_good_once_and_for_its_time_only() {
+    for (good, wins) in [(Duration::from_secs(60), 1), (Duration::ZERO, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        let keeping = Keeping { vault: Vault::open(&folder.path().join("provision.key")).unwrap(), token: good };
+        let shown = shown_with(folder.path(), Some(keeping)).await;
+        let _doors = Doors::open(&data(&folder), None, &shown);
+        let root = folder.path().to_owned();
+        let talk = move || {
+            let add =
+                r#"{"by": "ann", "edits": [{"edit": "endpoint", "id": "desk", "existing": "not", "fields": {"mac": "001b4f000007"}}]}"#;
+            assert_eq!(ask_with(&root, Method::POST, "/directory", add.into()).unwrap().status, StatusCode::OK);
+            for (id, by, status) in
+                [("desk", "ann", StatusCode::CREATED), ("desk", "", StatusCode::BAD_REQUEST), ("none", "ann", StatusCode::NOT_FOUND)]
+            {
+                let asked =
+                    ask_with(&root, Method::POST, &format!("/endpoints/{id}/token"), format!(r#"{{"by": "{by}"}}"#).into()).unwrap();
+                assert_eq!(asked.status, status, "{asked:?}");
+            }
+            let made = ask_with(&root, Method::POST, "/endpoints/desk/token", r#"{"by": "ann"}"#.into()).unwrap();
+            let token = body(&made)["token"].as_str().unwrap().to_owned();
+            let from = "192.0.2.7".parse().unwrap();
+            assert_eq!(shown.keeper.take_token("none", &token, from), Ok(false));
+            assert_eq!(shown.keeper.take_token("desk", "", from), Ok(false));
+            std::thread::scope(|scope| {
+                let tries: Vec<_> = (0..8).map(|_| scope.spawn(|| shown.keeper.take_token("desk", &token, from).unwrap())).collect();
+                tries.into_iter().map(|one| usize::from(one.join().unwrap())).sum::<usize>()
+            })
+        };
+        assert_eq!(tokio::task::spawn_blocking(talk).await.unwrap(), wins, "{good:?}");
+    }
 }

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{
     ClientConfig, RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
 };
 
@@ -85,6 +85,13 @@ impl Names {
         Self(names)
     }
 
+    /// And this one: a name or an address.
+    #[must_use]
+    pub fn and(mut self, name: &str) -> Self {
+        self.0.insert(name.to_owned());
+        self
+    }
+
     fn list(&self) -> String {
         self.0.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
     }
@@ -101,11 +108,37 @@ fn host_name() -> Option<String> {
 /// # Errors
 /// When the cryptography cannot be set up.
 pub fn server_config(shown: Arc<Shown>) -> anyhow::Result<Arc<ServerConfig>> {
+    secured(shown, WebPkiClientVerifier::no_client_auth())
+}
+
+/// The same for phones that fetch their settings: whoever has a certificate of the `authorities` (PEM) may show it; one of anybody else ends the connection.
+///
+/// # Errors
+/// When the file cannot be read, or the cryptography cannot be set up.
+pub fn server_config_asking(shown: Arc<Shown>, authorities: &Path) -> anyhow::Result<Arc<ServerConfig>> {
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(authorities)?), provider).allow_unauthenticated().build();
+    secured(shown, verifier.with_context(|| format!("{} cannot be used to know phones by", authorities.display()))?)
+}
+
+fn secured(shown: Arc<Shown>, verifier: Arc<dyn ClientCertVerifier>) -> anyhow::Result<Arc<ServerConfig>> {
     let builder =
         ServerConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().context("TLS")?;
-    let mut config = builder.with_no_client_auth().with_cert_resolver(shown);
+    let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(shown);
     config.ticketer = ring::Ticketer::new().context("TLS session tickets")?;
     Ok(Arc::new(config))
+}
+
+/// Those of a PEM file.
+///
+/// # Errors
+/// When it cannot be read or holds one that cannot be used.
+pub fn roots(file: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(file)? {
+        roots.add(certificate).with_context(|| format!("{} holds a certificate that cannot be used", file.display()))?;
+    }
+    Ok(roots)
 }
 
 /// How connections to trunks are secured.
@@ -113,15 +146,10 @@ pub fn server_config(shown: Arc<Shown>) -> anyhow::Result<Arc<ServerConfig>> {
 /// # Errors
 /// When the operator's file of authorities cannot be read.
 pub fn client_config(tls: &config::Tls) -> anyhow::Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    match &tls.trunk_authorities {
-        Some(file) => {
-            for certificate in read_certificates(file)? {
-                roots.add(certificate).with_context(|| format!("{} holds a certificate that cannot be used", file.display()))?;
-            }
-        }
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-    }
+    let roots = match &tls.trunk_authorities {
+        Some(file) => roots(file)?,
+        None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+    };
     let builder =
         ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().context("TLS")?;
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
@@ -138,7 +166,7 @@ fn certified(tls: &config::Tls, data: &DataFolder, names: &Names) -> anyhow::Res
     }
 }
 
-fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+pub(crate) fn read_certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
     let read = || -> anyhow::Result<Vec<_>> { Ok(CertificateDer::pem_file_iter(file)?.collect::<Result<Vec<_>, _>>()?) };
     let certificates = read().with_context(|| format!("{} cannot be read as PEM certificates", file.display()))?;
     if certificates.is_empty() {

@@ -233,6 +233,7 @@ impl Endpoint {
             serial: Some(self.serial.unwrap_or_default()),
             username: self.username.filter(|username| !username.is_empty()).or_else(|| Some(id.to_owned())),
             password: self.password.map(Password),
+            sealed: None,
             name: Some(self.name),
             enabled: Some(self.enabled),
             location: Some(self.location.unwrap_or_default()),
@@ -358,7 +359,7 @@ pub struct History {
 /// A password that was made.
 #[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct MadePassword {
-    /// It is kept as hashes and not shown again.
+    /// It is told this once; only its phone may be told it again.
     pub password: String,
 }
 

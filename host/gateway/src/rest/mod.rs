@@ -39,6 +39,7 @@ use crate::{
         Shown, happened,
         server::{self, Terms},
     },
+    sources::Sources,
 };
 use anyhow::Context as _;
 use axum::{
@@ -60,7 +61,7 @@ use std::{
     time::Instant,
 };
 use switch::directory::roster::Subject;
-use token::{Failures, Tokens};
+use token::Tokens;
 use tokio::task::JoinHandle;
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
@@ -80,7 +81,7 @@ struct Bounds {
 struct Known {
     shown: Shown,
     tokens: Tokens,
-    failures: Failures,
+    failures: Sources,
     tags: Tags,
     limits: Bounds,
 }
@@ -268,7 +269,7 @@ pub(crate) fn open(
     let api = Arc::new(Known {
         shown: shown.clone(),
         tokens,
-        failures: Failures::new(limits.rest_failures),
+        failures: Sources::new(limits.rest_failures),
         tags: Tags::new(data.nonce_key()?),
         limits: Bounds { body: limits.rest_body, page: limits.rest_page },
     });

@@ -1,7 +1,7 @@
 //! Who may use the REST API: whoever shows a token of the token file.
 //!
 //! The file is read again when it has changed, so that a token is given out, replaced or taken back without a restart. What is kept of a token in memory is its hash,
-//! and hashes are compared in constant time. An address that has shown too many wrong tokens is not listened to for the rest of the minute.
+//! and hashes are compared in constant time.
 
 use crate::{
     data::{self, random_bytes},
@@ -10,13 +10,10 @@ use crate::{
 use anyhow::{Context as _, bail, ensure};
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::BTreeMap,
     fs,
-    net::IpAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
 };
 use subtle::ConstantTimeEq as _;
 
@@ -30,10 +27,6 @@ const NAME: usize = 32;
 const TOKENS: usize = 64;
 /// Octets of a file.
 const FILE: u64 = 64 << 10;
-/// Addresses whose failures are remembered; the one that began longest ago makes room.
-const SOURCES: usize = 1_024;
-/// How long failures are remembered.
-const WINDOW: Duration = Duration::from_secs(60);
 
 /// One of the file.
 #[derive(Clone, PartialEq, Eq)]
@@ -135,46 +128,6 @@ fn read(file: &Path) -> anyhow::Result<(Stamp, Vec<Token>)> {
     Ok((stamp, tokens))
 }
 
-/// Wrong tokens by address.
-#[derive(Debug)]
-pub(super) struct Failures {
-    most: usize,
-    sources: Mutex<BTreeMap<IpAddr, (Instant, usize)>>,
-}
-
-impl Failures {
-    /// So many a minute from one address.
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, sources: Mutex::default() }
-    }
-
-    /// How long this address is not listened to.
-    pub(super) fn shut_out(&self, source: IpAddr, now: Instant) -> Option<Duration> {
-        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, failures) = sources.get(&source)?;
-        let left = WINDOW.checked_sub(now.saturating_duration_since(*since))?;
-        (*failures >= self.most && !left.is_zero()).then_some(left)
-    }
-
-    /// It has shown a wrong token.
-    pub(super) fn count(&self, source: IpAddr, now: Instant) {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let over = |since: Instant| now.saturating_duration_since(since) >= WINDOW;
-        if sources.len() >= SOURCES && !sources.contains_key(&source) {
-            sources.retain(|_, (since, _)| !over(*since));
-            let oldest = sources.iter().min_by_key(|(_, (since, _))| *since).map(|(source, _)| *source);
-            if let Some(oldest) = oldest.filter(|_| sources.len() >= SOURCES) {
-                sources.remove(&oldest);
-            }
-        }
-        let entry = sources.entry(source).or_insert((now, 0));
-        if over(entry.0) {
-            *entry = (now, 0);
-        }
-        entry.1 += 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,25 +187,5 @@ mod tests {
         private(&file, &"x".repeat(40));
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         says("chmod 600");
-    }
-
-    #[test]
-    fn an_address_that_guesses_is_shut_out_for_a_minute_and_others_are_not() {
-        let failures = Failures::new(2);
-        let [guesser, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse::<IpAddr>().unwrap());
-        let begin = Instant::now();
-        failures.count(guesser, begin);
-        assert_eq!(failures.shut_out(guesser, begin), None);
-        failures.count(guesser, begin + Duration::from_secs(10));
-        assert_eq!(failures.shut_out(guesser, begin + Duration::from_secs(20)), Some(Duration::from_secs(40)));
-        assert_eq!(failures.shut_out(other, begin), None);
-        assert_eq!(failures.shut_out(guesser, begin + WINDOW), None);
-        // The memory has a limit: the oldest is forgotten.
-        for n in 0..SOURCES {
-            let address = IpAddr::from([10, 0, u8::try_from(n / 256).unwrap(), u8::try_from(n % 256).unwrap()]);
-            failures.count(address, begin + Duration::from_secs(11));
-        }
-        assert_eq!(failures.sources.lock().unwrap().len(), SOURCES);
-        assert!(!failures.sources.lock().unwrap().contains_key(&guesser));
     }
 }

@@ -104,6 +104,7 @@ impl Site {
         Gateway {
             addresses: texts("addresses"),
             policies: texts("policies"),
+            provision: texts("provision"),
             rest: event["rest"].as_str().map(|address| address.parse().unwrap()),
             restored: usize::try_from(event["bindings_restored"].as_u64().unwrap()).unwrap(),
             child,
@@ -117,6 +118,7 @@ impl Site {
 pub(crate) struct Gateway {
     pub(crate) addresses: Vec<String>,
     pub(crate) policies: Vec<String>,
+    pub(crate) provision: Vec<String>,
     pub(crate) rest: Option<SocketAddr>,
     pub(crate) restored: usize,
     child: Child,

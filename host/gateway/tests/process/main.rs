@@ -8,6 +8,7 @@ mod http;
 mod licences;
 mod phone;
 mod policies;
+mod provision;
 mod rest;
 mod spans;
 

@@ -121,7 +121,7 @@ impl From<LineKey> for String {
     }
 }
 
-/// A password, kept so that digests can be checked: the hashes of RFC 7616 3.4.2 `A1`, good for one realm only.
+/// A password, kept so that digests can be checked: the hashes of RFC 7616 3.4.2 `A1`, good for one realm only. Where phones fetch their settings, also sealed.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Secret {
     /// The realm that it was made for.
@@ -130,14 +130,28 @@ pub struct Secret {
     pub md5: String,
     /// SHA-256, lower-case hexadecimal.
     pub sha256: String,
+    /// The password itself, sealed with a key that is not in the store, so that the phone can be told it; empty: it is kept as hashes only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sealed: String,
 }
 
 impl Secret {
-    /// Of a password in clear.
+    /// Of a password in clear, and of what whoever has the key has made of it.
     #[must_use]
-    pub fn new(username: &str, realm: &str, password: &str) -> Self {
+    pub fn new(username: &str, realm: &str, password: &str, sealed: Option<&str>) -> Self {
         let Ha1 { md5, sha256 } = Ha1::from_password(username, realm, password);
-        Self { realm: realm.to_owned(), md5: md5.unwrap_or_default(), sha256: sha256.unwrap_or_default() }
+        Self {
+            realm: realm.to_owned(),
+            md5: md5.unwrap_or_default(),
+            sha256: sha256.unwrap_or_default(),
+            sealed: sealed.unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Whether both prove the same.
+    #[must_use]
+    pub fn proves_as(&self, other: &Self) -> bool {
+        (&self.realm, &self.md5, &self.sha256) == (&other.realm, &other.md5, &other.sha256)
     }
 }
 
@@ -198,9 +212,21 @@ pub struct EndpointRecord {
     pub keys: Vec<LineKey>,
     /// Further lines for its settings file.
     pub settings: String,
+    /// With what its phone may fetch its settings, once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Token>,
     /// Whose it is; it calls as the first. Kept beside the record.
     #[serde(skip)]
     pub users: Vec<Assigned>,
+}
+
+/// A one-time token, as it is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Token {
+    /// SHA-256 of it, lower-case hexadecimal.
+    pub hash: String,
+    /// Until when it is good, in seconds since 1970.
+    pub until: u64,
 }
 
 /// A user: somebody with an extension.
@@ -264,6 +290,9 @@ pub struct EndpointFields {
     /// A new password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<Password>,
+    /// The new password as [`Secret::sealed`] keeps it: the gateway's to make, nobody sends it.
+    #[serde(skip)]
+    pub sealed: Option<String>,
     /// See [`EndpointRecord::name`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -320,6 +349,7 @@ pub enum Existing {
 /// One change that somebody asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "edit", rename_all = "kebab-case", deny_unknown_fields)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are endpoints, and they are short-lived")]
 pub enum Edit {
     /// Makes or changes an endpoint.
     Endpoint {

@@ -4,7 +4,7 @@
 
 use super::{
     Directory,
-    record::{Assigned, Edit, EndpointRecord, Existing, UserRecord},
+    record::{Assigned, Edit, EndpointRecord, Existing, Token, UserRecord},
     rules::{self, Fault, fault},
 };
 use crate::limits::kept::{HELD, PHONES};
@@ -195,6 +195,23 @@ impl Roster {
     #[must_use]
     pub fn user(&self, id: &str) -> Option<&Arc<UserRecord>> {
         self.users.get(id)
+    }
+
+    /// The endpoint with this hardware address, twelve lower-case hexadecimal digits.
+    #[must_use]
+    pub fn by_mac(&self, mac: &str) -> Option<&Arc<EndpointRecord>> {
+        match self.claims.get(&Claim::Mac(Cow::Borrowed(mac)))? {
+            Subject::Endpoint(id) => self.endpoint(id),
+            Subject::User(_) => None,
+        }
+    }
+
+    /// The change that gives an endpoint this one-time token in the place of the one that it has, or takes that; `what` is for its history. Nothing is changed yet.
+    #[must_use]
+    pub fn with_token(&self, id: &str, token: Option<Token>, what: impl Into<String>) -> Option<Change> {
+        let record = EndpointRecord { token, ..EndpointRecord::clone(self.endpoint(id)?) };
+        let note = Note { subject: Subject::Endpoint(id.to_owned()), what: what.into() };
+        Some(Change { endpoints: vec![record], users: Vec::new(), notes: vec![note] })
     }
 
     /// What these edits, one after the other, come to beside the configuration `file`. Nothing is changed yet. Whether somebody else has a name is looked at
@@ -507,8 +524,13 @@ fn endpoint_difference(old: &EndpointRecord, new: &EndpointRecord) -> String {
         ("licence", or_empty(&old.licence), or_empty(&new.licence)),
         ("users", users(old), users(new)),
     ];
-    let hidden = [("password", old.secret != new.secret), ("keys", old.keys != new.keys), ("settings", old.settings != new.settings)];
-    let hidden = hidden.iter().filter(|(_, changed)| *changed).map(|(name, _)| format!("{name} changed"));
+    let hidden = [
+        ("password changed", !old.secret.proves_as(&new.secret)),
+        ("password kept for its settings file", old.secret.proves_as(&new.secret) && old.secret.sealed != new.secret.sealed),
+        ("keys changed", old.keys != new.keys),
+        ("settings changed", old.settings != new.settings),
+    ];
+    let hidden = hidden.iter().filter(|(_, changed)| *changed).map(|(what, _)| (*what).to_owned());
     std::iter::once(difference(&fields)).filter(|text| !text.is_empty()).chain(hidden).collect::<Vec<_>>().join("; ")
 }
 

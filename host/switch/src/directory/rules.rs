@@ -111,8 +111,22 @@ fn known<'a>(
 
 /// Gives an endpoint new values; `new` when it is not there yet. Says everything that is wrong with them.
 pub(super) fn set_endpoint(record: &mut EndpointRecord, fields: &EndpointFields, new: bool, file: &Directory, faults: &mut Vec<Fault>) {
-    let EndpointFields { kind, model, mac, serial, username, password, name: label, enabled, location, licence, keys, settings, users } =
-        fields;
+    let EndpointFields {
+        kind,
+        model,
+        mac,
+        serial,
+        username,
+        password,
+        sealed,
+        name: label,
+        enabled,
+        location,
+        licence,
+        keys,
+        settings,
+        users,
+    } = fields;
     record.kind = kind.unwrap_or(if new { Kind::default() } else { record.kind });
     record.enabled = enabled.unwrap_or(new || record.enabled);
     if let Some(text) = model {
@@ -167,7 +181,8 @@ pub(super) fn set_endpoint(record: &mut EndpointRecord, fields: &EndpointFields,
     if let Some(users) = users {
         set_users(record, users, faults);
     }
-    set_account(record, username.as_deref(), password.as_ref().map(|p| p.0.as_str()), new, file, faults);
+    let password = password.as_ref().map(|password| (password.0.as_str(), sealed.as_deref()));
+    set_account(record, username.as_deref(), password, new, file, faults);
 }
 
 fn set_users(record: &mut EndpointRecord, users: &[Assigned], faults: &mut Vec<Fault>) {
@@ -188,11 +203,11 @@ pub(super) fn too_many_users(record: &EndpointRecord, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Username and password, which belong together: the hashes of the password are made with the username (RFC 7616 3.4.2).
+/// Username and password, which belong together: the hashes of the password are made with the username (RFC 7616 3.4.2). Beside the password stands what it was sealed to.
 fn set_account(
     record: &mut EndpointRecord,
     username: Option<&str>,
-    password: Option<&str>,
+    password: Option<(&str, Option<&str>)>,
     new: bool,
     file: &Directory,
     faults: &mut Vec<Fault>,
@@ -218,11 +233,17 @@ fn set_account(
         username.clone_into(&mut record.username);
     }
     match password {
-        Some(password) if password.is_empty() || longer(password, NAME) || password.chars().any(char::is_control) => {
+        Some((password, _)) if password.is_empty() || longer(password, NAME) || password.chars().any(char::is_control) => {
             let remedy = format!("use at most {NAME} characters, or have one made");
             faults.push(malformed("/password", "the password is empty, too long or cannot be typed", remedy));
         }
-        Some(password) => record.secret = Secret::new(&record.username, &file.domain, password),
+        Some((password, sealed)) => {
+            let secret = Secret::new(&record.username, &file.domain, password, sealed);
+            // The same password is as good sealed as before.
+            if sealed.is_some() || !record.secret.proves_as(&secret) {
+                record.secret = secret;
+            }
+        }
         None if new => faults.push(fault("/password", "a new endpoint needs a password", "give one, or have one made")),
         None => {}
     }
