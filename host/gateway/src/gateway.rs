@@ -165,6 +165,7 @@ impl Gateway {
             keeper: Arc::clone(&keeper),
             site: Arc::clone(&site),
             exchange,
+            listening: listening.clone().into(),
         };
         let doors = doors(config, data, server, &shown);
         Ok(Self {

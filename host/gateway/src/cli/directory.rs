@@ -21,7 +21,7 @@ use switch::directory::record::Edit;
 const SHOWN: usize = 50;
 
 /// Who asks, as the history shows it: the user of the terminal, also behind sudo.
-fn by() -> String {
+pub(super) fn by() -> String {
     let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     let named = named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
     named.chars().filter(|c| !c.is_control()).take(32).collect()

@@ -27,6 +27,7 @@ async fn shown(folder: &std::path::Path) -> Shown {
         keeper: Keeper::new(Arc::clone(&site), &mut started, clock),
         site,
         exchange: Exchange::new(1, 10),
+        listening: Arc::default(),
     }
 }
 

@@ -3,13 +3,16 @@
 
 mod connect;
 mod directory;
+mod drills;
 mod gateway;
 mod http;
 mod licences;
 mod phone;
+mod phones;
 mod policies;
 mod rest;
 mod spans;
+mod survivable;
 
 use gateway::Site;
 use phone::Phone;

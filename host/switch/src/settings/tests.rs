@@ -6,6 +6,7 @@ use proptest::prelude::*;
 mod export;
 mod import;
 mod lint;
+mod rest;
 
 const ACO: &[u8] = include_bytes!("../../tests/settings/001b4f0a1b2c/ACO_J1xx_Persistsettings.txt");
 const QUOTED: &[u8] = include_bytes!("../../tests/settings/J159 00-1B-4F-0A-1B-2D.txt");
