@@ -52,7 +52,7 @@ fn imported_phones_come_in_a_drill_and_the_report_says_who_did_not() {
     assert!(!well && page["survive"] == 2, "{page}");
     let of = |id: &str| (row(&page, id)["came"].clone(), row(&page, id)["carries"].clone(), row(&page, id)["failing"].clone());
     assert_eq!(of("2001"), (json!(true), json!(true), json!([])));
-    assert_eq!(of("2002"), (json!(false), json!(true), json!(["never-seen"])));
+    assert_eq!(of("2002"), (json!(false), json!(true), json!(["absent"])));
     assert_eq!(of("phone-1001"), (json!(true), json!(null), json!([])));
 
     // A registration is short here: a real phone that asked for five minutes comes back before that.

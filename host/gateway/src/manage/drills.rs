@@ -133,9 +133,9 @@ impl DrillRow {
             (!self.enabled || self.trouble.is_some(), Failing::Disabled),
             (self.unlicensed.is_some(), Failing::Unlicensed),
             (self.carries == Some(false), Failing::Settings),
-            (self.seen.is_none(), Failing::NeverSeen),
-            // Who never came did not come this time either: once is enough.
-            (self.came == Some(false) && self.seen.is_some(), Failing::Absent),
+            // In a drill it is asked who came to that, and nothing older.
+            (self.seen.is_none() && self.came.is_none(), Failing::NeverSeen),
+            (self.came == Some(false), Failing::Absent),
         ];
         all.into_iter().filter(|(fails, _)| *fails).map(|(_, failing)| failing).collect()
     }
