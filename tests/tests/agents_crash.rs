@@ -27,7 +27,7 @@ impl Gateway {
     fn new(limits: &str) -> Self {
         let (folder, port) = (Folder::new(), free_ports(1));
         let mut text = format!(
-            "[sip]\nlisten = [\"udp:127.0.0.1:{port}\", \"tcp:127.0.0.1:{port}\"]\ndomain = \"{DOMAIN}\"\n[limits]\n{limits}\n[[licence]]\npool = \"site\"\nseats = 9\n"
+            "[sip]\nlisten = [\"udp:127.0.0.1:{port}\", \"tcp:127.0.0.1:{port}\"]\ndomain = \"{DOMAIN}\"\n[survivable]\nexpires_seconds = 0\n[limits]\n{limits}\n[[licence]]\npool = \"site\"\nseats = 9\n"
         );
         for (name, extension) in ACCOUNTS {
             let password = password(name);

@@ -4,11 +4,13 @@ mod bench;
 mod connect;
 mod desk;
 mod directory;
+mod drill;
 mod endpoint;
 mod explain;
 mod licence;
 mod new;
 mod openapi;
+mod phones;
 mod replay;
 mod rows;
 mod running;
@@ -48,8 +50,12 @@ Examples:
       Ring the phone of extension 1001, then 1002.
   holdfast endpoint add desk-7 --user alice --licence site
       A telephone for a user of the site, at once; `holdfast user add` adds the user.
+  holdfast endpoint import phones/ --licence site
+      Every phone whose settings file lies in phones/ (ACO_J1xx_Persistsettings.txt) becomes an endpoint with its own password.
   holdfast licence show site
       Who holds a seat of the licence pool, who waits for one, and until when it is valid.
+  holdfast drill
+      Which phones would survive a loss of their cloud today, and what to do about the others; `holdfast drill start` begins a drill.
   holdfast policy new night-desk --lang python
       Begin a policy of your own.
   holdfast policy test 30-internal.wasm
@@ -120,6 +126,9 @@ enum Command {
     /// See the licence pools of a running gateway: who holds a seat, who waits for one, what is wrong.
     #[command(subcommand, after_help = licence::EXAMPLES)]
     Licence(licence::Command),
+    /// See which phones would survive a loss of their cloud today; hold drills that show it.
+    #[command(after_help = drill::EXAMPLES, args_conflicts_with_subcommands = true)]
+    Drill(drill::Drill),
     /// Write, try and time a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
@@ -185,6 +194,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Endpoint(command) => return Ok(done(endpoint::run(command, cli.json)?)),
         Command::User(command) => return Ok(done(user::run(command, cli.json)?)),
         Command::Licence(command) => return Ok(done(licence::run(command, cli.json)?)),
+        Command::Drill(drill) => return Ok(done(drill::run(drill, cli.json)?)),
         Command::Explain(explain) => return explain::run(explain, cli.json),
         Command::Openapi => openapi::print(cli.json)?,
         Command::Demo => {

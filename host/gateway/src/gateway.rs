@@ -166,6 +166,7 @@ impl Gateway {
             keeper: Arc::clone(&keeper),
             site: Arc::clone(&site),
             exchange,
+            listening: listening.clone().into(),
         };
         let doors = doors(config, data, server, &certificate, &shown);
         Ok(Self {

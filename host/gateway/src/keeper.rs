@@ -9,7 +9,7 @@ use crate::{
     config::default,
     data::random_bytes,
     provision::{Keeping, Vault},
-    store::{Entry, Started, Store},
+    store::{Begun, Drill, Entry, Report, Sightings, Started, Store},
 };
 use sha2::{Digest as _, Sha256};
 use sip::Instant;
@@ -280,6 +280,38 @@ impl Keeper {
     /// When the store cannot be read.
     pub fn history(&self, subject: Subject) -> Result<Vec<Entry>, String> {
         self.store.history(subject, HISTORY)
+    }
+
+    /// When phones were last registered whose bindings have gone, and all drills. Waits for the store, so on a thread that may wait.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn sightings(&self) -> Result<Sightings, String> {
+        self.store.sightings()
+    }
+
+    /// Begins a drill, unless one runs: [`Store::begin_drill`].
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn begin_drill(&self, name: &str, by: &str) -> Result<Begun, String> {
+        self.store.begin_drill(name, by, self.clock.now())
+    }
+
+    /// Ends a drill: [`Store::end_drill`].
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn end_drill(&self, number: i64, report: String, came: Vec<(String, Instant)>) -> Result<Option<Drill>, String> {
+        self.store.end_drill(number, report, came, self.clock.now())
+    }
+
+    /// An ended drill: [`Store::drill_report`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn drill_report(&self, number: i64) -> Result<Option<Report>, String> {
+        self.store.drill_report(number)
     }
 }
 

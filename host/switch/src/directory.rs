@@ -13,7 +13,7 @@ pub use pool::{Per, Pool};
 pub use rules::read_mac;
 pub use users::LeftOut;
 
-use crate::park::Park;
+use crate::{park::Park, registrar::Survivable};
 use ipnet::IpNet;
 use sip::digest::Ha1;
 use std::{
@@ -197,6 +197,8 @@ pub struct Directory {
     pub features: Features,
     /// Park slots.
     pub park: Park,
+    /// How registrations are shortened; `None`: not at all.
+    pub survivable: Option<Survivable>,
     by_id: HashMap<String, Place>,
     by_extension: HashMap<String, Place>,
     by_username: HashMap<String, usize>,
@@ -216,7 +218,7 @@ enum Place {
 }
 
 impl Directory {
-    /// Indexes a site without park slots. Ids, extensions, usernames and numbers must be unique; the caller has reported duplicates, here the first wins.
+    /// Indexes a site without park slots, where registrations last as long as phones ask. Ids, extensions, usernames and numbers must be unique; the caller has reported duplicates, here the first wins.
     #[must_use]
     pub fn new(
         domain: String,
@@ -250,6 +252,7 @@ impl Directory {
             locations,
             features: Features::default(),
             park: Park::default(),
+            survivable: None,
             by_id,
             by_extension,
             by_username,

@@ -13,6 +13,7 @@ use sip::{
     digest::{Authenticator, Verdict},
     header::{Name, NameAddr},
     message::Method,
+    random::Random,
     transport::Flow,
     uri::{Scheme, Uri},
 };
@@ -203,6 +204,7 @@ pub fn read_registration(
     endpoint: &Arc<Endpoint>,
     site: &Site,
     now: Instant,
+    random: &mut Random,
 ) -> Result<(Registration, Wish), Refusal> {
     if !endpoint.enabled {
         return Err(disabled(endpoint));
@@ -224,6 +226,10 @@ pub fn read_registration(
         });
     }
     let wish = site.registrar.read(request)?;
+    let wish = match site.directory().survivable {
+        Some(survivable) => survivable.shorten(wish, site.limits.expires_min, random),
+        None => wish,
+    };
     let wanted = match &wish {
         Wish::Bind(contacts) => contacts.iter().find(|contact| contact.seconds > 0),
         Wish::Query | Wish::Remove(_) | Wish::RemoveAll => None,

@@ -279,6 +279,14 @@ impl Ledger {
         self.seat(pool, name, AtFull::Exceed, now).unwrap_or_else(|_| Seat::none())
     }
 
+    /// Which of these endpoints or users would hold a seat of the pool if all of them came now, by name: takes none, and gives nobody a turn. Who would be last where not all
+    /// find one is told by the order in which they are named, after owners of reserved seats and those who wait already.
+    #[must_use]
+    pub fn would<'a>(&self, pool: &str, names: &[&'a str], now: Instant) -> BTreeMap<&'a str, Result<(), NoSeat>> {
+        let told = self.look(pool, |account| account.would(names, now));
+        told.unwrap_or_else(|| names.iter().map(|name| (*name, Err(NoSeat::UnknownPool))).collect())
+    }
+
     /// It waits no more, for whatever pool: it has unregistered.
     pub fn leave(&self, name: &str) {
         lock(&self.book).pools.values_mut().for_each(|account| account.leave(name));

@@ -108,6 +108,16 @@ pub(crate) const SETTINGS_FINDINGS: usize = 100;
 /// Characters of a value in a settings file, as J100 phones take them.
 pub(crate) const SETTINGS_VALUE: usize = 255;
 
+/// Survivable mode, where the configuration does not say.
+pub mod survivable {
+    use std::time::Duration;
+
+    /// What a registration lasts, on average.
+    pub const EXPIRES: Duration = Duration::from_secs(60);
+    /// How far one may differ from that, in hundredths of it.
+    pub const SPREAD_PERCENT: u32 = 10;
+}
+
 /// Times of licence pools.
 pub mod licence {
     use std::time::Duration;
@@ -136,6 +146,8 @@ pub mod kept {
     pub const WORD: usize = 64;
     /// Characters of a name or password.
     pub const NAME: usize = 128;
+    /// Drills, with their reports: of more the oldest is forgotten.
+    pub const DRILLS: usize = 100;
     /// Characters of an endpoint's settings text.
     pub const SETTINGS: usize = 16 << 10;
 }

@@ -1,12 +1,14 @@
 //! The registrar (RFC 3261 section 10, RFC 3327 Path, RFC 5626 flows): which contacts each endpoint can be reached at.
 //!
-//! `contact` reads what a REGISTER asks for and writes the answer, `table` holds the bindings.
+//! `contact` reads what a REGISTER asks for and writes the answer, `survivable` shortens it, `table` holds the bindings.
 
 mod contact;
+mod survivable;
 mod table;
 
 pub use contact::write_answer;
 pub(crate) use contact::{read_q, same_contact};
+pub use survivable::Survivable;
 pub use table::Registrar;
 
 use sip::{Instant, transport::Flow};
@@ -35,6 +37,8 @@ pub struct Binding {
     pub call_id: Arc<str>,
     /// CSeq of the REGISTER.
     pub cseq: u32,
+    /// When it was last registered or refreshed.
+    pub seen: Instant,
     /// When it ends.
     pub expires: Instant,
     /// The pool whose seat it uses.

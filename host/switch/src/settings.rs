@@ -1,8 +1,8 @@
 //! The settings file of a J100 phone: read without loss, changed in one place, looked through for known traps.
 //!
 //! A phone exports it as `ACO_J1xx_Persistsettings.txt` and takes it back; `46xxsettings.txt` and `<MAC>.txt` of a file server have the same form. In comes text, out
-//! comes text or a value: [`read`] takes an endpoint out of a file, [`add`] puts this gateway behind the cloud in its list of controllers, [`lint()`] names what a phone
-//! would stumble over, [`serve`] writes what a phone fetches.
+//! comes text or a value: [`read`] takes an endpoint out of a file, [`rest()`] what else it says, [`add`] puts this gateway behind the cloud in its list of
+//! controllers, [`lint()`] names what a phone would stumble over, [`serve`] writes what a phone fetches.
 //!
 //! The form, as Avaya's template of 22 July 2022 gives it: a line that does not begin with `SET `, `IF `, `GOTO `, `GET ` or `# ` (a label) is a comment; `ADD ` appends to a
 //! value; a value with blanks stands in straight double quotes; a later `SET` overrides an earlier one.
@@ -15,13 +15,15 @@ mod export;
 mod file;
 mod import;
 mod lint;
+mod rest;
 pub mod serve;
 
 pub use controller::{Controller, Entry, Transport, Unusable};
 pub use export::{Added, Change, add, carries};
 pub use file::{Assignment, Line, Misquoted, Settings, Statement, Value};
-pub use import::{Imported, Password, Phone, read};
+pub use import::{EXTENSION, Imported, PASSWORD, Password, Phone, USERNAME, read};
 pub use lint::lint;
+pub use rest::{Rest, rest};
 
 use serde::Serialize;
 use std::fmt;

@@ -75,6 +75,10 @@ impl Site {
         if !self.more.contains("[[licence]]") {
             writeln!(text, "[[licence]]\npool = \"site\"\nseats = {}\n", self.phones.len()).unwrap();
         }
+        if !self.more.contains("[survivable]") {
+            // What sipp plays registers once and does not come back within a minute.
+            text.push_str("[survivable]\nexpires_seconds = 0\n\n");
+        }
         text.push_str(&self.more);
         text
     }

@@ -167,6 +167,7 @@ fn eternal(expires: sip::Instant) -> Binding {
         flow: Flow { transport: sip::transport::Transport::Udp, local: address, remote: address, connection: 0 },
         call_id: Arc::from("eternal"),
         cseq: 1,
+        seen: sip::Instant::default(),
         expires,
         pool: Some(Arc::from("site")),
         emergency_only: false,

@@ -74,7 +74,7 @@ fn prove(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow
     if let Some(unknown) = extension::unsupported(message, true) {
         return Err(No::Extensions(unknown));
     }
-    let (registration, wish) = intake::read_registration(message, flow, &endpoint, &site, now)?;
+    let (registration, wish) = intake::read_registration(message, flow, &endpoint, &site, now, &mut shard.random)?;
     let asked = Asked { message: message.clone(), flow, endpoint, wish };
     match asked.wish {
         Wish::Bind(_) => admit(shard, replies, registration, asked, now),

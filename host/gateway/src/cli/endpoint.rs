@@ -3,7 +3,7 @@
 use super::{
     HELP,
     directory::{all, facts, make, page, path_of, status_style},
-    rows,
+    phones, rows,
     running::{Where, refuse},
     table, token,
 };
@@ -32,21 +32,39 @@ Examples:
       One JSON object, for a program.
   holdfast endpoint token desk-7
       A one-time token with which its phone fetches its settings, its password among them ([provision] in the configuration).
-  holdfast endpoint import phones.csv --dry-run
-      Says what a file would change, and which lines are wrong. Endpoints are disabled or unassigned, never removed.
+  holdfast endpoint import phones/ --dry-run
+      Says what the settings files of phones, or a CSV file, would change, and which lines are wrong. Endpoints are disabled or unassigned, never removed.
 Endpoints of the configuration file are shown and are changed there.
 Exit code 0: it is done. 1: nothing was changed, or no gateway runs.";
 
 const IMPORT_EXAMPLES: &str = "\
 Examples:
+  holdfast endpoint import phones/ --licence site --dry-run
+      What the settings files in phones/ and its folders would add and change, as phones export them (ACO_J1xx_Persistsettings.txt).
+  holdfast endpoint import phones/ --licence site
+      FORCE_SIP_USERNAME becomes an endpoint, FORCE_SIP_PASSWORD its password, FORCE_SIP_EXTENSION the extension of its user. Phones can register at once.
+  holdfast endpoint import phones/ --skip-wrong --json
+      The files that are right; one JSON object a file, and the sum. Exit code 1 when any was wrong.
   holdfast endpoint export phones.csv
   holdfast endpoint import phones.csv
       What is different in the file is changed; lines with a new id are added. All of it or nothing.
   holdfast endpoint import new.csv --passwords secret.csv
       Lines without a password get one; it is written into secret.csv, which only you can read, and nowhere else.
-The first line names the columns, `id` and any of: kind, model, mac, serial, username, password, name, enabled, location, licence, keys, settings, users.
+What a file is, is told by what stands in it: the first line of a CSV file names the column `id`, a settings file has lines that begin with `SET `.
+
+Settings files: who is there already is found by username (endpoint) and by extension (user); what is new gets its username as id, a user `user-` and its extension. Nothing is
+taken away: an endpoint keeps its users, and the file's comes first. A second import changes nothing. Two files with one username or hardware address are both refused. The rest of a file is
+kept as the endpoint's settings text, without passwords. One wrong file keeps all out, so that a site is never half imported by mistake; --skip-wrong says otherwise.
+
+CSV: the first line names the columns, `id` and any of: kind, model, mac, serial, username, password, name, enabled, location, licence, keys, settings, users.
 A column that is not there changes nothing; an empty cell takes away what may be missing. `keys` and `users` have one entry a line of the cell;
 `alice:silent` is a user whose calls do not ring there.";
+
+const EXPORT_EXAMPLES: &str = "\
+Examples:
+  holdfast endpoint export phones.csv
+      Every endpoint of the store; `holdfast endpoint import` takes the file back.
+A phone's own settings file, with this gateway behind the cloud in it, is written by `holdfast settings export`.";
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
@@ -130,22 +148,25 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Where,
     },
-    /// Add and change endpoints as a CSV file has them: all of them, or nothing.
+    /// Add and change endpoints as a CSV file or the settings files of phones have them: all of them, or nothing.
     #[command(after_help = IMPORT_EXAMPLES)]
     Import {
-        /// The file.
-        file: PathBuf,
+        /// A CSV file; or settings files that phones have exported, or folders with them: every .txt in these and in the folders in them.
+        #[arg(required = true, value_name = "FILE|FOLDER")]
+        files: Vec<PathBuf>,
         /// Only say what would change.
         #[arg(long)]
         dry_run: bool,
-        /// Write passwords that are made into this file, which must not be there.
+        /// Of a CSV file: write passwords that are made into this file, which must not be there.
         #[arg(long, value_name = "FILE")]
         passwords: Option<PathBuf>,
+        #[command(flatten)]
+        wishes: phones::Wishes,
         #[command(flatten)]
         place: Where,
     },
     /// Write the store's endpoints as a CSV file, without passwords.
-    #[command(after_help = IMPORT_EXAMPLES)]
+    #[command(after_help = EXPORT_EXAMPLES)]
     Export {
         /// The file; standard output when not given.
         file: Option<PathBuf>,
@@ -255,9 +276,16 @@ pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<bool> {
             make(&place.data(), vec![Edit::Unassign { endpoint: endpoint.clone(), user: user.clone() }], json)
         }
         Command::Token { id, place } => token::make(id, place, json),
-        Command::Import { file, dry_run, passwords, place } => {
-            rows::import::<sheet::Endpoints>(file, *dry_run, passwords.as_deref(), &place.data(), json)
-        }
+        Command::Import { files, dry_run, passwords, wishes, place } => match phones::table(files)? {
+            Some(_) if wishes.given() => {
+                anyhow::bail!(
+                    "--skip-wrong, --without-settings, --licence and --location are for settings files; a CSV file has columns for these"
+                )
+            }
+            Some(table) => rows::import::<sheet::Endpoints>(table, *dry_run, passwords.as_deref(), &place.data(), json),
+            None if passwords.is_some() => anyhow::bail!("--passwords is for CSV files: settings files bring the phones' own passwords"),
+            None => phones::import(files, wishes, *dry_run, &place.data(), json),
+        },
         Command::Export { file, place } => rows::export::<sheet::Endpoints>(file.as_deref(), &place.data(), json),
     }
 }

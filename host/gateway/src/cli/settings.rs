@@ -7,7 +7,8 @@ mod report;
 use super::HELP;
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use files::{Place, Source};
+use files::Place;
+pub(super) use files::{Source, find};
 use report::{Outcome, Report, Row};
 use std::{
     io::Write as _,
@@ -90,7 +91,7 @@ pub(super) enum Way {
 }
 
 impl Way {
-    fn to(self, controller: &str) -> anyhow::Result<Controller> {
+    pub(super) fn to(self, controller: &str) -> anyhow::Result<Controller> {
         let transport = match self {
             Self::Tls => Transport::Tls,
             Self::Tcp => Transport::Tcp,
@@ -109,7 +110,7 @@ pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<ExitCode> {
 
 fn export(wanted: &Export, json: bool) -> anyhow::Result<bool> {
     let controller = wanted.transport.to(&wanted.controller)?;
-    let sources = files::find(&wanted.paths, wanted.out.as_deref())?;
+    let sources = find(&wanted.paths, wanted.out.as_deref())?;
     let mut place = Place::new(wanted.out.as_deref(), wanted.overwrite);
     // Warnings that all phones of a site share would hide what became of the files.
     let mut report = Report::new(&sources, json, Severity::Error);
@@ -147,7 +148,7 @@ fn looked_through(octets: &[u8]) -> Vec<Finding> {
 
 fn check(wanted: &Check, json: bool) -> anyhow::Result<bool> {
     let controller = wanted.controller.as_ref().map(|controller| wanted.transport.to(controller)).transpose()?;
-    let sources = files::find(&wanted.paths, None)?;
+    let sources = find(&wanted.paths, None)?;
     let mut report = Report::new(&sources, json, Severity::Warning);
     for source in &sources {
         let row = match source.read() {

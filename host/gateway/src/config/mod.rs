@@ -14,6 +14,7 @@ mod provision;
 mod reader;
 mod rest;
 mod site;
+mod survivable;
 #[cfg(test)]
 mod tests;
 mod watching;
@@ -209,6 +210,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         "telemetry",
         "decisions",
         "features",
+        "survivable",
     ]);
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
@@ -232,6 +234,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let telemetry = section("telemetry").and_then(|table| watching::telemetry(document, table));
     let recorded = section("decisions").map_or_else(record::Settings::default, |table| decisions::read(document, table));
     let mut directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
+    directory.survivable = survivable::read(document, section("survivable"), &limits);
     if let Some(table) = section("features") {
         directory.features = features::read(document, table, &directory);
     }

@@ -91,7 +91,7 @@ fn an_unknown_key_names_the_nearest_valid_one() {
             holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
             holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
             holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
-            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `rest`, `provision`, `telemetry`, `decisions` and `features`"#]],
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `rest`, `provision`, `telemetry`, `decisions`, `features` and `survivable`"#]],
     );
 }
 
@@ -286,6 +286,25 @@ fn limits_that_contradict_each_other_are_refused() {
         holdfast.toml:21: limits.expires_default_seconds: shortest 600 s, default 300 s and longest 3600 s registration are not in this order; make expires_min_seconds <= expires_default_seconds <= expires_max_seconds
         holdfast.toml:21: limits.idle_seconds: is not longer than expires_max_seconds: a phone on TCP or TLS that keeps silent between registrations loses its connection; choose more than 3600"#]],
     );
+}
+
+#[test]
+fn a_time_in_survivable_mode_that_no_phone_could_ask_for_is_refused() {
+    says(
+        &format!("{}[survivable]\nexpires_seconds = 10\nspread_percent = 95\n", phone("")),
+        expect![[r#"
+        holdfast.toml:22: survivable.expires_seconds: 10 s is not between the shortest (20 s) and the longest registration (3600 s); choose a time between expires_min_seconds and expires_max_seconds of [limits], or 0: what phones ask for
+        holdfast.toml:23: survivable.spread_percent: 95 is outside 0 to 90; choose a number within these bounds"#]],
+    );
+    let survivable = |lines: &str| {
+        let loaded = Config::parse("holdfast.toml", &format!("{}{lines}", phone("")), None).unwrap();
+        loaded.config.directory.survivable.map(|survivable| (survivable.expires.as_secs(), survivable.spread_percent))
+    };
+    assert_eq!(survivable(""), Some((60, 10)), "a gateway that stands in for a cloud is what a site has");
+    assert_eq!(survivable("[survivable]\nexpires_seconds = 120\n"), Some((120, 10)));
+    assert_eq!(survivable("[survivable]\nexpires_seconds = 0\n"), None);
+    // Of a site with longer times it is not demanded that they are shortened.
+    assert_eq!(survivable("[limits]\nexpires_min_seconds = 200\n"), Some((60, 10)));
 }
 
 #[test]

@@ -215,6 +215,9 @@ pub struct Wrong {
 pub struct WrongEdit {
     /// Which, from 0.
     pub edit: usize,
+    /// Where in its fields, as a JSON pointer; empty where the edit as a whole is meant.
+    #[serde(default)]
+    pub at: String,
     /// Why it cannot be.
     pub reason: String,
     /// What to do about it.
@@ -437,7 +440,7 @@ pub(super) async fn change(State(shown): State<Shown>, body: Bytes) -> Response 
             Err(No::Trouble(why)) => trouble(why),
             Err(No::Problems(problems)) => {
                 let problems: Vec<WrongEdit> =
-                    problems.into_iter().map(|p| WrongEdit { edit: p.edit, reason: p.reason, remedy: p.remedy }).collect();
+                    problems.into_iter().map(|p| WrongEdit { edit: p.edit, at: p.at, reason: p.reason, remedy: p.remedy }).collect();
                 let first = problems.first().map_or_else(|| (String::new(), String::new()), |p| (p.reason.clone(), p.remedy.clone()));
                 let first = Refused { reason: first.0, remedy: first.1 };
                 (StatusCode::UNPROCESSABLE_ENTITY, Json(Wrong { first, problems })).into_response()

@@ -14,6 +14,10 @@
 //! | `POST /endpoints/{id}/token` with [`TokenWanted`] | 201: a one-time token for the phone's settings file ([`TokenMade`]); 404, 409: it could not be used; 503 |
 //! | `GET /licences` | licence pools ([`Pools`]) |
 //! | `GET /licences/{pool}` with [`After`] | one of them, and who holds its seats, waits, or has one kept ([`PoolPage`]); 404 |
+//! | `GET /drill` with [`Look`] | which phones would survive a loss of their cloud ([`DrillPage`]) |
+//! | `GET /drills` | all drills ([`Drills`]) |
+//! | `GET /drills/{number}` | what an ended one showed ([`DrillPage`]); 404 |
+//! | `POST /drills` with [`BeginDrill`], `POST /drills/stop` with [`StopDrill`] | a drill begins or ends ([`DrillShown`]); 409: one runs, none runs; 503 |
 //! | `POST /directory` with [`Edits`] | all of them are made, on disk and in force ([`Edited`]); 422: none, and why ([`Wrong`]); 503: the store cannot keep them |
 //! | `DELETE /calls/{call-id}` | any call that is up is ended ([`HungUp`]); 403: it is one for help |
 //!
@@ -25,6 +29,7 @@
 mod calls;
 mod client;
 mod directory;
+mod drills;
 mod licences;
 mod metrics;
 pub(crate) mod server;
@@ -37,6 +42,7 @@ pub use client::{Answer, ask, ask_with, exchange};
 pub use directory::{
     Different, Edited, Edits, EndpointPage, EndpointRow, Happened, Page, PhoneOf, Rows, Stands, UserPage, UserRow, Wrong, WrongEdit,
 };
+pub use drills::{BeginDrill, DrillPage, DrillRow, DrillShown, Drills, Failing, Look, StopDrill};
 // What the REST API shows too.
 pub(crate) use directory::{endpoint_has, happened, of_file, of_store, user, user_has, with_phones};
 pub(crate) use licences::row as pool_row;
@@ -90,6 +96,8 @@ pub struct Shown {
     pub exchange: Arc<Exchange>,
     /// Endpoints and users.
     pub keeper: Arc<Keeper>,
+    /// Where phones reach it.
+    pub listening: Arc<[config::Listen]>,
 }
 
 /// The open doors. Dropped, they are shut.
@@ -199,6 +207,10 @@ fn everything(shown: Shown) -> Router {
         .route("/users/{id}", get(directory::user_page))
         .route("/licences", get(licences::pools))
         .route("/licences/{pool}", get(licences::pool))
+        .route("/drill", get(drills::look))
+        .route("/drills", get(drills::drills).post(drills::begin).layer(DefaultBodyLimit::max(BODY_MAX)))
+        .route("/drills/{number}", get(drills::report))
+        .route("/drills/stop", post(drills::stop).layer(DefaultBodyLimit::max(EDITS_MAX)))
         .route("/directory", post(directory::change).layer(DefaultBodyLimit::max(EDITS_MAX)))
         .fallback(|| ready(nothing_there()))
         .with_state(shown)
@@ -317,7 +329,7 @@ fn nothing_there() -> Response {
     refuse(
         StatusCode::NOT_FOUND,
         "there is nothing of that name",
-        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users and /licences",
+        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users, /licences and /drill",
     )
 }
 

@@ -32,6 +32,7 @@ async fn shown_with(folder: &std::path::Path, keeping: Option<Keeping>) -> Shown
         keeper: Keeper::new(Arc::clone(&site), &mut started, clock, keeping),
         site,
         exchange: Exchange::new(1, 10),
+        listening: Arc::default(),
     }
 }
 

@@ -263,6 +263,7 @@ async fn a_lost_connection_takes_its_bindings_along_and_says_so_to_the_shards() 
         flow,
         call_id: "x".into(),
         cseq: 1,
+        seen: now,
         expires: now + Duration::from_secs(60),
         pool: None,
         emergency_only: false,

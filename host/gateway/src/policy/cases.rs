@@ -461,6 +461,7 @@ fn binding(id: &str, now: Instant, emergency_only: bool) -> Binding {
         flow: flow(),
         call_id: "case".into(),
         cseq: 1,
+        seen: now,
         expires: now + Duration::from_secs(3600),
         pool: None,
         emergency_only,

@@ -6,6 +6,7 @@
 use super::{
     State,
     directory::{self, Entry},
+    drills::{self, Begun, Drill, Report, Sightings},
     licences, open, restore,
 };
 use crate::{
@@ -50,9 +51,41 @@ struct Job {
 
 /// What the directory and the licence pools want of the store.
 enum Ask {
-    Write { change: Arc<site_directory::roster::Change>, by: String, now: Instant, done: oneshot::Sender<Result<(), String>> },
-    Marks { marks: Vec<Mark>, done: oneshot::Sender<Result<(), String>> },
-    History { subject: Subject, most: u16, done: oneshot::Sender<Result<Vec<Entry>, String>> },
+    Write {
+        change: Arc<site_directory::roster::Change>,
+        by: String,
+        now: Instant,
+        done: oneshot::Sender<Result<(), String>>,
+    },
+    Marks {
+        marks: Vec<Mark>,
+        done: oneshot::Sender<Result<(), String>>,
+    },
+    History {
+        subject: Subject,
+        most: u16,
+        done: oneshot::Sender<Result<Vec<Entry>, String>>,
+    },
+    Sightings {
+        done: oneshot::Sender<Result<Sightings, String>>,
+    },
+    BeginDrill {
+        name: String,
+        by: String,
+        now: Instant,
+        done: oneshot::Sender<Result<Begun, String>>,
+    },
+    EndDrill {
+        number: i64,
+        report: String,
+        came: Vec<(String, Instant)>,
+        now: Instant,
+        done: oneshot::Sender<Result<Option<Drill>, String>>,
+    },
+    DrillReport {
+        number: i64,
+        done: oneshot::Sender<Result<Option<Report>, String>>,
+    },
 }
 
 /// Questions of the directory that may wait: whoever asks waits for the answer, and so few ask at a time.
@@ -158,6 +191,38 @@ impl Store {
         self.ask(|done| Ask::History { subject, most, done })
     }
 
+    /// When phones were last registered whose bindings have gone, and all drills. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn sightings(&self) -> Result<Sightings, String> {
+        self.ask(|done| Ask::Sightings { done })
+    }
+
+    /// Begins a drill, on disk before it returns, unless one runs. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When it could not be written: then none has begun.
+    pub fn begin_drill(&self, name: &str, by: &str, now: Instant) -> Result<Begun, String> {
+        self.ask(|done| Ask::BeginDrill { name: name.to_owned(), by: by.to_owned(), now, done })
+    }
+
+    /// Ends the drill of that number with its `report`; `came`: who was registered in it, and when last. `None`: it has ended before. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When it could not be written: then it runs on.
+    pub fn end_drill(&self, number: i64, report: String, came: Vec<(String, Instant)>, now: Instant) -> Result<Option<Drill>, String> {
+        self.ask(|done| Ask::EndDrill { number, report, came, now, done })
+    }
+
+    /// An ended drill with its report; `None`: there is none of that number, or it runs. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn drill_report(&self, number: i64) -> Result<Option<Report>, String> {
+        self.ask(|done| Ask::DrillReport { number, done })
+    }
+
     fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Ask) -> Result<T, String> {
         let (done, answer) = oneshot::channel();
         self.asks.blocking_send(ask(done)).map_err(|_| "the store is closed".to_owned())?;
@@ -259,6 +324,22 @@ impl Writer {
                 let read = directory::history(&mut self.connection, &subject, most.into()).await;
                 done.send(read.map_err(|error| format!("the store cannot be read: {error}"))).ok();
             }
+            Ask::Sightings { done } => {
+                let read = drills::sightings(&mut self.connection).await;
+                done.send(read.map_err(|error| format!("the store cannot be read: {error}"))).ok();
+            }
+            Ask::BeginDrill { name, by, now, done } => {
+                let begun = drills::begin(&mut self.connection, &name, &by, now).await;
+                done.send(begun.map_err(|error| format!("the store cannot be written: {error}"))).ok();
+            }
+            Ask::EndDrill { number, report, came, now, done } => {
+                let ended = drills::end(&mut self.connection, number, &report, &came, now).await;
+                done.send(ended.map_err(|error| format!("the store cannot be written: {error}"))).ok();
+            }
+            Ask::DrillReport { number, done } => {
+                let read = drills::report(&mut self.connection, number).await;
+                done.send(read.map_err(|error| format!("the store cannot be read: {error}"))).ok();
+            }
         }
     }
 
@@ -352,9 +433,10 @@ async fn insert(connection: &mut SqliteConnection, rows: &[(&str, &str, String)]
     query.build().execute(connection).await.map(|_| ())
 }
 
-/// Forgets bindings.
+/// Forgets bindings, but for when their phones were last registered.
 pub(super) async fn delete(connection: &mut SqliteConnection, keys: &[(&str, &str)]) -> Result<(), sqlx::Error> {
     for keys in keys.chunks(ROWS) {
+        drills::keep_seen(connection, keys).await?;
         let mut query = QueryBuilder::<Sqlite>::new("DELETE FROM binding WHERE (endpoint, contact) IN (");
         query.push_values(keys, |mut key, (endpoint, contact)| {
             key.push_bind(*endpoint).push_bind(*contact);

@@ -5,12 +5,14 @@
 
 mod commit;
 mod directory;
+mod drills;
 mod licences;
 #[cfg(test)]
 mod tests;
 
 pub use commit::{Options, Started, Store};
 pub use directory::Entry;
+pub use drills::{Begun, Drill, Report, Sightings};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,9 @@ struct State<'a> {
     connection: u64,
     call_id: Cow<'a, str>,
     cseq: u32,
+    /// Microseconds since 1970; 0 in what an earlier version has written.
+    #[serde(default)]
+    seen: u64,
     /// Microseconds since 1970.
     expires: u64,
     pool: Option<Cow<'a, str>>,
@@ -66,6 +71,7 @@ impl<'a> State<'a> {
             connection: binding.flow.connection,
             call_id: Cow::Borrowed(&binding.call_id),
             cseq: binding.cseq,
+            seen: binding.seen.unix_micros(),
             expires: binding.expires.unix_micros(),
             pool: binding.pool.as_deref().map(Cow::Borrowed),
             emergency_only: binding.emergency_only,
@@ -90,6 +96,7 @@ impl<'a> State<'a> {
             },
             call_id: self.call_id.into(),
             cseq: self.cseq,
+            seen: Instant::from_unix_micros(self.seen),
             expires: Instant::from_unix_micros(self.expires),
             pool: self.pool.map(Into::into),
             emergency_only: self.emergency_only,

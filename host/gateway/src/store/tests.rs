@@ -11,6 +11,8 @@ use switch::{
     registrar::Change,
 };
 
+mod drills;
+
 const NOW: Instant = Instant::from_unix_micros(1_700_000_000_000_000);
 
 fn site(endpoints: &[&str], seats: u32) -> Site {
@@ -53,6 +55,7 @@ fn binding(endpoint: &str, contact: &str, expires: u64) -> Binding {
         },
         call_id: "abc@phone".into(),
         cseq: 2_147_483_647,
+        seen: NOW,
         expires: NOW + Duration::from_secs(expires),
         pool: Some("site".into()),
         emergency_only: false,
@@ -365,6 +368,6 @@ async fn bindings_of_the_first_version_come_along() {
     let (store, writer, restored) = start(folder.path(), &site).await;
     assert_eq!(restored, 1);
     let flow = binding.flow.restarted();
-    assert_eq!(*site.registrar.bindings("a", NOW)[0], Binding { flow, ..binding });
+    assert_eq!(*site.registrar.bindings("a", NOW)[0], Binding { flow, seen: Instant::default(), ..binding });
     stop(store, writer).await;
 }

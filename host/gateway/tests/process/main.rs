@@ -3,14 +3,17 @@
 
 mod connect;
 mod directory;
+mod drills;
 mod gateway;
 mod http;
 mod licences;
 mod phone;
+mod phones;
 mod policies;
 mod provision;
 mod rest;
 mod spans;
+mod survivable;
 
 use gateway::Site;
 use phone::Phone;

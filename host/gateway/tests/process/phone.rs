@@ -107,6 +107,13 @@ impl Phone {
         })
     }
 
+    /// For how many seconds the last response says that it is registered.
+    pub(crate) fn granted(&self) -> u32 {
+        let last = self.last.borrow();
+        let contact = last.as_ref().unwrap().header(Name::Contact).unwrap();
+        String::from_utf8_lossy(contact).split_once("expires=").unwrap().1.split(';').next().unwrap().parse().unwrap()
+    }
+
     /// How many contacts the last response listed.
     pub(crate) fn contacts(&self) -> usize {
         self.last.borrow().as_ref().map_or(0, |m| m.values(Name::Contact).count())

@@ -283,7 +283,7 @@ fn whose_address_of_record_it_is() {
     let asked = |id: &str, to: &str, lines: &str| {
         let text = format!("REGISTER sip:x SIP/2.0\nTo: {to}\nFrom: {to};tag=1\nCall-ID: a\nCSeq: 1 REGISTER\n{lines}\n");
         let endpoint = site.directory().endpoint(id).unwrap().clone();
-        read_registration(&message(&text), udp(PHONE), &endpoint, &site, at(0))
+        read_registration(&message(&text), udp(PHONE), &endpoint, &site, at(0), &mut Random::from_seed([1; 32]))
             .map_err(|refusal| format!("{} {}", refusal.status, refusal.phrase))
     };
     let contact = "Contact: <sip:gone@a>;expires=0, <sip:new@a>;expires=60\n";

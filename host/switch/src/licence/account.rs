@@ -189,6 +189,47 @@ impl<H: Since> Account<H> {
         Ok(())
     }
 
+    /// Which of these would hold a seat if all of them came now, by name: who holds one, owners of reserved seats, those who wait in their order, all others in the order given.
+    /// Nobody is given a seat or a turn.
+    pub(super) fn would<'a>(&self, names: &[&'a str], now: Instant) -> BTreeMap<&'a str, Result<(), NoSeat>> {
+        let mut told = BTreeMap::new();
+        let mut asking: Vec<&'a str> = Vec::with_capacity(names.len());
+        for name in names {
+            if self.holder(name).is_some() {
+                told.insert(*name, Ok(()));
+            } else {
+                asking.push(name);
+            }
+        }
+        let ceiling = match self.ceiling(now) {
+            Ok(ceiling) => ceiling,
+            Err(why) => {
+                told.extend(asking.into_iter().map(|name| (name, Err(why.clone()))));
+                return told;
+            }
+        };
+        let mut free = ceiling.saturating_sub(self.taken());
+        let mut open = free.saturating_sub(self.away());
+        // A stable sort: those without a turn keep their order.
+        asking.sort_by_key(|name| (!self.reserved.contains(*name), self.waiting.turn(name, now).unwrap_or(u64::MAX)));
+        for name in asking {
+            if told.contains_key(name) {
+                continue;
+            }
+            let left = if self.reserved.contains(name) { &mut free } else { &mut open };
+            let seat = match left.checked_sub(1) {
+                Some(less) => {
+                    *left = less;
+                    Ok(())
+                }
+                None if ceiling > self.taken() && !self.reserved.contains(name) && self.away() > 0 => Err(NoSeat::Reserved),
+                None => Err(NoSeat::Full(ceiling)),
+            };
+            told.insert(name, seat);
+        }
+        told
+    }
+
     pub(super) fn leave(&mut self, name: &str) {
         self.waiting.leave(name);
     }

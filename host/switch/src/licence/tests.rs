@@ -5,6 +5,7 @@ use std::{sync::Barrier, thread, time::Duration};
 mod grace;
 mod model;
 mod turns;
+mod would;
 
 fn pools(sizes: &[(&str, u32)]) -> Vec<Pool> {
     // Without a grace period a smaller pool is smaller at once.

@@ -73,6 +73,11 @@ impl Waiting {
         self.turns.retain(|_, turn| by_turn.contains_key(turn));
     }
 
+    /// Its place in the order, while it waits.
+    pub(super) fn turn(&self, name: &str, now: Instant) -> Option<u64> {
+        self.turns.get(name).copied().filter(|turn| self.by_turn.get(turn).is_some_and(|waiter| waiter.until > now))
+    }
+
     /// How many wait.
     pub(super) fn count(&self, now: Instant) -> usize {
         self.by_turn.values().filter(|waiter| waiter.until > now).count()

@@ -135,6 +135,7 @@ impl Registrar {
                     flow,
                     call_id: contact::shared_text(order.call_id),
                     cseq: order.cseq,
+                    seen: now,
                     expires: now + Duration::from_secs(u64::from(contact.seconds)),
                     pool: seat.pool().cloned(),
                     emergency_only,

@@ -11,6 +11,7 @@ use sip::{Message, build::Writer};
 mod contacts;
 mod model;
 mod order;
+mod survivable;
 
 /// A registrar and what the phones of one endpoint send to it.
 struct Desk {

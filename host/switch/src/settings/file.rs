@@ -47,6 +47,12 @@ impl<'a> Settings<'a> {
         self.lines().any(|line| matches!(line.statement, Statement::If | Statement::Goto))
     }
 
+    /// The number of the first line that sets a parameter.
+    #[must_use]
+    pub fn line_of(self, name: &str) -> Option<usize> {
+        self.lines().find(|line| matches!(line.statement, Statement::Set(assignment) if assignment.is(name))).map(|line| line.number)
+    }
+
     /// Why nothing of the file can be understood although it may look well in an editor.
     pub(super) fn unreadable(self) -> Option<Finding> {
         let wide = self.octets.starts_with(b"\xff\xfe") || self.octets.starts_with(b"\xfe\xff");

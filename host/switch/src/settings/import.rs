@@ -5,11 +5,11 @@ use crate::limits::SETTINGS_VALUE;
 use std::fmt;
 
 /// Digest user name: the endpoint.
-const USERNAME: &str = "FORCE_SIP_USERNAME";
+pub const USERNAME: &str = "FORCE_SIP_USERNAME";
 /// Digest password: the secret.
-const PASSWORD: &str = "FORCE_SIP_PASSWORD";
+pub const PASSWORD: &str = "FORCE_SIP_PASSWORD";
 /// What stands before the @ in the phone's address of record: the user.
-const EXTENSION: &str = "FORCE_SIP_EXTENSION";
+pub const EXTENSION: &str = "FORCE_SIP_EXTENSION";
 
 /// The three, which log a phone in without its user, and what each is.
 pub(super) const CREDENTIALS: [&str; 3] = [USERNAME, PASSWORD, EXTENSION];

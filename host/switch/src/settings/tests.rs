@@ -6,6 +6,7 @@ use proptest::prelude::*;
 mod export;
 mod import;
 mod lint;
+mod rest;
 mod serve;
 
 const ACO: &[u8] = include_bytes!("../../tests/settings/001b4f0a1b2c/ACO_J1xx_Persistsettings.txt");

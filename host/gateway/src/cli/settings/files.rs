@@ -17,16 +17,16 @@ const DEPTH: usize = 8;
 
 /// A settings file.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(in crate::cli) struct Source {
     /// Where it is.
-    pub(super) path: PathBuf,
+    pub(in crate::cli) path: PathBuf,
     /// Where it is below the folder that was named; its name when it was named itself.
-    pub(super) name: PathBuf,
+    pub(in crate::cli) name: PathBuf,
 }
 
 impl Source {
     /// Its octets; one more than a settings file may have is as good as all.
-    pub(super) fn read(&self) -> Result<Vec<u8>, Finding> {
+    pub(in crate::cli) fn read(&self) -> Result<Vec<u8>, Finding> {
         let mut octets = Vec::new();
         let read = File::open(&self.path).and_then(|file| file.take(LARGEST as u64 + 1).read_to_end(&mut octets));
         read.map(|_| octets).map_err(|error| {
@@ -36,7 +36,7 @@ impl Source {
 }
 
 /// The files that `paths` name, in the order of their names. What lies in `out` was written by an earlier run.
-pub(super) fn find(paths: &[PathBuf], out: Option<&Path>) -> anyhow::Result<Vec<Source>> {
+pub(in crate::cli) fn find(paths: &[PathBuf], out: Option<&Path>) -> anyhow::Result<Vec<Source>> {
     let out = out.and_then(|out| fs::canonicalize(out).ok());
     let mut sources = Vec::new();
     for path in paths {

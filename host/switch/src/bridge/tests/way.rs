@@ -20,6 +20,7 @@ fn registered(rig: &Rig, contact: &str, instance: Option<&str>, flow: Flow) {
         flow,
         call_id: "r".into(),
         cseq: 1,
+        seen: rig.now,
         expires: rig.now + Duration::from_secs(300),
         pool: None,
         emergency_only: false,

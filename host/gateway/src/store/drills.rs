@@ -1,0 +1,159 @@
+//! When phones were last registered, and drills: what shows which of them would survive the loss of their cloud.
+//!
+//! A refresh costs nothing more: a binding is written with its time anyway, and only when it goes that time is kept in a row of its own, in the same transaction.
+
+use super::commit::ROWS;
+use sip::Instant;
+use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
+use std::collections::HashMap;
+use switch::limits::kept;
+
+/// A drill: a site loses its cloud on purpose.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Drill {
+    /// From 1; never used twice.
+    pub number: i64,
+    /// What its operator calls it; may be empty.
+    pub name: String,
+    /// Who has begun it, as he says himself.
+    pub by: String,
+    /// When it began.
+    pub began: Instant,
+    /// When it ended; `None`: it runs.
+    pub ended: Option<Instant>,
+}
+
+/// What came of beginning a drill.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Begun {
+    /// It runs.
+    Now(Drill),
+    /// Another one runs already.
+    Running(Drill),
+}
+
+/// An ended drill, and what it showed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// The drill.
+    pub drill: Drill,
+    /// As it was handed in at its end.
+    pub report: String,
+}
+
+/// Everything that is kept about which phones came.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Sightings {
+    /// When phones were last registered whose bindings have gone, by endpoint. Bindings that are there know more.
+    pub seen: HashMap<String, Instant>,
+    /// The number of the last ended drill in which each was registered, and when that was.
+    pub drilled: HashMap<String, (i64, Instant)>,
+    /// Drills, newest first.
+    pub drills: Vec<Drill>,
+}
+
+impl Sightings {
+    /// The drill that runs.
+    #[must_use]
+    pub fn running(&self) -> Option<&Drill> {
+        self.drills.iter().find(|drill| drill.ended.is_none())
+    }
+}
+
+const fn micros(at: Instant) -> i64 {
+    at.unix_micros().cast_signed()
+}
+
+const fn instant(micros: i64) -> Instant {
+    Instant::from_unix_micros(micros.cast_unsigned())
+}
+
+/// Keeps when these bindings were last refreshed, before they are removed.
+pub(super) async fn keep_seen(connection: &mut SqliteConnection, keys: &[(&str, &str)]) -> Result<(), sqlx::Error> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO seen (endpoint, at) SELECT endpoint, MAX(json_extract(state, '$.seen')) FROM binding WHERE json_extract(state, '$.seen') > 0 AND (endpoint, contact) IN (",
+    );
+    query.push_values(keys, |mut key, (endpoint, contact)| {
+        key.push_bind(*endpoint).push_bind(*contact);
+    });
+    query.push(") GROUP BY endpoint ON CONFLICT (endpoint) DO UPDATE SET at = MAX(at, excluded.at)");
+    query.build().execute(connection).await.map(|_| ())
+}
+
+type Row = (i64, String, String, i64, Option<i64>);
+
+fn drill((number, name, by, began, ended): Row) -> Drill {
+    Drill { number, name, by, began: instant(began), ended: ended.map(instant) }
+}
+
+/// Reads everything but the reports.
+pub(super) async fn sightings(connection: &mut SqliteConnection) -> Result<Sightings, sqlx::Error> {
+    let seen: Vec<(String, i64)> = sqlx::query_as("SELECT endpoint, at FROM seen").fetch_all(&mut *connection).await?;
+    let drilled: Vec<(String, i64, i64)> = sqlx::query_as("SELECT endpoint, drill, at FROM drilled").fetch_all(&mut *connection).await?;
+    let drills: Vec<Row> =
+        sqlx::query_as("SELECT number, name, by_whom, began, ended FROM drill ORDER BY number DESC").fetch_all(connection).await?;
+    Ok(Sightings {
+        seen: seen.into_iter().map(|(endpoint, at)| (endpoint, instant(at))).collect(),
+        drilled: drilled.into_iter().map(|(endpoint, drill, at)| (endpoint, (drill, instant(at)))).collect(),
+        drills: drills.into_iter().map(drill).collect(),
+    })
+}
+
+/// Begins a drill, unless one runs. The oldest are forgotten when there are more than [`kept::DRILLS`].
+pub(super) async fn begin(connection: &mut SqliteConnection, name: &str, by: &str, now: Instant) -> Result<Begun, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let running: Option<Row> = sqlx::query_as("SELECT number, name, by_whom, began, ended FROM drill WHERE ended IS NULL LIMIT 1")
+        .fetch_optional(&mut *transaction)
+        .await?;
+    if let Some(running) = running {
+        return Ok(Begun::Running(drill(running)));
+    }
+    let (last,): (Option<i64>,) = sqlx::query_as("SELECT MAX(number) FROM drill").fetch_one(&mut *transaction).await?;
+    let number = last.unwrap_or(0) + 1;
+    sqlx::query("INSERT INTO drill (number, name, by_whom, began) VALUES (?, ?, ?, ?)")
+        .bind(number)
+        .bind(name)
+        .bind(by)
+        .bind(micros(now))
+        .execute(&mut *transaction)
+        .await?;
+    let kept = i64::try_from(kept::DRILLS).unwrap_or(i64::MAX);
+    sqlx::query("DELETE FROM drill WHERE number <= ?").bind(number - kept).execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(Begun::Now(Drill { number, name: name.to_owned(), by: by.to_owned(), began: now, ended: None }))
+}
+
+/// Ends the drill of that number with its report and those who were registered in it. `None`: it does not run any more.
+pub(super) async fn end(
+    connection: &mut SqliteConnection,
+    number: i64,
+    report: &str,
+    came: &[(String, Instant)],
+    now: Instant,
+) -> Result<Option<Drill>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let query = "UPDATE drill SET ended = ?, report = ? WHERE number = ? AND ended IS NULL RETURNING number, name, by_whom, began, ended";
+    let ended: Option<Row> = sqlx::query_as(query).bind(micros(now)).bind(report).bind(number).fetch_optional(&mut *transaction).await?;
+    let Some(ended) = ended else { return Ok(None) };
+    for came in came.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO drilled (endpoint, drill, at) ");
+        query.push_values(came, |mut row, (endpoint, at)| {
+            row.push_bind(endpoint).push_bind(number).push_bind(micros(*at));
+        });
+        query.push(" ON CONFLICT (endpoint) DO UPDATE SET drill = excluded.drill, at = excluded.at");
+        query.build().execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(Some(drill(ended)))
+}
+
+/// The report of an ended drill.
+pub(super) async fn report(connection: &mut SqliteConnection, number: i64) -> Result<Option<Report>, sqlx::Error> {
+    let row: Option<(String, String, i64, i64, String)> = sqlx::query_as(
+        "SELECT name, by_whom, began, ended, report FROM drill WHERE number = ? AND report IS NOT NULL AND ended IS NOT NULL",
+    )
+    .bind(number)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|(name, by, began, ended, report)| Report { drill: drill((number, name, by, began, Some(ended))), report }))
+}
