@@ -13,6 +13,7 @@
 //! | `GET /endpoints/{id}`, `GET /users/{id}` | one of them with its history ([`EndpointPage`], [`UserPage`]); 404 |
 //! | `GET /licences` | licence pools ([`Pools`]) |
 //! | `GET /licences/{pool}` with [`After`] | one of them, and who holds its seats, waits, or has one kept ([`PoolPage`]); 404 |
+//! | `GET /store` | whether the store can be written, and if not, why ([`StoreStands`]) |
 //! | `POST /directory` with [`Edits`] | all of them are made, on disk and in force ([`Edited`]); 422: none, and why ([`Wrong`]); 503: the store cannot keep them |
 //! | `DELETE /calls/{call-id}` | any call that is up is ended ([`HungUp`]); 403: it is one for help |
 //!
@@ -27,6 +28,7 @@ mod directory;
 mod licences;
 mod metrics;
 pub(crate) mod server;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +41,7 @@ pub use directory::{
 pub(crate) use directory::{endpoint_has, happened, of_file, of_store, user, user_has, with_phones};
 pub(crate) use licences::row as pool_row;
 pub use licences::{After, PoolPage, PoolRow, Pools, ReducedRow, SeatRow};
+pub use store::StoreStands;
 
 use crate::{
     calls::Exchange,
@@ -176,6 +179,7 @@ fn everything(shown: Shown) -> Router {
         .route("/endpoints/{id}", get(directory::endpoint))
         .route("/users", get(directory::users))
         .route("/users/{id}", get(directory::user_page))
+        .route("/store", get(store::stands))
         .route("/licences", get(licences::pools))
         .route("/licences/{pool}", get(licences::pool))
         .route("/directory", post(directory::change).layer(DefaultBodyLimit::max(EDITS_MAX)))
@@ -296,7 +300,7 @@ fn nothing_there() -> Response {
     refuse(
         StatusCode::NOT_FOUND,
         "there is nothing of that name",
-        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users and /licences",
+        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users, /licences and /store",
     )
 }
 
