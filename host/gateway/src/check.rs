@@ -1,11 +1,14 @@
-//! `holdfast check`: everything is loaded and tried, nothing is bound and nothing is written.
+//! `holdfast check`: everything is loaded and tried, the store is looked through, nothing is bound and nothing is written.
 
 use crate::{
     config::{Config, Problem, Report, Severity},
+    data::STORE,
+    manage::{SOCKET, StoreStands, ask},
     net::tls,
     policy::{Engine, PolicyState},
-    provision, rest,
+    provision, rest, store,
 };
+use axum::http::Method;
 use serde::Serialize;
 use std::{path::Path, sync::Arc};
 use switch::site::Site;
@@ -19,6 +22,10 @@ pub struct Findings {
     pub config: String,
     /// Every policy of the folder, in the order in which they are asked.
     pub policies: Vec<Policy>,
+    /// What the store holds; `None` before the first start, or when it cannot be read.
+    pub store: Option<store::Seen>,
+    /// How the gateway that runs on the data folder gets on with it; `None`: none runs.
+    pub running: Option<StoreStands>,
     /// Everything that is wrong.
     #[serde(flatten)]
     pub report: Report,
@@ -52,7 +59,7 @@ pub fn check(file: Option<&Path>, data: &Path) -> anyhow::Result<Findings> {
     let shown = file.map_or_else(|| kept.display().to_string(), |f| f.display().to_string());
     let (config, mut report) = match loaded {
         Ok(loaded) => (loaded.config, loaded.report),
-        Err(report) => return Ok(Findings { ok: false, config: shown, policies: Vec::new(), report }),
+        Err(report) => return Ok(Findings { ok: false, config: shown, policies: Vec::new(), store: None, running: None, report }),
     };
     if let Err(error) = tls::try_files(&config.tls) {
         report.extend(Report::of_file(&shown, format!("[tls]: {error:#}"), "name PEM files that belong together"));
@@ -68,6 +75,7 @@ pub fn check(file: Option<&Path>, data: &Path) -> anyhow::Result<Findings> {
         ));
     }
     addresses(&config, &shown, &mut report);
+    let (kept, running) = look_into_store(data, &mut report)?;
 
     let folder = data.join(&config.policy_folder);
     let site = Arc::new(Site::new(config.directory.clone(), config.limits.site));
@@ -85,7 +93,21 @@ pub fn check(file: Option<&Path>, data: &Path) -> anyhow::Result<Findings> {
         .into_iter()
         .map(|p| Policy { accepted: p.state == PolicyState::Running, file: p.file, name: p.name, version: p.version, hooks: p.hooks })
         .collect();
-    Ok(Findings { ok: report.passes(), config: shown, policies, report })
+    Ok(Findings { ok: report.passes(), config: shown, policies, store: kept, running, report })
+}
+
+/// The store, which also a gateway that runs may have open. Trouble keeps no gateway from starting; but it starts degraded.
+fn look_into_store(data: &Path, report: &mut Report) -> anyhow::Result<(Option<store::Seen>, Option<StoreStands>)> {
+    let found = store::look(&data.join(STORE))?;
+    for trouble in &found.troubles {
+        report.extend(Report::of_file(trouble.file.display().to_string(), trouble.reason(), trouble.remedy()));
+    }
+    let answer = if data.join(SOCKET).exists() { ask(data, Method::GET, "/store").ok() } else { None };
+    let running: Option<StoreStands> = answer.and_then(|answer| serde_json::from_slice(&answer.body).ok());
+    if let Some(StoreStands { reason: Some(reason), remedy: Some(remedy), .. }) = &running {
+        report.extend(Report::of_file(data.join(SOCKET).display().to_string(), format!("the gateway that runs says: {reason}"), remedy));
+    }
+    Ok((found.seen, running))
 }
 
 /// Addresses that this machine does not have cannot be listened on.

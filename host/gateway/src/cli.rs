@@ -24,12 +24,14 @@ use crate::{
     check::{self, Findings},
     config::{Log, LogFormat, Severity},
     data::DataFolder,
+    manage::StoreStands,
     serve,
+    store::Seen,
 };
 use anstyle::{AnsiColor, Style};
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -67,6 +69,14 @@ Examples:
   kill -HUP $(pidof holdfast)
       Take a changed configuration over now. Saving the file is enough.";
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  holdfast check --config /etc/holdfast.toml --data /var/lib/holdfast
+      Before a start, or while the gateway runs: then it also says whether that can write its store.
+  holdfast check --config new.toml --json
+      One JSON object, for a program.
+Every page of the store is read (some seconds for 100,000 endpoints), and nothing of it is changed.";
+
 /// SIP survivability gateway: keeps a site's phones alive when their cloud telephone service is lost.
 #[derive(Parser, Debug)]
 #[command(name = "holdfast", version, after_help = EXAMPLES, propagate_version = true, arg_required_else_help = true)]
@@ -91,7 +101,8 @@ enum Command {
         #[arg(long)]
         no_demo: bool,
     },
-    /// Load and try the configuration and every policy; bind nothing. Exit code 0: `serve` would start with all of it.
+    /// Load and try the configuration and every policy, and look through the store; bind and change nothing. Exit code 0: `serve` would start with all of it.
+    #[command(after_help = CHECK_EXAMPLES)]
     Check {
         #[command(flatten)]
         files: Files,
@@ -258,11 +269,32 @@ fn print(findings: &Findings, json: bool) -> anyhow::Result<()> {
             )?;
         }
     }
+    if let Some(store) = &findings.store {
+        stored(store, findings.running.as_ref(), &mut out)?;
+    }
     let (errors, warnings) = (findings.report.errors().count(), findings.report.warnings().count());
     if findings.ok {
         writeln!(out, "\n{GOOD}ok{GOOD:#}  {} ({warnings} warnings)", findings.config)?;
     } else {
         writeln!(out, "\n{ERROR}not valid{ERROR:#}  {} ({errors} errors, {warnings} warnings)", findings.config)?;
+    }
+    Ok(())
+}
+
+/// What the store holds.
+fn stored(store: &Seen, running: Option<&StoreStands>, out: &mut impl Write) -> anyhow::Result<()> {
+    let Seen { file, bytes, schema, latest_schema, endpoints, users, bindings, history, sound } = store;
+    writeln!(out, "\nstore {file}:")?;
+    let (style, word) = if *sound { (GOOD, "sound") } else { (ERROR, "damaged") };
+    let schema = if schema < latest_schema { format!("{schema}, the next start makes it {latest_schema}") } else { schema.to_string() };
+    writeln!(out, "  {style}{word}{style:#}  {} kB, schema {schema}", bytes / 1024)?;
+    for (name, count) in [("endpoints", endpoints), ("users", users), ("bindings", bindings), ("lines of history", history)] {
+        writeln!(out, "  {count:>9}  {name}")?;
+    }
+    if let Some(StoreStands { state, since, owed, .. }) = running {
+        let style = if state == "well" { GOOD } else { ERROR };
+        let since = since.as_ref().map_or_else(String::new, |since| format!(" since {since}, {owed} bindings are owed to it"));
+        writeln!(out, "  the gateway that runs on it: {style}{state}{style:#}{since}")?;
     }
     Ok(())
 }

@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Name of the store in the data folder.
+pub const STORE: &str = "store.sqlite";
+
 /// A data folder. Everything below it belongs to the gateway; secrets in it are readable for its user only.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DataFolder {
@@ -66,7 +69,7 @@ impl DataFolder {
     /// The store.
     #[must_use]
     pub fn store(&self) -> PathBuf {
-        self.root.join("store.sqlite")
+        self.root.join(STORE)
     }
 
     /// The folder of the decision record.
@@ -93,12 +96,10 @@ impl DataFolder {
     /// When another gateway has it.
     pub fn lock(&self) -> anyhow::Result<Lock> {
         let path = self.root.join("lock");
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
+        let written = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        // On a disk that takes no writes it can be locked all the same when it is there.
+        let file = written
+            .or_else(|error| File::open(&path).map_err(|_| error))
             .with_context(|| format!("the lock file {} cannot be opened", path.display()))?;
         match file.try_lock() {
             Ok(()) => Ok(Lock { _file: file }),

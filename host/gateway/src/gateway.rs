@@ -32,7 +32,10 @@ use std::{
     time::Duration,
 };
 use switch::site::Site;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, mpsc, oneshot, watch},
+};
 use tokio_rustls::rustls::ServerConfig;
 
 /// How long connections and the store get to finish when the gateway ends.
@@ -84,6 +87,7 @@ impl Gateway {
     pub async fn start(config: &Config, data: &DataFolder, watcher: Option<Arc<dyn Observer>>) -> anyhow::Result<Self> {
         let lock = data.lock()?;
         raise_file_limit();
+        survive_size_limit()?;
         let limits = config.limits;
         let clock = Clock::start();
         let counters = Arc::new(Counters::default());
@@ -160,6 +164,7 @@ impl Gateway {
         let trunks_changed = Arc::clone(&resolver.changed);
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
         accepting.push(tokio::spawn(Arc::clone(&warden).run()));
+        accepting.push(tokio::spawn(Arc::clone(&keeper).run()));
         let shown = Shown {
             engine: Arc::clone(&engine),
             counters: Arc::clone(&counters),
@@ -281,11 +286,11 @@ fn journals(folder: &Path, shards: usize, counters: &Arc<Counters>) -> (Vec<Opti
 async fn start_store(
     config: &Config,
     data: &DataFolder,
-    site: &Site,
+    site: &Arc<Site>,
     now: sip::Instant,
     counters: &Arc<Counters>,
 ) -> anyhow::Result<store::Started> {
-    let options = store::Options::new(&config.limits, config.on_store_failure);
+    let options = store::Options::new(&config.limits, config.degraded);
     store::Store::start(&data.store(), site, now, options, Arc::clone(counters)).await
 }
 
@@ -341,6 +346,12 @@ fn raise_file_limit() {
     {
         tracing::warn!("the limit of open files stays {soft}: {error}");
     }
+}
+
+/// A write beyond a size limit (`ulimit -f`) is an error of that write from now on, as on a full disk, and not the end of the process.
+fn survive_size_limit() -> anyhow::Result<()> {
+    // The handler stays, whether or not somebody listens.
+    signal(SignalKind::from_raw(nix::libc::SIGXFSZ)).map(drop).context("the system gives no signals")
 }
 
 fn warn_of_small_buffers(listeners: &Listeners, asked: usize) {

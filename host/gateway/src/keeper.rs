@@ -9,7 +9,7 @@ use crate::{
     config::default,
     data::random_bytes,
     provision::{Keeping, Vault},
-    store::{Begun, Drill, Entry, Report, Sightings, Started, Store},
+    store::{Begun, Drill, Entry, Report, Sightings, Standing, Started, Store},
 };
 use sha2::{Digest as _, Sha256};
 use sip::Instant;
@@ -17,6 +17,7 @@ use std::{
     collections::BTreeSet,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 use subtle::ConstantTimeEq as _;
 use switch::{
@@ -33,6 +34,9 @@ use tokio::runtime::Handle;
 
 /// Lines of a history that are shown.
 const HISTORY: u16 = 50;
+
+/// How often a store that must be told everything is tried.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The only one who changes the directory. One per gateway.
 #[derive(Debug)]
@@ -117,6 +121,38 @@ impl Keeper {
         let (roster, left_out) = (std::mem::take(&mut started.roster), std::mem::take(&mut started.left_out));
         let state = Mutex::new(State { file: Arc::clone(&started.file), roster, left_out, old: Vec::new() });
         Arc::new(Self { site, store: Arc::clone(&started.store), clock, keeping, state })
+    }
+
+    /// Writes everything anew whenever the store has become another file: it was damaged, or was not there. In a runtime.
+    pub async fn run(self: Arc<Self>) {
+        let mut renewed = self.store.renewed();
+        while renewed.changed().await.is_ok() {
+            let keeper = Arc::clone(&self);
+            // It waits for the store, and for as long as that cannot be written.
+            while let Ok(Err(why)) = tokio::task::spawn_blocking({
+                let keeper = Arc::clone(&keeper);
+                move || keeper.write_whole()
+            })
+            .await
+            {
+                tracing::debug!("endpoints and users are not yet in the new store: {why}");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
+    fn write_whole(&self) -> Result<(), String> {
+        let state = self.state();
+        if state.roster.is_empty() {
+            return Ok(());
+        }
+        self.store.write(Arc::new(state.roster.whole()), "", self.clock.now())
+    }
+
+    /// How the store stands.
+    #[must_use]
+    pub fn store(&self) -> Standing {
+        self.store.standing()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

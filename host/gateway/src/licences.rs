@@ -24,8 +24,8 @@ pub struct Warden {
     store: Arc<Store>,
     clock: Clock,
     counters: Arc<Counters>,
-    /// What the store keeps already.
-    written: Mutex<Vec<Mark>>,
+    /// What the store keeps already, and how often it had been another file then.
+    written: Mutex<(u64, Vec<Mark>)>,
 }
 
 impl Warden {
@@ -54,13 +54,13 @@ impl Warden {
             self.counters.count("licence-alarm");
             tracing::warn!(counter = "licence-alarm", pool = &*alarm.pool, "{}", told(&alarm));
         }
-        let marks = self.site.ledger.marks();
+        let wanted = (*self.store.renewed().borrow(), self.site.ledger.marks());
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if *written == marks {
+        if *written == wanted {
             return;
         }
-        match self.store.write_marks(marks.clone()) {
-            Ok(()) => *written = marks,
+        match self.store.write_marks(wanted.1.clone()) {
+            Ok(()) => *written = wanted,
             Err(why) => self.counters.limit("licence-marks", || {
                 format!("a restart would forget since when licence pools are in grace, and how full they were: {why}")
             }),

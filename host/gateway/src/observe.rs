@@ -249,7 +249,7 @@ impl Observer for Logbook {
     }
 
     fn not_kept(&self, why: &str) {
-        self.0.limit("not-kept", || format!("a registration was answered 500 because it could not be kept: {why}"));
+        self.0.limit("not-kept", || format!("a registration was answered 503 because it could not be kept: {why}"));
     }
 }
 

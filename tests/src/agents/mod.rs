@@ -7,6 +7,7 @@
 
 mod baresip;
 mod console;
+mod fleet;
 mod linphone;
 mod pjsua;
 mod process;
@@ -18,6 +19,7 @@ mod wire;
 
 pub use baresip::{Account, Baresip};
 use console::Console;
+pub use fleet::{Fleet, Wish};
 pub use linphone::Linphone;
 pub use pjsua::Pjsua;
 pub use process::{Folder, PATIENCE, Process, free_ports, until};

@@ -180,8 +180,10 @@ impl Shard {
             Ok(()) => accepted(self, &message, &endpoint, now),
             Err(_) => {
                 let tag = self.random.token();
-                let mut writer = Writer::response(&message, 500, "Registration Could Not Be Kept", Some(tag.as_str()));
-                writer.number(Name::RetryAfter, 5);
+                // RFC 3261 21.5.4: the phone may try again after that, or another server at once. Spread, so that phones do not come back all at once.
+                let mut writer = Writer::response(&message, 503, "Registration Could Not Be Kept", Some(tag.as_str()));
+                let spread = u32::try_from(self.random.next_u64() % 8).unwrap_or(0);
+                writer.number(Name::RetryAfter, 2 + spread);
                 writer.finish_response(b"")
             }
         };

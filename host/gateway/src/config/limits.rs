@@ -46,6 +46,8 @@ pub struct Limits {
     pub store_queue: usize,
     /// How long the store gathers changes into one commit.
     pub store_wait: Duration,
+    /// Lines that the history of an endpoint or user has at most; the oldest go first.
+    pub store_history: usize,
     /// How often the names of trunks are resolved again.
     pub resolve_every: Duration,
     /// Requests to the REST API at a time; more wait.
@@ -91,6 +93,8 @@ impl Default for Limits {
             nonce_counts: 200_000,
             store_queue: 16_384,
             store_wait: Duration::from_millis(5),
+            // Some years of an endpoint that is changed every month.
+            store_history: 200,
             resolve_every: Duration::from_secs(60),
             rest_requests: 16,
             // Ten thousand lines of a table with keys and settings.
@@ -228,6 +232,7 @@ pub const KEYS: &[Key] = &[
     number!("nonce_counts", 1_000..=100_000_000, nonce_counts, "nonce counts remembered against replay"),
     number!("store_queue", 16..=1_048_576, store_queue, "registrations that may wait for the store"),
     milliseconds!("store_wait_milliseconds", 0..=1_000, store_wait, "how long the store gathers registrations into one commit"),
+    number!("store_history", 1..=100_000, store_history, "lines of the history of an endpoint or user; the oldest go first"),
     seconds!("resolve_seconds", 5..=86_400, resolve_every, "how often the names of trunks are resolved again"),
     number!("rest_requests", 1..=1_024, rest_requests, "requests to the REST API at a time; more wait"),
     number!("rest_body_bytes", 1_024..=67_108_864, rest_body, "octets of a request's body there, CSV tables included"),

@@ -73,13 +73,13 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// What happens to a registration that the store could not keep.
+/// How phones are served while the store cannot be written. Calls and calls for help go on either way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum OnStoreFailure {
-    /// The phone is registered in memory, and an alarm says that it will not survive a restart.
+pub enum Degraded {
+    /// They register in memory, and an alarm says that this would not survive a restart.
     #[default]
-    Accept,
-    /// The phone gets 500 and tries again.
+    Memory,
+    /// A REGISTER that cannot be kept is answered 503, so that the phone tries again, or elsewhere.
     Refuse,
 }
 
@@ -102,8 +102,8 @@ pub struct Config {
     pub policy_folder: PathBuf,
     /// Log.
     pub log: Log,
-    /// Store.
-    pub on_store_failure: OnStoreFailure,
+    /// How phones are served while the store cannot be written.
+    pub degraded: Degraded,
     /// Where what is counted is served over TCP.
     pub metrics: Option<SocketAddr>,
     /// The REST API.
@@ -224,9 +224,9 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     });
     let tls = section("tls").map_or_else(Tls::default, |table| read_tls(document, table));
     let log = section("log").map_or_else(|| Log { level: LEVEL.to_owned(), format: LogFormat::Text }, |table| read_log(document, table));
-    let on_store_failure = section("store").and_then(|table| {
-        table.known(&["on_failure"]);
-        table.choice("on_failure", &[("accept", OnStoreFailure::Accept), ("refuse", OnStoreFailure::Refuse)])
+    let degraded = section("store").and_then(|table| {
+        table.known(&["degraded"]);
+        table.choice("degraded", &[("memory", Degraded::Memory), ("refuse", Degraded::Refuse)])
     });
     let metrics = section("metrics").and_then(|table| watching::metrics(document, table));
     let rest = section("rest").and_then(|table| rest::read(document, table));
@@ -247,7 +247,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         limits,
         policy_folder: policy_folder.unwrap_or_else(|| PathBuf::from("policies")),
         log,
-        on_store_failure: on_store_failure.unwrap_or_default(),
+        degraded: degraded.unwrap_or_default(),
         metrics,
         rest,
         provision,
@@ -444,7 +444,7 @@ impl Config {
         differs(self.policy_folder != running.policy_folder, "policy.folder");
         differs(self.tls.trunk_authorities != running.tls.trunk_authorities, "tls.trunk_authorities");
         differs(self.log != running.log, "log");
-        differs(self.on_store_failure != running.on_store_failure, "store.on_failure");
+        differs(self.degraded != running.degraded, "store.degraded");
         differs(self.metrics != running.metrics, "metrics.listen");
         differs(self.rest != running.rest, "rest");
         differs(self.provision != running.provision, "provision");

@@ -109,7 +109,7 @@ shards = "two"
 level = "info"
 format = "xml"
 [store]
-on_failure = "panic"
+degraded = "panic"
 [[endpoint]]
 extension = "10 01"
 username = ""
@@ -143,7 +143,7 @@ networks = "10.0.0.0/8"
             holdfast.toml:6: limits.calls: 0 is outside 1 to 1000000; choose a number within these bounds
             holdfast.toml:7: limits.shards: a whole number is wanted here, not text; write it like `shards = 1`
             holdfast.toml:10: log.format: `xml` is not one of the choices; choose `text` or `json`
-            holdfast.toml:12: store.on_failure: `panic` is not one of the choices; choose `accept` or `refuse`
+            holdfast.toml:12: store.degraded: `panic` is not one of the choices; choose `memory` or `refuse`
             holdfast.toml:13: endpoint[1].id: is missing; add `id = "desk-1"`
             holdfast.toml:13: endpoint[1].password: is missing; add `password = "..."` or `ha1 = "..."`
             holdfast.toml:13: endpoint[1].licence: there is no pool `none`; there are `p`; or add a [[licence]]

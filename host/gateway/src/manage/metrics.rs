@@ -9,6 +9,7 @@ use super::Shown;
 use crate::{
     observe::Fetched,
     policy::{Figures, Hook, PolicyFigures, PolicyState},
+    store::Kind,
 };
 use prometheus_client::{
     collector::Collector,
@@ -90,6 +91,15 @@ fn gateway(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     ] {
         encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
     }
+    let standing = shown.keeper.store();
+    let mut trouble =
+        encoder.encode_descriptor("store_trouble", "1: the store cannot be written for this reason", None, MetricType::Gauge)?;
+    for kind in Kind::ALL {
+        let so = standing.trouble.as_ref().is_some_and(|(trouble, _)| trouble.kind == kind);
+        gauge(&mut trouble, [("kind", kind.name())], u32::from(so))?;
+    }
+    let help = "Bindings that are in memory only, or on the disk only, until the store can be written";
+    encoder.encode_descriptor("store_owed", help, None, MetricType::Gauge)?.encode_gauge(&standing.owed)?;
     licences(shown, encoder)?;
     let mut build = encoder.encode_descriptor("build", "Version of the gateway", None, MetricType::Info)?;
     build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])

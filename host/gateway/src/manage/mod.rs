@@ -18,6 +18,7 @@
 //! | `GET /drills` | all drills ([`Drills`]) |
 //! | `GET /drills/{number}` | what an ended one showed ([`DrillPage`]); 404 |
 //! | `POST /drills` with [`BeginDrill`], `POST /drills/stop` with [`StopDrill`] | a drill begins or ends ([`DrillShown`]); 409: one runs, none runs; 503 |
+//! | `GET /store` | whether the store can be written, and if not, why ([`StoreStands`]) |
 //! | `POST /directory` with [`Edits`] | all of them are made, on disk and in force ([`Edited`]); 422: none, and why ([`Wrong`]); 503: the store cannot keep them |
 //! | `DELETE /calls/{call-id}` | any call that is up is ended ([`HungUp`]); 403: it is one for help |
 //!
@@ -33,6 +34,7 @@ mod drills;
 mod licences;
 mod metrics;
 pub(crate) mod server;
+mod store;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -47,6 +49,7 @@ pub use drills::{BeginDrill, DrillPage, DrillRow, DrillShown, Drills, Failing, L
 pub(crate) use directory::{endpoint_has, happened, of_file, of_store, user, user_has, with_phones};
 pub(crate) use licences::row as pool_row;
 pub use licences::{After, PoolPage, PoolRow, Pools, ReducedRow, SeatRow};
+pub use store::StoreStands;
 pub use tokens::{TokenMade, TokenWanted};
 
 use crate::{
@@ -205,6 +208,7 @@ fn everything(shown: Shown) -> Router {
         .route("/endpoints/{id}/token", post(tokens::give).layer(DefaultBodyLimit::max(BODY_MAX)))
         .route("/users", get(directory::users))
         .route("/users/{id}", get(directory::user_page))
+        .route("/store", get(store::stands))
         .route("/licences", get(licences::pools))
         .route("/licences/{pool}", get(licences::pool))
         .route("/drill", get(drills::look))
@@ -329,7 +333,7 @@ fn nothing_there() -> Response {
     refuse(
         StatusCode::NOT_FOUND,
         "there is nothing of that name",
-        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users, /licences and /drill",
+        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users, /licences, /store and /drill",
     )
 }
 

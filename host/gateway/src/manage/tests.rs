@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     clock::Clock,
-    config::OnStoreFailure,
+    config::Degraded,
     policy::EngineSettings,
     provision::{Keeping, Vault},
     store::{Options, Store},
@@ -23,7 +23,7 @@ async fn shown_with(folder: &std::path::Path, keeping: Option<Keeping>) -> Shown
     let directory = Directory::new("sip.example".to_owned(), vec![], vec![], vec![], emergency, vec![]);
     let site = Arc::new(Site::new(directory, Limits::default()));
     let (limits, clock) = (config::Limits::default(), Clock::start());
-    let options = Options::new(&limits, OnStoreFailure::Refuse);
+    let options = Options::new(&limits, Degraded::Refuse);
     let mut started = Store::start(&folder.join("store.sqlite"), &site, clock.now(), options, Arc::default()).await.unwrap();
     let settings = EngineSettings { watch: false, ..EngineSettings::default() };
     Shown {

@@ -1,6 +1,6 @@
 //! Endpoints and users of the store, and their history: read whole at the start, changed in one transaction for each request.
 
-use super::commit::ROWS;
+use super::owed::ROWS;
 use sip::Instant;
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use switch::directory::{
@@ -49,8 +49,14 @@ fn read<T: serde::de::DeserializeOwned>(noun: &str, id: &str, state: &str) -> Op
         .ok()
 }
 
-/// Writes a change and what the histories say of it, all or nothing.
-pub(super) async fn write(connection: &mut SqliteConnection, change: &Change, by: &str, now: Instant) -> Result<(), sqlx::Error> {
+/// Writes a change and what the histories say of it, all or nothing. Of each history the latest `most` lines stay; how many lines were forgotten.
+pub(super) async fn write(
+    connection: &mut SqliteConnection,
+    change: &Change,
+    by: &str,
+    now: Instant,
+    most: usize,
+) -> Result<u64, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     records(&mut transaction, "endpoint", change.endpoints.iter().map(|record| (record.id.as_str(), state(record)))).await?;
     records(&mut transaction, "site_user", change.users.iter().map(|record| (record.id.as_str(), state(record)))).await?;
@@ -63,7 +69,27 @@ pub(super) async fn write(connection: &mut SqliteConnection, change: &Change, by
         });
         query.build().execute(&mut *transaction).await?;
     }
-    transaction.commit().await
+    let forgotten = forget(&mut transaction, &change.notes, most).await?;
+    transaction.commit().await?;
+    Ok(forgotten)
+}
+
+/// Shortens the histories of those who have got a line, the oldest lines first.
+async fn forget(connection: &mut SqliteConnection, notes: &[Note], most: usize) -> Result<u64, sqlx::Error> {
+    let mut forgotten = 0;
+    for notes in notes.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "DELETE FROM history WHERE number IN (SELECT number FROM (SELECT number, row_number() OVER (PARTITION BY kind, id ORDER BY number DESC) \
+             AS place FROM history WHERE (kind, id) IN (",
+        );
+        query.push_values(notes, |mut subject, Note { subject: of, .. }| {
+            let (kind, id) = key(of);
+            subject.push_bind(kind).push_bind(id);
+        });
+        query.push(")) AS placed WHERE place > ").push_bind(i64::try_from(most).unwrap_or(i64::MAX)).push(")");
+        forgotten += query.build().execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(forgotten)
 }
 
 fn state<T: serde::Serialize>(record: &T) -> Result<String, sqlx::Error> {

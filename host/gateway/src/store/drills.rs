@@ -2,7 +2,7 @@
 //!
 //! A refresh costs nothing more: a binding is written with its time anyway, and only when it goes that time is kept in a row of its own, in the same transaction.
 
-use super::commit::ROWS;
+use super::owed::ROWS;
 use sip::Instant;
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashMap;
@@ -68,15 +68,19 @@ const fn instant(micros: i64) -> Instant {
     Instant::from_unix_micros(micros.cast_unsigned())
 }
 
-/// Keeps when these bindings were last refreshed, before they are removed.
-pub(super) async fn keep_seen(connection: &mut SqliteConnection, keys: &[(&str, &str)]) -> Result<(), sqlx::Error> {
+/// Keeps when these bindings, or (`None`) all, were last refreshed, before they are removed.
+pub(super) async fn keep_seen(connection: &mut SqliteConnection, keys: Option<&[(&str, &str)]>) -> Result<(), sqlx::Error> {
     let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO seen (endpoint, at) SELECT endpoint, MAX(json_extract(state, '$.seen')) FROM binding WHERE json_extract(state, '$.seen') > 0 AND (endpoint, contact) IN (",
+        "INSERT INTO seen (endpoint, at) SELECT endpoint, MAX(json_extract(state, '$.seen')) FROM binding WHERE json_extract(state, '$.seen') > 0",
     );
-    query.push_values(keys, |mut key, (endpoint, contact)| {
-        key.push_bind(*endpoint).push_bind(*contact);
-    });
-    query.push(") GROUP BY endpoint ON CONFLICT (endpoint) DO UPDATE SET at = MAX(at, excluded.at)");
+    if let Some(keys) = keys {
+        query.push(" AND (endpoint, contact) IN (");
+        query.push_values(keys, |mut key, (endpoint, contact)| {
+            key.push_bind(*endpoint).push_bind(*contact);
+        });
+        query.push(")");
+    }
+    query.push(" GROUP BY endpoint ON CONFLICT (endpoint) DO UPDATE SET at = MAX(at, excluded.at)");
     query.build().execute(connection).await.map(|_| ())
 }
 

@@ -1,6 +1,6 @@
 //! What the store keeps of licence pools besides the seats, which are those of the bindings.
 
-use super::commit::ROWS;
+use super::owed::ROWS;
 use serde::{Deserialize, Serialize};
 use sip::Instant;
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};

@@ -1,7 +1,9 @@
 use super::*;
-use crate::{calls::Keep as _, config::OnStoreFailure, observe::Counters};
+use crate::{calls::Keep as _, config::Degraded, observe::Counters};
 use sip::digest::Ha1;
-use std::sync::Arc;
+use sqlx::{Connection as _, SqliteConnection, sqlite::SqliteConnectOptions};
+use std::{fs, path::Path, sync::Arc, time::Duration};
+use switch::site::Site;
 use switch::{
     directory::{
         Directory, Emergency, Endpoint, Pool,
@@ -12,10 +14,11 @@ use switch::{
 };
 
 mod drills;
+mod trouble;
 
 const NOW: Instant = Instant::from_unix_micros(1_700_000_000_000_000);
 
-fn site(endpoints: &[&str], seats: u32) -> Site {
+fn site(endpoints: &[&str], seats: u32) -> Arc<Site> {
     let endpoints = endpoints.iter().map(|id| Endpoint {
         id: (*id).to_owned(),
         extension: (*id).to_owned(),
@@ -31,10 +34,10 @@ fn site(endpoints: &[&str], seats: u32) -> Site {
     let emergency =
         Emergency { numbers: Vec::new(), test_numbers: Vec::new(), trunks: Vec::new(), networks: Vec::new(), outside_prefixes: Vec::new() };
     let pools = vec![Pool::new("site", seats)];
-    Site::new(
+    Arc::new(Site::new(
         Directory::new("sip.example".to_owned(), endpoints.collect(), pools, Vec::new(), emergency, Vec::new()),
         switch::Limits::default(),
-    )
+    ))
 }
 
 fn binding(endpoint: &str, contact: &str, expires: u64) -> Binding {
@@ -63,13 +66,13 @@ fn binding(endpoint: &str, contact: &str, expires: u64) -> Binding {
     }
 }
 
-fn options(on_failure: OnStoreFailure) -> Options {
-    Options { wait: Duration::from_millis(5), queue: 64, on_failure, backlog: 100 }
+fn options(degraded: Degraded) -> Options {
+    Options { wait: Duration::from_millis(5), queue: 64, degraded, backlog: 100, history: 3 }
 }
 
-async fn start(folder: &Path, site: &Site) -> (Arc<Store>, tokio::sync::oneshot::Receiver<()>, usize) {
+async fn start(folder: &Path, site: &Arc<Site>) -> (Arc<Store>, tokio::sync::oneshot::Receiver<()>, usize) {
     let counters = Arc::new(Counters::default());
-    let started = Store::start(&folder.join("store.sqlite"), site, NOW, options(OnStoreFailure::Refuse), counters).await.unwrap();
+    let started = Store::start(&folder.join("store.sqlite"), site, NOW, options(Degraded::Refuse), counters).await.unwrap();
     (started.store, started.ended, started.restored)
 }
 
@@ -147,7 +150,7 @@ async fn a_thousand_registrations_at_once_share_a_few_commits() {
     let ids: Vec<String> = (0..1000).map(|n| format!("phone-{n}")).collect();
     let names: Vec<&str> = ids.iter().map(String::as_str).collect();
     let counters = Arc::new(Counters::default());
-    let wide = Options { queue: 2000, ..options(OnStoreFailure::Refuse) };
+    let wide = Options { queue: 2000, backlog: 2000, ..options(Degraded::Refuse) };
     let file = folder.path().join("store.sqlite");
     let Started { store, ended: writer, .. } = Store::start(&file, &site(&names, 2000), NOW, wide, counters).await.unwrap();
     let waits: Vec<_> = ids.iter().map(|id| store.keep(vec![bound(&binding(id, "sip:x@1", 60))])).collect();
@@ -176,7 +179,7 @@ async fn a_damaged_store_is_set_aside_and_a_new_one_made() {
 
 /// Makes every write fail, as a full disk does, until the trigger is taken away again.
 async fn break_disk(folder: &Path, broken: bool) {
-    let mut other = connect(&folder.join("store.sqlite")).await.unwrap();
+    let mut other = file::connect(&folder.join("store.sqlite")).await.unwrap();
     let statement = if broken {
         "CREATE TRIGGER full BEFORE INSERT ON binding BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
     } else {
@@ -192,7 +195,7 @@ async fn a_disk_that_fails_is_an_alarm_and_what_it_is_owed_is_written_when_it_is
     let counters = Arc::new(Counters::default());
     let file = folder.path().join("store.sqlite");
     let Started { store, ended: writer, .. } =
-        Store::start(&file, &site(&["a", "b"], 5), NOW, options(OnStoreFailure::Accept), Arc::clone(&counters)).await.unwrap();
+        Store::start(&file, &site(&["a", "b"], 5), NOW, options(Degraded::Memory), Arc::clone(&counters)).await.unwrap();
     break_disk(folder.path(), true).await;
     store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap();
     assert!(counters.read().dropped["store-failed"] >= 1);
@@ -200,7 +203,7 @@ async fn a_disk_that_fails_is_an_alarm_and_what_it_is_owed_is_written_when_it_is
     break_disk(folder.path(), false).await;
     // Nobody registers again; it comes by itself.
     let stored = async || {
-        let mut other = connect(&file).await.unwrap();
+        let mut other = file::connect(&file).await.unwrap();
         let rows = sqlx::query("SELECT endpoint FROM binding").fetch_all(&mut other).await.unwrap().len();
         other.close().await.unwrap();
         rows
@@ -223,7 +226,10 @@ async fn with_refuse_a_failing_disk_is_said_to_the_phone() {
     let why = store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap_err();
     assert!(why.contains("disk is full"), "{why}");
     break_disk(folder.path(), false).await;
-    store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap();
+    // It is tried again once a second.
+    while store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     stop(store, writer).await;
 }
 
@@ -248,7 +254,7 @@ const ALICE: &str = r#"[{"edit": "user", "id": "alice", "existing": "not", "fiel
 async fn endpoints_and_users_come_back_as_they_were_and_are_in_force_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store.sqlite");
-    let open = async |site: &Site| Store::start(&file, site, NOW, options(OnStoreFailure::Refuse), Arc::default()).await.unwrap();
+    let open = async |site: &Arc<Site>| Store::start(&file, site, NOW, options(Degraded::Refuse), Arc::default()).await.unwrap();
     let Started { store, ended, mut roster, .. } = open(&site(&["a"], 5)).await;
     assert!(roster.is_empty());
     change(&store, &mut roster, ALICE).await.unwrap();
@@ -290,9 +296,9 @@ async fn endpoints_and_users_come_back_as_they_were_and_are_in_force_at_once() {
 async fn of_a_change_that_cannot_be_written_nothing_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("store.sqlite");
-    let open = async || Store::start(&file, &site(&["a"], 5), NOW, options(OnStoreFailure::Accept), Arc::default()).await.unwrap();
+    let open = async || Store::start(&file, &site(&["a"], 5), NOW, options(Degraded::Memory), Arc::default()).await.unwrap();
     let Started { store, ended, mut roster, .. } = open().await;
-    let mut other = connect(&file).await.unwrap();
+    let mut other = file::connect(&file).await.unwrap();
     // After the endpoint and the user have been written.
     let full = "CREATE TRIGGER full BEFORE INSERT ON history BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
     sqlx::query(full).execute(&mut other).await.unwrap();
@@ -319,7 +325,7 @@ async fn grace_periods_and_the_most_seats_in_use_are_kept_over_a_restart() {
     stop(store, writer).await;
 
     // Made smaller in between: in grace from now on, whoever is registered.
-    let report = |site: &Site| site.ledger.report("site", NOW).unwrap();
+    let report = |site: &Arc<Site>| site.ledger.report("site", NOW).unwrap();
     let small = site(&["a", "b"], 1);
     let (store, writer, _) = start(folder.path(), &small).await;
     let reduced = Some(switch::licence::Reduced { former: 2, since: NOW });
@@ -327,7 +333,7 @@ async fn grace_periods_and_the_most_seats_in_use_are_kept_over_a_restart() {
     stop(store, writer).await;
 
     // What is unreadable is forgotten, and keeps nothing else from starting.
-    let mut other = connect(&folder.path().join("store.sqlite")).await.unwrap();
+    let mut other = file::connect(&folder.path().join("store.sqlite")).await.unwrap();
     sqlx::query("UPDATE licence_pool SET state = '{}'").execute(&mut other).await.unwrap();
     other.close().await.unwrap();
     let again = site(&["a", "b"], 1);

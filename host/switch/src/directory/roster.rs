@@ -175,6 +175,12 @@ impl Roster {
         self.sizes() == (0, 0)
     }
 
+    /// All of it as one change, of which no history tells: for a store that must be told everything.
+    #[must_use]
+    pub fn whole(&self) -> Change {
+        Change { endpoints: self.endpoints().cloned().collect(), users: self.users().cloned().collect(), notes: Vec::new() }
+    }
+
     /// Endpoints by id.
     pub fn endpoints(&self) -> impl Iterator<Item = &EndpointRecord> {
         self.endpoints.values().map(|record| &**record)

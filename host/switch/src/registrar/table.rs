@@ -328,6 +328,20 @@ impl Registrar {
         owner.map(|owner| self.commit(&mut part, &owner, Vec::new())).unwrap_or_default()
     }
 
+    /// All bindings, expired ones included until [`Registrar::expire`] has removed them. Takes each lock once: for a store that must be told everything.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Binding>> {
+        let mut all = Vec::with_capacity(self.len());
+        for part in &self.parts {
+            let part = lock(part);
+            let binding = |((_, serial), endpoint): (&(Instant, u64), &Arc<str>)| {
+                part.entries(endpoint).iter().find(|entry| entry.serial == *serial).map(|entry| Arc::clone(&entry.binding))
+            };
+            all.extend(part.by_expiry.iter().filter_map(binding));
+        }
+        all
+    }
+
     /// How many bindings there are, expired ones included until [`Registrar::expire`] has removed them.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -58,7 +58,7 @@ proptest! {
         let told = ledger.would("site", &all, at(2));
         // Who is told yes asks first: owners, then by turn; a wrong yes or a wrong no would show.
         let places = ledger.places("site", "", 100, at(2)).unwrap();
-        let turn = |name: &str| places.iter().find(|place| &*place.name == name).map_or((2, at(0)), |place| match place.standing {
+        let turn = |name: &str| places.iter().find(|place| &*place.name == name).map_or_else(|| (2, at(0)), |place| match place.standing {
             Standing::Waiting { since, .. } => (1, since),
             Standing::Seated { .. } | Standing::Away => (0, at(0)),
         });
