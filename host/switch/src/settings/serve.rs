@@ -207,6 +207,10 @@ fn assigned<'a>(assignment: &Assignment<'a>) -> Result<(&'a str, &'a str), &'sta
     if CREDENTIALS.iter().any(|own| own.eq_ignore_ascii_case(name)) {
         return Err("as whom a phone registers is what its endpoint says");
     }
+    if CONTROLLER_LIST.eq_ignore_ascii_case(name) {
+        // A file that was imported may know the cloud only: the phone would not come here when that is lost.
+        return Err("where a phone registers is what [provision] says");
+    }
     let value = assignment.value().map(Value::content).map_err(super::Misquoted::reason)?;
     match std::str::from_utf8(value) {
         Ok(value) if fits(value.as_bytes()) => Ok((name, value)),
