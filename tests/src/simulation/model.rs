@@ -446,9 +446,12 @@ impl Model {
     /// A call that the gateway holds up although a phone has left it.
     fn calls_without_a_phone(&self, state: &State, held: &[Held], wrong: &mut Wrong) {
         let there: BTreeSet<(&[u8], &[u8])> = held.iter().map(|call| (&call.call_id[..], &call.own_tag[..])).collect();
-        for dialog in state.sights.iter().flat_map(|sight| &sight.talking) {
-            let (call_id, tag, _) = seen_by_peer(dialog);
-            if !there.contains(&(call_id, tag)) {
+        let is_there = |dialog: &DialogId| there.contains(&(&dialog.call_id[..], &dialog.remote_tag[..]));
+        // A call for help goes on while one of its sides does.
+        let expected = |sight: &&Sight| !(sight.help && sight.talking.iter().any(is_there));
+        for dialog in state.sights.iter().filter(expected).flat_map(|sight| &sight.talking) {
+            let call_id = &dialog.call_id;
+            if !is_there(dialog) {
                 let odd = self.facts.get(call_id).is_some_and(|facts| facts.gone || facts.shaken || facts.disturbed || facts.denied);
                 let patience = if odd { FOUND_OUT } else { HEARD };
                 let call_id = String::from_utf8_lossy(call_id);

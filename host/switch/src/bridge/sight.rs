@@ -1,6 +1,7 @@
 //! What can be seen of a bridge from outside: for whoever checks that none forgets a party or holds what it does not need.
 
 use super::{Bridge, DialogId, State};
+use crate::facts::CallKind;
 use sip::dialog::Dialog;
 
 /// A bridge at one moment.
@@ -8,6 +9,8 @@ use sip::dialog::Dialog;
 pub struct Sight {
     /// The dialogs of the pair that talks, without a transferor that has hung up before its target came.
     pub talking: Vec<DialogId>,
+    /// It is a call for help, or tries one.
+    pub help: bool,
     /// The call is over, only answers are awaited.
     pub ended: bool,
     /// Trunk channels that its legs hold.
@@ -36,6 +39,7 @@ impl Bridge {
         let talking = parties.filter_map(|party| self.parties.get(party)).map(|party| id(&party.dialog)).collect();
         Sight {
             talking,
+            help: self.call.kind != CallKind::Normal,
             ended: self.state == State::Ended,
             channels: self.legs.iter().filter(|leg| leg.holds_channel()).count(),
             kept: self.legs.len()
