@@ -5,7 +5,7 @@
 //! | `GET /J100Supgrade.txt` | no firmware; go on with `46xxsettings.txt` |
 //! | `GET /46xxsettings.txt` | what all phones of the site are told, no secrets; go on with `$MACADDR.txt` |
 //! | `GET /WebRootCA.pem`, `.crt`, `.cer`, `.der` | the root of the gateway's certificate, as PEM or DER |
-//! | `GET /001B4F000007.txt` | what one phone is told, with its password: only over HTTPS, and only to a phone that is known ([`caller`]) |
+//! | `GET /001B4F000007.txt` | what one phone is told, with its password: only over HTTPS, and only to a phone that is known (`caller`) |
 //! | `GET /token/TOKEN/...` | the same files; with the one-time token of its endpoint a phone is known |
 //!
 //! The hardware address may be written in any usual way and case. Who asks for a phone's own file and is not told gets the same 404 whatever the reason, so that nobody can find

@@ -70,7 +70,7 @@ fn what_cannot_stand_between_quotes_is_refused_or_left_out_with_its_line() {
     let lines = "SET A 1\nGET evil.txt\nIF $MODEL4 SEQ J129 GOTO X\nGOTO X\n# X\nSET FORCE_SIP_PASSWORD x\nSET B \"un\nSET C naïve\nSET D a\rSET E 2\n\
                  SET force_sip_username y\nSET A-B 1\nSET\nSET SIP_CONTROLLER_LIST cloud.example\n";
     let (text, left_out) = own_text(&Own { more: lines, ..own() }).unwrap();
-    assert_eq!(left_out.iter().map(|line| line.line).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(left_out.iter().map(|line| line.line).collect::<Vec<_>>(), [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13]);
     assert_eq!(left_out, further(lines));
     assert_eq!(left_out.first().map(|LeftOut { reason, .. }| *reason), Some("a phone cannot be sent on to another file"));
     assert_eq!(text.lines().filter(|line| line.starts_with("SET ")).count(), 5, "{text}");
