@@ -71,9 +71,11 @@ impl Gateway {
         self.subject.process = Process::start("holdfast", command, self.path());
     }
 
+    /// Waits until it answers phones, and whoever asks for its counters: these are two sockets, opened one after the other.
     fn ready(&self) {
         let wire = Wire::udp(self.subject.sip);
         until("an answer to OPTIONS", Duration::from_secs(60), || wire.ping().then_some(()));
+        until("the metrics", PATIENCE, || self.metric("holdfast_bindings"));
     }
 
     /// What a command says on this gateway, and whether it was content.
