@@ -410,6 +410,7 @@ impl Bridge {
                     Failure::Unreachable => Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "a target is unreachable")),
                 };
                 self.note_trunk(leg, false);
+                self.dismiss_adopted(leg, best.status(), out);
                 self.leg_failed(leg, best, true, now, random, out);
             }
             Sent::Relay(relay) => self.on_relay_failed(&relay, now, out),

@@ -4,14 +4,14 @@
 //! given away by its bridge and taken into the one that asked, wherever either lives. There it is asked for a session anew, as a target is called, but
 //! inside its dialog. The call that gave it away is over; nobody can give it back, so that a session that cannot be agreed ends both.
 
-use super::{Bridge, Effect, Farewell, Leg, Pair, Party, Sent, State, hunt::HuntId, leg::LegState, write};
+use super::{Bridge, Effect, Farewell, Leg, Pair, Party, Sent, State, credentials::Credentials, hunt::HuntId, leg::LegState, write};
 use crate::{
     decision::Refusal,
     facts::{CallKind, Caller},
     plan::LegTarget,
     trunk::Channel,
 };
-use sip::{Instant, Message, dialog::Dialog, header::Name, message::Method, random::Random, uri::Uri};
+use sip::{Instant, Message, build::Request, dialog::Dialog, header::Name, message::Method, random::Random, transport::Flow, uri::Uri};
 
 /// A dialog of ours by its three parts, as Replaces names it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -277,12 +277,58 @@ impl Bridge {
         self.ask(leg, party, None, out);
     }
 
-    /// A party that was taken from another call does not agree on a session: nobody else has it, so that it is hung up.
+    /// Asks somebody who was taken from another call for a session, inside its dialog.
+    pub(super) fn ask(&mut self, leg: usize, party: usize, credentials: Option<&Credentials>, out: &mut Vec<Effect>) {
+        let Some(mut dialog) = self.parties.get(party).map(|party| party.dialog.clone()) else { return };
+        let Some((request, flow)) = self.question(leg, party, &mut dialog, credentials) else { return };
+        let number = dialog.local_cseq;
+        if let Some(party) = self.parties.get_mut(party) {
+            party.dialog = dialog;
+        }
+        self.sent.retain(|(_, sent)| !matches!(sent, Sent::Invite(sent) if *sent == leg));
+        let send = self.send(request, flow, Sent::Invite(leg), out);
+        if let Some(leg) = self.legs.get_mut(leg) {
+            leg.send = send;
+            leg.template.local_cseq = number;
+        }
+    }
+
+    /// The INVITE that asks it, with the dialog's next number, and where it goes.
+    pub(super) fn question(
+        &self,
+        leg: usize,
+        party: usize,
+        dialog: &mut Dialog,
+        credentials: Option<&Credentials>,
+    ) -> Option<(Request, Flow)> {
+        let leg = self.legs.get(leg)?;
+        // Who is transferred offers no session of its own: the party's is asked for (RFC 3725 4.3).
+        let call = (!self.transfers(leg.hunt)).then(|| self.call_of(leg.hunt));
+        let flow = write::next_hop(dialog, self.behind_trunk(party));
+        let mut writer = dialog.request(Method::Invite, b"INVITE", 70);
+        write::contact(&mut writer, flow);
+        if let Some((name, value)) = credentials {
+            writer.header(*name, value.as_bytes());
+        }
+        if let Some(call) = call {
+            // Phones that obey RFC 3325 show whom they talk to now.
+            let (caller, shown) = write::caller_identity(call, &leg.target, &self.site.directory().domain);
+            if shown {
+                writer.header(Name::PAssertedIdentity, &caller);
+            }
+            write::copy_content_type(&mut writer, &call.message);
+        }
+        let request = writer.finish_request(call.map_or(&b""[..], |call| call.message.body()));
+        Some((request, flow))
+    }
+
+    /// A party that was taken from another call does not agree on a session, or says nothing: nobody else has it, so that it is hung up. Not who says that
+    /// it has no such dialog (481).
     pub(super) fn dismiss_adopted(&mut self, leg: usize, status: u16, out: &mut Vec<Effect>) {
         let adopted = self.legs.get(leg).is_some_and(|leg| leg.adopted && leg.state != LegState::Dead);
-        if let Some(party) =
-            self.parties.iter().position(|party| party.leg == Some(leg)).filter(|_| adopted && !matches!(status, 408 | 481))
-        {
+        if let Some(party) = self.parties.iter().position(|party| party.leg == Some(leg)).filter(|_| adopted && status != 481) {
+            // RFC 3261 12.2.1.2: "If the response for a request within a dialog is … a 408 (Request Timeout), the UAC SHOULD terminate the dialog. A UAC
+            // SHOULD also terminate a dialog if no response at all is received for the request". 15.1.1 has it done with a BYE.
             self.bye(party, Farewell::Plain, out);
         }
     }

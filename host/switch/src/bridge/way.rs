@@ -142,10 +142,19 @@ impl Bridge {
         true
     }
 
-    /// Whether a request was refused by a phone that had only been taken for another: then it waits for the right one.
+    /// Whether a request was refused by a phone that had only been taken for another: then it waits for the right one. Who takes it knows the
+    /// call, and is not doubted any more.
     pub(super) fn went_astray(&mut self, id: super::SendId, status: u16, now: Instant) -> bool {
-        let Some(held) = self.held.iter_mut().find(|held| held.id == id && status == 481) else { return false };
+        let Some(held) = self.held.iter_mut().find(|held| held.id == id) else { return false };
         let Some(guess) = self.guesses.iter_mut().find(|guess| guess.taken == held.flow) else { return false };
+        if status != 481 {
+            if status < 300 && !guess.wrong {
+                cov_mark::hit!(the_right_phone_of_the_account);
+                let lost = guess.lost;
+                self.guesses.retain(|guess| guess.lost != lost);
+            }
+            return false;
+        }
         cov_mark::hit!(another_phone_of_the_account);
         guess.wrong = true;
         (held.flow, held.look, held.found) = (guess.lost, Some(now + LOOK_EVERY), None);
@@ -206,8 +215,13 @@ impl Bridge {
                 let bindings = self.site.registrar.bindings(&endpoint, now);
                 let here = bindings.iter().find(|binding| binding.flow == flow);
                 if let Some(binding) = here.filter(|_| !lost) {
-                    for party in self.parties.iter_mut().filter(|party| party.dialog.flow == flow) {
-                        party.instance = binding.instance.as_ref().map(|instance| instance.to_string());
+                    // Not from one that was only taken for it, as long as that has not shown that it knows the call.
+                    let guesses = &self.guesses;
+                    let doubted = |place| guesses.iter().any(|guess| guess.taken == flow && guess.parties.contains(&place));
+                    for (place, party) in self.parties.iter_mut().enumerate().filter(|(_, party)| party.dialog.flow == flow) {
+                        if !doubted(place) {
+                            party.instance = binding.instance.as_ref().map(|instance| instance.to_string());
+                        }
                     }
                     return None;
                 }
@@ -221,9 +235,12 @@ impl Bridge {
                 // Another phone of this account is taken for the same one, unless both say who they are, and rather one at the same address: at worst it
                 // knows nothing of the call, and says so. Not where the connection may be well and only the registration gone: its answer would be lost to
                 // the phone that waits for it.
-                let wrong = |other: Flow| self.guesses.iter().any(|guess| guess.wrong && (guess.lost, guess.taken) == (flow, other));
+                let tried = || self.guesses.iter().filter(|guess| guess.lost == flow);
+                let wrong = |other: Flow| tried().any(|guess| guess.wrong && guess.taken == other);
+                // An account has no more phones than that; those that connect again and again are not asked for ever.
+                let guessing = lost && tried().count() < self.site.limits.bindings_per_endpoint;
                 let strange = |binding: &Binding| instance.is_some() && binding.instance.is_some();
-                let others = || elsewhere().filter(|binding| lost && !strange(binding) && !wrong(binding.flow));
+                let others = || elsewhere().filter(|binding| guessing && !strange(binding) && !wrong(binding.flow));
                 match same {
                     Some(binding) => binding.flow,
                     None => {

@@ -86,29 +86,3 @@ fn who_is_taken_from_another_call_is_asked_with_them_too() {
     rig.answer(1, 200, "bob", "");
     assert!(rig.log.ends_with("respond 1: 200 Whatever\n"), "{}", rig.log);
 }
-
-#[test]
-fn who_hangs_up_as_it_is_taken_from_another_call_is_not_joined() {
-    cov_mark::check!(answer_after_its_bye);
-    let mut given = talking();
-    let ours = given.answers.last().unwrap().to().unwrap().tag().unwrap().to_vec();
-    let wanted = DialogId { call_id: b"call-a".to_vec(), local_tag: ours, remote_tag: b"alice".to_vec(), early_only: false };
-    let found = given.bridge.give(&wanted, given.now, &mut Vec::new()).unwrap();
-    let mut rig = Rig::new(vec![]);
-    rig.log.clear();
-    rig.bridge = Bridge::replacing(site(), rig.bridge.call().clone(), ServerId(1), wanted.clone(), HOME, rig.now).unwrap();
-    rig.on(Event::Start);
-    rig.on(Event::Taken { hunt: 0, dialog: wanted, found: Ok(found) });
-    rig.callee(20, 0, "bob", "BYE", 20, "");
-    rig.answer(0, 200, "bob", "");
-    rig.expect(expect![[r#"
-        take 0: call-a
-        adopt d4f5378bda8143e6
-        send 0: INVITE -> 10.0.0.77 cseq 2
-        respond 20: 200 OK
-        ack -> 10.0.0.77 cseq 2
-        send 1: BYE -> 10.0.0.77 cseq 3
-        respond 1: 480 Temporarily Unavailable
-        end 480 no answer by None
-    "#]]);
-}

@@ -33,6 +33,18 @@ fn wanted(rig: &Rig) -> DialogId {
     DialogId { call_id: b"call-a".to_vec(), local_tag: ours, remote_tag: b"alice".to_vec(), early_only: false }
 }
 
+/// A call that replaces the caller of `given`, and has taken whom it talked to.
+pub(super) fn taking(given: &mut Rig) -> Rig {
+    let wanted = wanted(given);
+    let found = given.bridge.give(&wanted, given.now, &mut Vec::new()).unwrap();
+    let mut rig = Rig::new(vec![]);
+    rig.log.clear();
+    rig.bridge = Bridge::replacing(site(), rig.bridge.call().clone(), ServerId(1), wanted.clone(), HOME, rig.now).unwrap();
+    rig.on(Event::Start);
+    rig.on(Event::Taken { hunt: 0, dialog: wanted, found: Ok(found) });
+    rig
+}
+
 #[test]
 fn a_party_is_given_away_once_and_the_replaced_one_hung_up() {
     let mut rig = talking();
@@ -113,4 +125,50 @@ fn several_replaces_are_none() {
     assert_eq!(read(""), None);
     assert!(matches!(read(one), Some(Some(_))));
     assert_eq!(read(&format!("{one}{one}")), Some(None));
+}
+
+/// One that says nothing is told all the same that the call is over: it may come back any moment, and nobody else knows of it.
+#[test]
+fn who_was_taken_and_does_not_answer_is_hung_up() {
+    let mut rig = taking(&mut talking());
+    rig.on(Event::Failed { id: 0, why: Failure::Timeout });
+    rig.expect(expect![[r#"
+        take 0: call-a
+        adopt d4f5378bda8143e6
+        send 0: INVITE -> 10.0.0.77 cseq 2
+        send 1: BYE -> 10.0.0.77 cseq 3
+        respond 1: 408 Request Timeout
+        end 408 no answer by None
+    "#]]);
+}
+
+#[test]
+fn who_was_taken_and_knows_of_no_such_dialog_is_not() {
+    let mut rig = taking(&mut talking());
+    rig.answer(0, 481, "bob", "");
+    rig.expect(expect![[r#"
+        take 0: call-a
+        adopt d4f5378bda8143e6
+        send 0: INVITE -> 10.0.0.77 cseq 2
+        respond 1: 481 Whatever
+        end 481 refused by the callee by None
+    "#]]);
+}
+
+#[test]
+fn who_hangs_up_as_it_is_taken_from_another_call_is_not_joined() {
+    cov_mark::check!(answer_after_its_bye);
+    let mut rig = taking(&mut talking());
+    rig.callee(20, 0, "bob", "BYE", 20, "");
+    rig.answer(0, 200, "bob", "");
+    rig.expect(expect![[r#"
+        take 0: call-a
+        adopt d4f5378bda8143e6
+        send 0: INVITE -> 10.0.0.77 cseq 2
+        respond 20: 200 OK
+        ack -> 10.0.0.77 cseq 2
+        send 1: BYE -> 10.0.0.77 cseq 3
+        respond 1: 480 Temporarily Unavailable
+        end 480 no answer by None
+    "#]]);
 }

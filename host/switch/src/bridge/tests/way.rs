@@ -164,6 +164,68 @@ fn of_several_phones_of_the_account_that_at_the_same_address_is_asked_first() {
     "#]]);
 }
 
+#[test]
+fn a_phone_that_was_taken_rightly_is_believed_when_it_says_that_the_call_is_over() {
+    cov_mark::check!(the_right_phone_of_the_account);
+    let mut rig = talking_over_tcp();
+    rig.bridge.site.registrar.connection_lost(5);
+    registered(&rig, "sip:new@10.0.0.3:40002", None, connection("10.0.0.3:40002", 6));
+    rig.caller(10, "INFO", 8, "");
+    rig.answer(1, 200, "bob", "");
+    rig.caller(11, "INFO", 9, "");
+    rig.answer(2, 481, "bob", "");
+    rig.expect(expect![[r#"
+        send 1: INFO -> 10.0.0.3 cseq 2
+        respond 10: 200 Whatever
+        send 2: INFO -> 10.0.0.3 cseq 3
+        respond 11: 481 Whatever
+        send 3: BYE -> 10.0.0.1 cseq 1
+        send 4: BYE -> 10.0.0.3 cseq 4
+        end 200 one side is gone by Some("desk-2")
+    "#]]);
+}
+
+/// What tells phones apart is learnt from the one that has the call, and not from one that was asked by mistake.
+#[test]
+fn a_phone_that_was_taken_wrongly_does_not_lend_its_name() {
+    let mut rig = talking_over_tcp();
+    for party in &mut rig.bridge.parties {
+        party.instance = None;
+    }
+    rig.bridge.site.registrar.connection_lost(5);
+    rig.bridge.site.registrar.remove("desk-2");
+    registered(&rig, "sip:other@10.0.0.3:40002", Some("urn:uuid:3"), connection("10.0.0.3:40002", 6));
+    rig.caller(10, "INFO", 8, "");
+    rig.caller(11, "INFO", 9, "");
+    rig.answer(1, 481, "bob", "");
+    rig.answer(2, 481, "bob", "");
+    rig.pass(3);
+    registered(&rig, "sip:new@10.0.0.22:40003", None, connection("10.0.0.22:40003", 7));
+    rig.pass(1);
+    rig.expect(expect![[r#"
+        send 1: INFO -> 10.0.0.3 cseq 2
+        send 2: INFO -> 10.0.0.3 cseq 3
+        send 1: INFO -> 10.0.0.22 cseq 2
+        send 2: INFO -> 10.0.0.22 cseq 3
+    "#]]);
+}
+
+#[test]
+fn no_more_phones_are_tried_than_an_account_has() {
+    let mut rig = talking_over_tcp();
+    let most = rig.bridge.site.limits.bindings_per_endpoint;
+    rig.bridge.site.registrar.connection_lost(5);
+    rig.caller(10, "INFO", 8, "");
+    rig.on(Event::Failed { id: 1, why: Failure::Unreachable });
+    // One that knows nothing of the call connects again and again.
+    for time in 0..most + 5 {
+        registered(&rig, "sip:other@10.0.0.3:40002", None, connection("10.0.0.3:40002", 6 + time as u64));
+        rig.pass(1);
+        rig.answer(1, 481, "bob", "");
+    }
+    assert_eq!(rig.log.matches("-> 10.0.0.3").count(), most, "{}", rig.log);
+}
+
 /// A proxy before the site's phones, or somebody who calls himself.
 #[test]
 fn both_sides_behind_one_connection_are_found_again() {
