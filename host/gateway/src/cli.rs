@@ -1,6 +1,8 @@
 //! The command line.
 
+mod alarm;
 mod bench;
+mod calls;
 mod connect;
 mod desk;
 mod directory;
@@ -58,6 +60,10 @@ Examples:
       Who holds a seat of the licence pool, who waits for one, and until when it is valid.
   holdfast drill
       Which phones would survive a loss of their cloud today, and what to do about the others; `holdfast drill start` begins a drill.
+  holdfast alarm list
+      Calls for help that nobody has acknowledged; `holdfast notify test` tries the ways in which somebody is told of them.
+  holdfast calls export --csv --since 30d
+      The records of calls as a table.
   holdfast policy new night-desk --lang python
       Begin a policy of your own.
   holdfast policy test 30-internal.wasm
@@ -140,6 +146,15 @@ enum Command {
     /// See which phones would survive a loss of their cloud today; hold drills that show it.
     #[command(after_help = drill::EXAMPLES, args_conflicts_with_subcommands = true)]
     Drill(drill::Drill),
+    /// See and acknowledge calls for help.
+    #[command(subcommand, after_help = alarm::EXAMPLES)]
+    Alarm(alarm::Command),
+    /// Try the ways in which somebody is told of calls for help.
+    #[command(subcommand, after_help = alarm::NOTIFY_EXAMPLES)]
+    Notify(alarm::Notify),
+    /// Show and export the records of calls.
+    #[command(subcommand, after_help = calls::EXAMPLES)]
+    Calls(calls::Command),
     /// Write, try and time a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
@@ -206,6 +221,9 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::User(command) => return Ok(done(user::run(command, cli.json)?)),
         Command::Licence(command) => return Ok(done(licence::run(command, cli.json)?)),
         Command::Drill(drill) => return Ok(done(drill::run(drill, cli.json)?)),
+        Command::Alarm(command) => return Ok(done(alarm::run(command, cli.json)?)),
+        Command::Notify(command) => return Ok(done(alarm::notify(command, cli.json)?)),
+        Command::Calls(command) => return Ok(done(calls::run(command, cli.json)?)),
         Command::Explain(explain) => return explain::run(explain, cli.json),
         Command::Openapi => openapi::print(cli.json)?,
         Command::Demo => {

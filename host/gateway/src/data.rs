@@ -84,6 +84,12 @@ impl DataFolder {
         self.root.join("calls")
     }
 
+    /// The folder of the records of calls.
+    #[must_use]
+    pub fn records(&self) -> PathBuf {
+        self.root.join(crate::cdr::FOLDER)
+    }
+
     /// The configuration that is used when none is named.
     #[must_use]
     pub fn config(&self) -> PathBuf {

@@ -2,6 +2,7 @@
 
 use crate::{
     calls::{self, Keep, Observer},
+    cdr::Records,
     clock::Clock,
     config::{Config, Listen},
     data::{self, DataFolder, Lock},
@@ -15,6 +16,7 @@ use crate::{
         resolve::Resolver,
         tls::{self, Names},
     },
+    notify::{self, Notifier},
     observe::{Both, Counters, Logbook, spans::Spans},
     policy::{Engine, EngineSettings},
     provision,
@@ -69,6 +71,8 @@ pub struct Gateway {
     pub(crate) keep: Arc<dyn Keep>,
     /// Who changes the directory.
     pub(crate) keeper: Arc<Keeper>,
+    /// Who tells of calls for help.
+    pub(crate) notifier: Option<Arc<Notifier>>,
     /// Who looks after the licence pools.
     warden: Arc<Warden>,
     stop: watch::Sender<bool>,
@@ -99,6 +103,8 @@ impl Gateway {
         let mut started = start_store(config, data, &site, clock.now(), &counters).await?;
         let keeper = Keeper::new(Arc::clone(&site), &mut started, clock, provision::Keeping::of(config, data));
         let warden = Warden::new(Arc::clone(&site), Arc::clone(&started.store), clock, Arc::clone(&counters));
+        let records = start_records(config, data, &started.store, &counters);
+        let (notifier, alarms) = start_notifier(config, data, clock, &counters).unzip();
         let keep: Arc<dyn Keep> = started.store;
 
         let (engine, recorder) = start_policies(config, data, &site, &counters)?;
@@ -122,11 +128,21 @@ impl Gateway {
         resolver.addresses_first();
 
         let spans = config.telemetry.as_ref().map(Spans::start).transpose()?.map(Arc::new);
-        let observer = observer(&counters, recorder, watcher, spans.clone());
+        let more = [
+            recorder.map(|recorder| recorder as Arc<dyn Observer>),
+            records.clone().map(|records| records as Arc<dyn Observer>),
+            notifier.clone().map(|notifier| notifier as Arc<dyn Observer>),
+            watcher,
+            spans.clone().map(|spans| spans as Arc<dyn Observer>),
+        ];
+        let observer = observer(&counters, more.into_iter().flatten());
         let authenticator = Arc::new(authenticator(config, data)?);
         let (stop, stopped) = watch::channel(false);
         let mut shards = Vec::new();
         let (journals, calls) = journals(&data.calls(), limits.shards, &counters);
+        if let Some(records) = records {
+            records.know(&data.records(), &up_before(&journals));
+        }
         let exchange = calls::Exchange::new(limits.shards, limits.shard_queue);
         for (index, ((sockets, inbox), calls)) in listeners.udp.into_iter().zip(inboxes).zip(journals).enumerate() {
             let (site, authenticator, keep, observer) =
@@ -165,12 +181,16 @@ impl Gateway {
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
         accepting.push(tokio::spawn(Arc::clone(&warden).run()));
         accepting.push(tokio::spawn(Arc::clone(&keeper).run()));
+        if let Some((notifier, alarms)) = notifier.clone().zip(alarms) {
+            accepting.push(tokio::spawn(notifier.run(alarms, Arc::clone(&exchange), Arc::clone(&site))));
+        }
         let shown = Shown {
             engine: Arc::clone(&engine),
             counters: Arc::clone(&counters),
             keeper: Arc::clone(&keeper),
             site: Arc::clone(&site),
             exchange,
+            notifier: notifier.clone(),
             listening: listening.clone().into(),
         };
         let doors = doors(config, data, server, &certificate, &shown);
@@ -188,6 +208,7 @@ impl Gateway {
             trunks_changed,
             keep,
             keeper,
+            notifier,
             warden,
             stop,
             shards,
@@ -253,16 +274,31 @@ fn doors(config: &Config, data: &DataFolder, server: Arc<ServerConfig>, certific
 }
 
 /// The log, and all others who see what it sees.
-fn observer(
-    counters: &Arc<Counters>,
-    recorder: Option<Arc<Recorder>>,
-    watcher: Option<Arc<dyn Observer>>,
-    spans: Option<Arc<Spans>>,
-) -> Arc<dyn Observer> {
+fn observer(counters: &Arc<Counters>, more: impl Iterator<Item = Arc<dyn Observer>>) -> Arc<dyn Observer> {
     let logbook: Arc<dyn Observer> = Arc::new(Logbook::new(Arc::clone(counters)));
-    let recorder = recorder.map(|recorder| recorder as Arc<dyn Observer>);
-    let more = [recorder, watcher, spans.map(|spans| spans as Arc<dyn Observer>)].into_iter().flatten();
     more.fold(logbook, |observer, also| Arc::new(Both(observer, also)))
+}
+
+/// The records of calls. Without them calls are carried all the same.
+fn start_records(config: &Config, data: &DataFolder, store: &Arc<store::Store>, counters: &Arc<Counters>) -> Option<Arc<Records>> {
+    let records = Records::start(&data.records(), config.records, Arc::clone(store), Arc::clone(counters));
+    records.inspect_err(|error| tracing::error!("calls are not recorded: {error:#}")).ok()
+}
+
+/// Whoever tells of calls for help. These go out in any case.
+fn start_notifier(config: &Config, data: &DataFolder, clock: Clock, counters: &Arc<Counters>) -> Option<(Arc<Notifier>, notify::Inbox)> {
+    let notifier = Notifier::open(data.root(), &config.notify, config.limits, clock, Arc::clone(counters));
+    notifier.inspect_err(|error| tracing::error!("nobody is told of calls for help: {error:#}")).ok()
+}
+
+/// Call-ID and beginning of the calls of an earlier process.
+fn up_before(journals: &[Option<journal::Own>]) -> Vec<(String, sip::Instant)> {
+    let saved = journals.iter().flatten().flat_map(|(_, saved)| saved);
+    let call = |saved: &journal::Saved| {
+        let call = saved.facts.call();
+        (String::from_utf8_lossy(call.message.call_id()).into_owned(), call.at)
+    };
+    saved.map(call).collect()
 }
 
 /// The journals of calls, one for each shard. Without them calls are carried all the same, but end with the process.

@@ -9,7 +9,7 @@ use crate::{
     config::default,
     data::random_bytes,
     provision::{Keeping, Vault},
-    store::{Begun, Drill, Entry, Report, Sightings, Standing, Started, Store},
+    store::{Begun, CallsWanted, Drill, Entry, Report, Sightings, Standing, Started, Store},
 };
 use sha2::{Digest as _, Sha256};
 use sip::Instant;
@@ -348,6 +348,14 @@ impl Keeper {
     /// When the store cannot be read.
     pub fn drill_report(&self, number: i64) -> Result<Option<Report>, String> {
         self.store.drill_report(number)
+    }
+
+    /// Records of calls in the store, newest first. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn calls(&self, wanted: CallsWanted) -> Result<Vec<String>, String> {
+        self.store.calls(wanted)
     }
 }
 

@@ -3,6 +3,7 @@
 //! `cli` reads the command line; `gateway` starts everything in order; `driver` is the loop of one shard; `reload` takes changes over.
 
 pub mod calls;
+pub mod cdr;
 pub mod check;
 pub mod cli;
 pub mod clock;
@@ -16,6 +17,7 @@ pub mod keeper;
 pub mod licences;
 pub mod manage;
 pub mod net;
+pub mod notify;
 pub mod observe;
 pub mod policy;
 mod priority;

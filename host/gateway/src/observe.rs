@@ -18,8 +18,8 @@ use std::{
 };
 use switch::{
     decision::{PolicyFault, Refusal},
-    facts::CallKind,
-    record::{CallRecord, LegRecord},
+    facts::{Call, CallKind},
+    record::{CallDetail, CallRecord, LegRecord},
 };
 
 /// A limit that bites is logged at most this often, with how often it did.
@@ -323,6 +323,14 @@ impl Observer for Both {
     fn told(&self, record: &CallRecord, ladder: &Ladder, legs: &[LegRecord]) {
         self.0.told(record, ladder, legs);
         self.1.told(record, ladder, legs);
+    }
+    fn calls_for_help(&self, call: &Call, shown: Option<&str>, trunk: Option<&str>) {
+        self.0.calls_for_help(call, shown, trunk);
+        self.1.calls_for_help(call, shown, trunk);
+    }
+    fn detailed(&self, detail: &Arc<CallDetail>) {
+        self.0.detailed(detail);
+        self.1.detailed(detail);
     }
     fn not_kept(&self, why: &str) {
         self.0.not_kept(why);

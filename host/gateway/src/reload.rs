@@ -86,6 +86,9 @@ pub fn reload(gateway: &Gateway, running: &mut Config, data: &DataFolder) -> Res
         });
     }
     gateway.trunks_changed.notify_one();
+    if let Some(notifier) = &gateway.notifier {
+        notifier.take_ways(new.notify.clone());
+    }
     tracing::info!(
         endpoints = new.directory.endpoints.len(),
         trunks = new.directory.trunks.len(),
@@ -93,6 +96,7 @@ pub fn reload(gateway: &Gateway, running: &mut Config, data: &DataFolder) -> Res
         "configuration in force"
     );
     // What needs a restart stays as it runs, so that the next reload names it again.
+    running.notify = new.notify;
     running.directory = new.directory;
     running.tls = new.tls;
     Ok(())

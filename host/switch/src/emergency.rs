@@ -4,6 +4,8 @@
 //! Sources: RFC 5031 (service URNs), RFC 6881 (test calls), RFC 3966 (telephone numbers), 47 CFR 9.16(b)(1) (direct dialling "without dialing any
 //! additional digit, code, prefix, or post-fix"; whoever is used to a prefix may still dial it).
 
+pub mod drill;
+
 use crate::{
     Limits,
     decision::{EmergencyPlan, NextOn, TrunkTarget},

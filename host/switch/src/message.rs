@@ -8,13 +8,14 @@
 use crate::{
     bridge::write,
     decision::{NextOn, Plan, Refusal, Stage, Target},
-    facts::{Call, CallKind},
-    plan,
+    facts::{Call, CallKind, Caller},
+    plan::{self, Resolved},
     privacy::Hidden,
     site::Site,
 };
+use bytes::Bytes;
 use sip::{
-    Message,
+    Instant, Message,
     build::{Request, Response, Writer},
     dialog::Dialog,
     header::Name,
@@ -22,6 +23,19 @@ use sip::{
     random::Random,
     transport::Flow,
 };
+
+/// What the gateway has to say to a phone.
+#[derive(Clone, Copy, Debug)]
+pub struct Notice<'a> {
+    /// Extension.
+    pub to: &'a str,
+    /// The number that it seems to come from: whom the reader may want to call.
+    pub number: &'a str,
+    /// The name of it.
+    pub name: &'a str,
+    /// What is said.
+    pub text: &'a str,
+}
 
 /// One MESSAGE that waits for its answer.
 #[derive(Debug)]
@@ -62,8 +76,70 @@ impl Courier {
         }
         let ring = Stage { targets: vec![Target::Endpoint(recipient.id.clone())], ring: None, next: NextOn::default() };
         let phones = plan::resolve(&Plan { stages: vec![ring] }, call, site)?;
+        let copies = Self::copies(call, phones, site, random, call_id);
+        Ok((Self { request: call.message.clone(), open: copies.len(), best: None, told: false }, copies))
+    }
+
+    /// A message of the gateway's own to the phones of an extension, which shows this name and number. The answer that settles it is what a sender would be
+    /// told.
+    ///
+    /// # Errors
+    /// 404 when nobody has that extension, 480 when none of its phones is registered, 400 for a text that makes no message.
+    pub fn own(
+        notice: &Notice<'_>,
+        site: &Site,
+        now: Instant,
+        random: &mut Random,
+        call_id: impl Fn(&mut Random) -> String,
+    ) -> Result<(Self, Vec<(Request, Flow)>), Refusal> {
+        let Notice { to, number, name, text } = *notice;
+        let directory = site.directory();
+        let recipient = directory.by_extension(to);
+        let recipient = recipient.ok_or_else(|| Refusal::new(404, "Not Found", format!("nobody has the extension `{to}`")))?;
+        let flow = site.targets(&recipient.id, now).first().map(|binding| binding.flow);
+        let flow = flow.ok_or_else(|| Refusal::new(480, "Not Registered", format!("no phone of extension {to} is registered")))?;
+        let address = format!("sip:{}@{}", plan::escape_user(to), directory.domain);
+        let mut from = write::name_addr(name, number, &directory.domain);
+        from.extend_from_slice(format!(";tag={}", random.token().as_str()).as_bytes());
+        let mut writer = Writer::request(Method::Message, b"", address.as_bytes());
+        writer
+            .header(Name::From, &from)
+            .header(Name::To, format!("<{address}>").as_bytes())
+            .header(Name::CallId, call_id(random).as_bytes());
+        writer.header(Name::CSeq, b"1 MESSAGE").number(Name::MaxForwards, 70);
+        writer.header(Name::ContentType, b"text/plain;charset=UTF-8");
+        let request = writer.finish_request(text.as_bytes());
+        let message = Message::parse(Bytes::copy_from_slice(request.bytes()), &sip::Limits::default())
+            .map_err(|_| Refusal::new(400, "Bad Message", "the text makes no message"))?;
+        let call = Call {
+            message,
+            at: now,
+            flow,
+            caller: Caller::Unknown,
+            kind: CallKind::Normal,
+            called: recipient.extension.clone(),
+            caller_number: number.to_owned(),
+            caller_name: name.to_owned(),
+            location: None,
+            attributes: Vec::new(),
+        };
+        let ring = Stage { targets: vec![Target::Endpoint(recipient.id.clone())], ring: None, next: NextOn::default() };
+        let phones = plan::resolve(&Plan { stages: vec![ring] }, &call, site)?;
+        let copies = Self::copies(&call, phones, site, random, call_id);
+        Ok((Self { request: call.message, open: copies.len(), best: None, told: false }, copies))
+    }
+
+    /// The copy for each phone.
+    fn copies(
+        call: &Call,
+        phones: Resolved,
+        site: &Site,
+        random: &mut Random,
+        call_id: impl Fn(&mut Random) -> String,
+    ) -> Vec<(Request, Flow)> {
+        let directory = site.directory();
         let hops = call.message.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
-        let copies: Vec<_> = phones
+        phones
             .stages
             .into_iter()
             .flat_map(|stage| stage.legs)
@@ -81,8 +157,7 @@ impl Courier {
                 // RFC 3428 4: a MESSAGE has no Contact.
                 (writer.finish_request(call.message.body()), leg.flow)
             })
-            .collect();
-        Ok((Self { request: call.message.clone(), open: copies.len(), best: None, told: false }, copies))
+            .collect()
     }
 
     /// One phone has answered; what the sender is told, when that settles it.

@@ -13,7 +13,7 @@ use world::{
 
 /// Orders a call, and says what the gateway answers at once.
 fn order(world: &mut World, from: &str, to: &str) -> Result<String, Refusal> {
-    let order = Order { from: from.into(), to: to.into(), auto_answer: false };
+    let order = Order { from: from.into(), to: to.into(), auto_answer: false, announced: None };
     let mut begun = world.gateway().exchange().place(order);
     world.wait(Duration::ZERO);
     begun.try_recv().expect("an answer at once")

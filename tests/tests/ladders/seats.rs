@@ -74,7 +74,7 @@ fn a_phone_for_emergency_calls_only_calls_for_help_and_is_rung_back_and_nothing_
     });
     world.wait(seconds(1));
     assert_eq!(world.phone(bob).watches()[0].answers().last().map(|(status, _)| *status), Some(403));
-    let order = Order { from: "1002".into(), to: "1001".into(), auto_answer: false };
+    let order = Order { from: "1002".into(), to: "1001".into(), auto_answer: false, announced: None };
     let mut begun = world.gateway().exchange().place(order);
     world.wait(seconds(0));
     assert_eq!(begun.try_recv().expect("an answer at once").unwrap_err().status, 403);

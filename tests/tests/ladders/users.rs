@@ -182,7 +182,7 @@ fn click_to_dial_rings_the_phones_of_a_user() {
     let _office = Office::new(&mut world);
     let [erin, frank] = phones(&mut world);
     world.phone(frank).manner(Manner::Rings);
-    let order = Order { from: "2000".into(), to: "1001".into(), auto_answer: false };
+    let order = Order { from: "2000".into(), to: "1001".into(), auto_answer: false, announced: None };
     let mut begun = world.gateway().exchange().place(order);
     world.wait(Duration::ZERO);
     begun.try_recv().expect("an answer at once").unwrap();

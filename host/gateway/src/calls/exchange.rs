@@ -2,7 +2,8 @@
 //! may live on two.
 
 use super::{
-    place::{Begun, Placed},
+    notice::{Words, Written},
+    place::{Begun, BegunOwn, BegunTrial, Placed},
     shard_of,
 };
 use bytes::Bytes;
@@ -15,8 +16,9 @@ use std::{
     },
 };
 use switch::{
-    bridge::{DialogId, Found, Half, HuntId, Order},
+    bridge::{Announced, DialogId, Found, Half, HuntId, Order},
     decision::Refusal,
+    emergency::drill::Trial,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -34,6 +36,12 @@ pub(super) enum Letter {
     Message { bytes: Bytes, flow: Flow },
     /// Whoever runs the gateway wants a call made.
     Place { order: Order, begun: Begun },
+    /// A phone of this extension is to be rung and shown something.
+    Announce { to: String, number: String, announced: Announced, begun: BegunOwn },
+    /// A test call is to be made over a trunk.
+    Trial { trial: Trial, begun: BegunTrial },
+    /// The gateway writes to phones.
+    Notice { words: Words, done: Written },
     /// Whoever runs the gateway wants a call ended.
     HangUp { call_id: String, done: oneshot::Sender<Result<(), Refusal>> },
 }

@@ -13,10 +13,11 @@ use sip::{
     Instant,
     stack::{Branch, ClientId, Effect, ServerId, Stack},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use switch::{
     bridge::{Again, Bridge, SendId, Stamps},
-    facts::CallKind,
+    facts::{Call, CallKind},
+    record::{CallDetail, CallRecord},
 };
 
 /// Calls that are carried over into a new file in one turn: about as much as a turn writes anyway.
@@ -33,8 +34,8 @@ pub(super) struct Unwritten {
     changed: Vec<Key>,
     /// Calls of which only what may wait has changed…
     late: Vec<Key>,
-    /// …and those that are over…
-    gone: Vec<Key>,
+    /// …and those that are over, with the record that is to be kept of each before it is forgotten here…
+    gone: Vec<(Key, Option<Arc<CallDetail>>)>,
     /// …and when both are written.
     due: Option<Instant>,
     /// Calls that the new file does not have yet.
@@ -46,7 +47,7 @@ pub(super) struct Unwritten {
 impl Unwritten {
     /// Something has happened in a call.
     pub(super) fn changed(&mut self, key: Key, entry: &Entry) {
-        if self.journal.is_some() {
+        if self.journal.is_some() && !entry.bridge.is_alone() {
             self.help |= entry.bridge.call().kind != CallKind::Normal;
             if self.changed.last() != Some(&key) {
                 self.changed.push(key);
@@ -57,7 +58,7 @@ impl Unwritten {
     /// A call is forgotten.
     pub(super) fn gone(&mut self, key: Key, entry: &Entry) {
         if entry.written != Stamps::default() {
-            self.gone.push(key);
+            self.gone.push((key, entry.detail.clone()));
         }
     }
 
@@ -79,12 +80,12 @@ impl Shard {
             return;
         }
         if journal.rolls() {
-            *carry = self.live.calls.keys().copied().collect();
+            *carry = self.live.calls.iter().filter(|(_, entry)| !entry.bridge.is_alone()).map(|(key, _)| *key).collect();
         } else if !journal.writes() {
             // All of it is carried over when the journal writes again.
-            for pending in [changed, late, gone] {
-                pending.clear();
-            }
+            changed.clear();
+            late.clear();
+            gone.clear();
             *due = None;
             return;
         }
@@ -104,8 +105,15 @@ impl Shard {
                     note(journal, &self.stack, key, entry, What::Changed);
                 }
             }
-            for key in gone.drain(..) {
-                journal.gone(key);
+            gone.retain(|(key, detail)| {
+                let kept = detail.as_ref().is_none_or(|detail| Arc::strong_count(detail) == 1);
+                if kept {
+                    journal.gone(*key);
+                }
+                !kept
+            });
+            if !gone.is_empty() {
+                *due = Some(now + LATE);
             }
         } else if due.is_none() && !(late.is_empty() && gone.is_empty()) {
             *due = Some(now + LATE);
@@ -151,7 +159,13 @@ impl Shard {
         let invite = known.unwrap_or(ServerId(u64::MAX));
         let mut effects = Vec::new();
         let (site, home) = (self.parts.site.clone(), self.live.home());
-        let Some(mut bridge) = Bridge::restore(site, facts, course, invite, home, now, &mut self.random, &mut effects) else { return };
+        let call = call.clone();
+        if call.kind != CallKind::Normal {
+            self.parts.observer.calls_for_help(&call, None, None);
+        }
+        let Some(mut bridge) = Bridge::restore(site, facts, course, invite, home, now, &mut self.random, &mut effects) else {
+            return self.parts.observer.detailed(&Arc::new(lost(&call, now)));
+        };
         for (call_id, tag) in &given {
             bridge.has_given(call_id, tag, now, &mut effects);
         }
@@ -175,6 +189,11 @@ impl Shard {
         self.live.by_server.insert(invite, key);
         let mut entry = Entry::new(bridge, Ladder::default());
         (entry.tags, entry.moved, entry.branches) = (tags, moved, branches);
+        if let Some(detail) = entry.bridge.detail_unnoticed(now) {
+            let detail = Arc::new(detail);
+            self.parts.observer.detailed(&detail);
+            entry.detail = Some(detail);
+        }
         // Both parts are written down, though not as they are now.
         entry.written = Stamps { facts: 1, course: 1, late: 1 };
         self.live.calls.insert(key, Box::new(entry));
@@ -191,6 +210,12 @@ impl Entry {
         self.sent.push((id, client, flow.remote));
         Some(client)
     }
+}
+
+/// The record of a call that could not be taken up.
+fn lost(call: &Call, now: Instant) -> CallDetail {
+    let record = CallRecord::unanswered(call, 500, "could not be taken up after a restart", now);
+    CallDetail { restored: true, end_noticed: true, ..CallDetail::undialled(call, record, Vec::new(), None) }
 }
 
 /// What of a call is noted.

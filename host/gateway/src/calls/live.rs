@@ -1,6 +1,7 @@
 //! Calls alive: which bridge an event belongs to, and what a bridge's effects mean for the stack.
 
 use super::{
+    Observer,
     kept::Unwritten,
     ladder::{Ladder, Said},
     lines::OnLine,
@@ -20,6 +21,7 @@ use std::{
     collections::{BinaryHeap, HashMap, VecDeque},
     net::SocketAddr,
     rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 use switch::{
@@ -27,7 +29,7 @@ use switch::{
     decision::Refusal,
     facts::CallKind,
     gruu,
-    record::CallRecord,
+    record::{self, CallDetail, CallRecord},
 };
 
 /// So long after a call the requests in its dialogs may come again (RFC 3261 17.2: 64*T1, and T4 for the ACK of a refusal), and must find their
@@ -76,6 +78,8 @@ pub(super) struct Entry {
     ladder: Ladder,
     /// What became of it, once it has ended.
     record: Option<CallRecord>,
+    /// The same with everything that is kept of it.
+    pub(super) detail: Option<Arc<CallDetail>>,
     /// The branches of INVITEs that were sent before a restart.
     pub(super) branches: Vec<(SendId, Branch)>,
     /// What of it has been written down.
@@ -98,11 +102,20 @@ impl Entry {
             armed: None,
             ladder,
             record: None,
+            detail: None,
             branches: Vec::new(),
             written: Stamps::default(),
             late: false,
             follower: None,
         }
+    }
+
+    /// It is over.
+    fn ends(&mut self, record: CallRecord, observer: &dyn Observer) {
+        observer.ended(&record);
+        let detail = Arc::new(self.bridge.detail(record.clone()));
+        observer.detailed(&detail);
+        (self.detail, self.record) = (Some(detail), Some(record));
     }
 
     /// Writes down what came in.
@@ -117,7 +130,12 @@ impl Entry {
                 }
             }
             Event::Cancelled { id, .. } => self.ladder.cancelled(*id, now),
-            Event::Response { message, flow, .. } => self.ladder.add(now, flow.remote, true, Said::Response(message.status())),
+            Event::Response { message, flow, .. } => {
+                self.ladder.add(now, flow.remote, true, Said::Response(message.status()));
+                if let Some(follower) = &self.follower {
+                    follower.heard(message, now);
+                }
+            }
             Event::Failed { id, .. } => {
                 if let Some((_, _, peer)) = self.sent.iter().rev().find(|(sent, ..)| sent == id) {
                     self.ladder.add(now, *peer, true, Said::Silence);
@@ -152,6 +170,13 @@ impl Live {
     /// Placed calls in which nobody talks yet.
     pub(super) const fn placing(&self) -> usize {
         self.placing
+    }
+
+    /// Notes what policies have said about where a call goes on to, for its record.
+    pub(super) fn said(&mut self, key: Key, said: Vec<record::Said>) {
+        if let Some(entry) = self.calls.get_mut(&key) {
+            entry.bridge.said(said);
+        }
     }
 
     /// The call of this Call-ID.
@@ -209,7 +234,7 @@ impl Shard {
 
     /// Puts a call to life that the gateway makes itself.
     pub(super) fn start_placed(&mut self, bridge: Bridge, follower: Follower, now: Instant, more: &mut Vec<Effect>) {
-        self.live.placing += 1;
+        self.live.placing += usize::from(!bridge.is_alone());
         self.bring_to_life(bridge, Some(follower), now, more);
     }
 
@@ -337,6 +362,9 @@ impl Shard {
                 bridge::Effect::Send { id, mut request, flow } => {
                     let flow = gruu::follow(&mut request, flow, &self.parts.site);
                     entry.ladder.add(now, flow.remote, false, Said::Request(request.method()));
+                    if let Some(follower) = &entry.follower {
+                        follower.sent(&request, flow, now);
+                    }
                     let client = self.stack.request(request, flow, now, more);
                     self.live.by_client.insert(client, (key, id));
                     entry.sent.push((id, client, flow.remote));
@@ -396,9 +424,9 @@ impl Shard {
                     entry.moved.push((call_id.into_boxed_slice(), tag));
                 }
                 bridge::Effect::End(record) => {
-                    ended = self.parts.runner.observes().then(|| record.clone());
-                    self.parts.observer.ended(&record);
-                    entry.record = Some(record);
+                    // Of a call of the gateway's own they know nothing.
+                    ended = (self.parts.runner.observes() && !entry.bridge.is_alone()).then(|| record.clone());
+                    entry.ends(record, &*self.parts.observer);
                 }
             }
         }
@@ -430,9 +458,10 @@ impl Shard {
             match &entry.record {
                 Some(record) => follower.ended(record),
                 None if waited && entry.bridge.talks() => follower.talks(entry.bridge.answered_by().unwrap_or_default()),
+                None if waited && entry.bridge.reached() => follower.reached(),
                 None => {}
             }
-            self.live.placing -= usize::from(waited && !follower.waits());
+            self.live.placing -= usize::from(waited && !follower.waits() && !entry.bridge.is_alone());
         }
     }
 

@@ -13,6 +13,7 @@ mod ladder;
 mod lines;
 mod live;
 mod message;
+mod notice;
 mod onward;
 mod pickup;
 mod place;
@@ -24,7 +25,8 @@ mod tables;
 
 pub use exchange::Exchange;
 pub use ladder::{Beat, Ladder, Said};
-pub use place::Stage;
+pub use notice::Words;
+pub use place::{Followed, Stage, Trace, Tried};
 pub use shard::Shard;
 pub use tables::Tables;
 
@@ -34,7 +36,8 @@ use sip::{Instant, digest::Authenticator, transport::Flow};
 use std::{future::Future, pin::Pin, rc::Rc, sync::Arc};
 use switch::{
     decision::Refusal,
-    record::{CallRecord, LegRecord},
+    facts::Call,
+    record::{CallDetail, CallRecord, LegRecord},
     registrar::Change,
     site::Site,
 };
@@ -96,6 +99,11 @@ pub trait Observer: Send + Sync {
     fn ended(&self, _record: &CallRecord) {}
     /// A call has ended, and nothing that it sent still waits for a phone: what was said in it, and the legs that the gateway dialled.
     fn told(&self, _record: &CallRecord, _ladder: &Ladder, _legs: &[LegRecord]) {}
+    /// A call for help, or a test of one, goes out, or goes on after a restart: the number that it shows first, and over which trunk.
+    fn calls_for_help(&self, _call: &Call, _shown: Option<&str>, _trunk: Option<&str>) {}
+    /// A call has ended or was refused: all that is kept of it. The journal knows the call until nobody but the shard has a share of this, so whoever
+    /// keeps it lets go when it is kept.
+    fn detailed(&self, _detail: &Arc<CallDetail>) {}
     /// Something was dropped or refused by a limit or rule of the protocol: a counter's name.
     fn dropped(&self, _at: Instant, _flow: Flow, _why: &'static str) {}
     /// Bindings could not be made durable.

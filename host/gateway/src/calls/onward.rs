@@ -17,6 +17,7 @@ use switch::{
     facts::{Call, CallKind},
     intake, park,
     plan::{self, Resolved},
+    record::Said,
 };
 
 /// What the policies said about a call that goes on.
@@ -33,12 +34,13 @@ impl Shard {
     pub(super) fn send_on(&mut self, key: Key, hunt: HuntId, call: Call, now: Instant, more: &mut Vec<Effect>) {
         let mut call = Arc::new(call);
         if call.kind != CallKind::Normal {
-            let plan = setup::help(self, &call);
-            return self.sent_on(key, hunt, Ok(plan), now, more);
+            let (plan, said) = setup::help(self, &call);
+            self.raise(&call, &plan);
+            return self.sent_on(key, hunt, said, Ok(plan), now, more);
         }
         if let Err(refusal) = intake::permit(&call, &self.parts.site) {
             self.parts.observer.refused(now, call.message.call_id(), &refusal, None);
-            return self.sent_on(key, hunt, Err(refusal), now, more);
+            return self.sent_on(key, hunt, Vec::new(), Err(refusal), now, more);
         }
         park::note(Arc::make_mut(&mut call), &self.parts.site.directory(), park::LEAVE);
         let runner = Rc::clone(&self.parts.runner);
@@ -66,10 +68,11 @@ impl Shard {
             Decision::Refuse(refusal) => Err(refusal),
             Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for where this call was sent on to")),
         };
+        let said = setup::said(&steps);
         if let Err(refusal) = &plan {
             self.parts.observer.refused(now, call.message.call_id(), refusal, setup::decisive(steps).as_deref());
         }
-        self.sent_on(key, hunt, plan, now, more);
+        self.sent_on(key, hunt, said, plan, now, more);
     }
 
     /// Has the call that a dialog belongs to give away whom its peer talks to, on whatever shard it lives.
@@ -105,6 +108,9 @@ impl Shard {
                 Letter::Brought { key, back } => self.step(key, Event::Brought { back }, now, more),
                 Letter::Message { bytes, flow } => messages.push((bytes, flow)),
                 Letter::Place { order, begun } => self.place(&order, begun, now, more),
+                Letter::Announce { to, number, announced, begun } => self.announce(&to, &number, &announced, begun, now, more),
+                Letter::Trial { trial, begun } => self.try_trunk(&trial, begun, now, more),
+                Letter::Notice { words, done } => self.say(&words, done, now, more),
                 Letter::HangUp { call_id, done } => {
                     let _unheard = done.send(self.end_call(&call_id, now, more));
                 }
@@ -112,7 +118,8 @@ impl Shard {
         }
     }
 
-    fn sent_on(&mut self, key: Key, hunt: HuntId, plan: Result<Resolved, Refusal>, now: Instant, more: &mut Vec<Effect>) {
+    fn sent_on(&mut self, key: Key, hunt: HuntId, said: Vec<Said>, plan: Result<Resolved, Refusal>, now: Instant, more: &mut Vec<Effect>) {
+        self.live.said(key, said);
         self.step(key, Event::Routed { hunt, plan }, now, more);
     }
 }

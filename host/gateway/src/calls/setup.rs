@@ -29,7 +29,7 @@ use switch::{
     park,
     plan::{self, Resolved},
     privacy,
-    record::CallRecord,
+    record::{CallDetail, CallRecord, Said},
     site::Site,
 };
 
@@ -88,7 +88,7 @@ pub(super) struct Routed {
 /// Sets a call up, or answers why not.
 pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) {
     match screen(shard, message, flow, now) {
-        Ok(Screened::Help(call, plan)) => start(shard, replies, call, plan, now, more),
+        Ok(Screened::Help(call, plan, said)) => start(shard, replies, call, plan, said, now, more),
         Ok(Screened::Normal(call)) => match DialogId::of_request(message) {
             Some(dialog) => replace(shard, replies, call, dialog, now, more),
             None => match pickup::dialled(shard, &call) {
@@ -104,7 +104,7 @@ pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message,
 /// A call that may be made.
 enum Screened {
     /// For help, and how it goes out.
-    Help(Arc<Call>, Resolved),
+    Help(Arc<Call>, Resolved, Vec<Said>),
     /// The policies decide about it.
     Normal(Arc<Call>),
 }
@@ -140,7 +140,10 @@ fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
     if privacy::impossible(&call) {
         return Err(Refusal::new(500, "Privacy Impossible", "a caller insists on hiding where its media comes from").into());
     }
-    intake::permit(&call, &site)?;
+    if let Err(refusal) = intake::permit(&call, &site) {
+        shard.not_made(&call, &refusal, Vec::new(), now);
+        return Err(refusal.into());
+    }
     park::note(&mut call, &directory, park::PICK_UP);
     Ok(Screened::Normal(Arc::new(call)))
 }
@@ -183,6 +186,7 @@ fn route(shard: &mut Shard, replies: &mut Replies, mut call: Arc<Call>, now: Ins
 fn decided(shard: &mut Shard, replies: &mut Replies, routed: Routed, now: Instant, more: &mut Vec<Effect>) {
     let Routed { id: _, call, steps, decision } = routed;
     shard.parts.observer.decided(now, call.message.call_id(), &steps);
+    let said = said(&steps);
     let by = decisive(steps);
     let resolved = match decision {
         // No policy wants the number for itself or says no: it is the host's.
@@ -195,15 +199,24 @@ fn decided(shard: &mut Shard, replies: &mut Replies, routed: Routed, now: Instan
         Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for this call").into()),
     };
     match resolved {
-        Ok(plan) => start(shard, replies, call, plan, now, more),
-        Err(no) => refuse(shard, replies, &call.message, no, now),
+        Ok(plan) => start(shard, replies, call, plan, said, now, more),
+        Err(no) => {
+            if let No::Refused(refusal, _) = &no {
+                shard.not_made(&call, refusal, said, now);
+            }
+            refuse(shard, replies, &call.message, no, now);
+        }
     }
 }
 
-fn start(shard: &mut Shard, replies: &mut Replies, call: Arc<Call>, plan: Resolved, now: Instant, more: &mut Vec<Effect>) {
+fn start(shard: &mut Shard, replies: &mut Replies, call: Arc<Call>, plan: Resolved, said: Vec<Said>, now: Instant, more: &mut Vec<Effect>) {
     let (invite, home) = (call.message.clone(), shard.live.home());
+    shard.raise(&call, &plan);
     match Bridge::new(shard.parts.site.clone(), Arc::unwrap_or_clone(call), replies.id, plan, home, now) {
-        Some(bridge) => shard.start_call(bridge, now, more),
+        Some(mut bridge) => {
+            bridge.said(said);
+            shard.start_call(bridge, now, more);
+        }
         None => {
             let no = Refusal::new(400, "Missing Contact", "the INVITE has no Contact that could be answered").into();
             refuse(shard, replies, &invite, no, now);
@@ -242,8 +255,31 @@ impl Shard {
         self.parts.observer.decided(at, call.message.call_id(), steps);
         self.parts.observer.ended(&record);
         self.parts.observer.told(&record, &ladder, &[]);
+        let detail = CallDetail::undialled(call, record.clone(), said(steps), None);
+        self.parts.observer.detailed(&Arc::new(detail));
         self.tell(record);
     }
+}
+
+impl Shard {
+    /// Whoever is to know of calls for help is told, while the call goes its way.
+    pub(super) fn raise(&self, call: &Call, plan: &Resolved) {
+        if call.kind != CallKind::Normal {
+            let first = plan.stages.first().and_then(|stage| stage.legs.first());
+            let shown = first.and_then(|leg| leg.caller_number.as_deref());
+            self.parts.observer.calls_for_help(call, shown, first.and_then(|leg| leg.trunk.as_deref()));
+        }
+    }
+
+    /// A call of somebody who is known has come to nothing.
+    fn not_made(&self, call: &Call, refusal: &Refusal, said: Vec<Said>, now: Instant) {
+        self.parts.observer.detailed(&Arc::new(CallDetail::refused(call, refusal, said, now)));
+    }
+}
+
+/// What policies said, for the record of the call.
+pub(super) fn said(steps: &[Step]) -> Vec<Said> {
+    steps.iter().map(|step| Said { policy: step.policy.to_string(), outcome: step.outcome.clone() }).collect()
 }
 
 /// The decision that counted: the last one that was no pass. Behind a policy that failed, others may have passed.
@@ -263,17 +299,17 @@ fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> Screene
         call.message = reachable_where_it_came_from(&call.message, call.flow, &shard.parts.limits);
     }
     let call = Arc::new(call);
-    let resolved = help(shard, &call);
-    Screened::Help(call, resolved)
+    let (resolved, said) = help(shard, &call);
+    Screened::Help(call, resolved, said)
 }
 
 /// How a call for help goes out.
-pub(super) fn help(shard: &Shard, call: &Arc<Call>) -> Resolved {
+pub(super) fn help(shard: &Shard, call: &Arc<Call>) -> (Resolved, Vec<Said>) {
     let mut steps = Vec::new();
     let plan = shard.parts.runner.emergency(call, &mut steps);
     shard.parts.observer.decided(call.at, call.message.call_id(), &steps);
     let plan = plan.unwrap_or_else(|_fault| emergency::own_plan(call, &shard.parts.site.directory()));
-    emergency::resolve(&plan, call, &shard.parts.site)
+    (emergency::resolve(&plan, call, &shard.parts.site), said(&steps))
 }
 
 /// An INVITE without a Contact breaks RFC 3261 8.1.1.8 and is refused, but not when it calls for help: then its sender is where it came from.

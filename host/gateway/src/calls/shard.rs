@@ -5,6 +5,7 @@ use super::{
     exchange::Letter,
     live::Live,
     message::Messages,
+    notice::Notices,
     onward::Onward,
     register::{Admitted, Kept},
     setup::{Replies, Routed, Undecided},
@@ -52,6 +53,7 @@ pub struct Shard {
     pub(super) stack: Stack,
     pub(super) live: Live,
     pub(super) messages: Messages,
+    pub(super) notices: Notices,
     pub(super) watchers: Watchers,
     pub(super) flood: Flood,
     pub(super) random: Random,
@@ -88,6 +90,7 @@ impl Shard {
         Self {
             live: Live::new(parts.index, parts.shards),
             messages: Messages::default(),
+            notices: Notices::default(),
             watchers: Watchers::default(),
             flood,
             parts,
@@ -241,9 +244,11 @@ impl Shard {
             Effect::Cancelled { id, message: _ } if self.undecided.contains_key(&id) => self.cancel_undecided(id, now, more),
             Effect::Cancelled { id, message } => self.cancel_call(id, &message, now, more),
             Effect::Response { id, message, .. } if self.answer_message(id, Some(&message), now, more) => {}
+            Effect::Response { id, message, .. } if self.answer_notice(id, Some(&message)) => {}
             Effect::Response { id, message, .. } if self.answer_notify(id, Some(&message), now, more) => {}
             Effect::Response { id, message, flow } => self.answer_call(id, &message, flow, now, more),
             Effect::Failed { id, .. } if self.answer_message(id, None, now, more) => {}
+            Effect::Failed { id, .. } if self.answer_notice(id, None) => {}
             Effect::Failed { id, .. } if self.answer_notify(id, None, now, more) => {}
             Effect::Failed { id, why } => self.fail_call(id, why, now, more),
             // The peer never acknowledged a refusal: there is nothing to keep and nothing to do.

@@ -42,7 +42,7 @@ impl Shard {
             tags: self.live.by_tag.len(),
             clients: self.live.by_client.len(),
             servers: self.live.by_server.len(),
-            messages: self.messages.couriers.len() + self.messages.copies.len(),
+            messages: self.messages.couriers.len() + self.messages.copies.len() + self.notices.len(),
             undecided: self.undecided.len(),
             moved: self.parts.exchange.moved(),
             transactions: servers + clients,

@@ -1,5 +1,6 @@
 //! `holdfast drill`: which phones would survive the loss of their cloud today, and drills that prove it.
 
+mod emergency;
 mod files;
 mod report;
 
@@ -33,6 +34,8 @@ Examples:
       Only the phones that have not come, or could not stay.
   holdfast drill stop
       The drill ends, its report is kept. Unblock the cloud.
+  holdfast drill emergency
+      The test call of each location over each trunk, and what an answering point would see of it.
   holdfast drill list
   holdfast drill report 3 --json
       Drills, and what the third one showed; one JSON object, for a program.
@@ -63,6 +66,9 @@ enum Command {
         #[command(flatten)]
         wanted: Wanted,
     },
+    /// Place the test call of each location over each trunk, and show what an answering point would see.
+    #[command(after_help = emergency::EXAMPLES)]
+    Emergency(emergency::Emergency),
     /// Show all drills.
     List {
         #[command(flatten)]
@@ -111,6 +117,7 @@ pub(super) fn run(drill: &Drill, json: bool) -> anyhow::Result<bool> {
         None => today(&drill.wanted, json),
         Some(Command::Start { name, place }) => start(name.as_deref().unwrap_or_default(), place, json),
         Some(Command::Stop { wanted }) => stop(wanted, json),
+        Some(Command::Emergency(wanted)) => emergency::run(wanted, json),
         Some(Command::List { place }) => list(place, json),
         Some(Command::Report { number, failing, place }) => match whole(&place.data(), &format!("/drills/{number}"), "")? {
             Ok(page) => report::show(&page, *failing, &[], json),

@@ -48,6 +48,18 @@ pub struct Limits {
     pub store_wait: Duration,
     /// Lines that the history of an endpoint or user has at most; the oldest go first.
     pub store_history: usize,
+    /// Records of calls that may wait to be written, and as many to be stored.
+    pub records_queue: usize,
+    /// Calls for help of which alarms are kept; of more the oldest that were acknowledged go first.
+    pub alarms: usize,
+    /// Attempts of one way of telling at a time.
+    pub notify_attempts: usize,
+    /// How long one attempt may take.
+    pub notify_attempt: Duration,
+    /// The longest pause between two attempts.
+    pub notify_pause: Duration,
+    /// How long telling is tried.
+    pub notify_for: Duration,
     /// How often the names of trunks are resolved again.
     pub resolve_every: Duration,
     /// Requests to the REST API at a time; more wait.
@@ -95,6 +107,12 @@ impl Default for Limits {
             store_wait: Duration::from_millis(5),
             // Some years of an endpoint that is changed every month.
             store_history: 200,
+            records_queue: 8_192,
+            alarms: 1_000,
+            notify_attempts: 8,
+            notify_attempt: Duration::from_secs(10),
+            notify_pause: Duration::from_secs(60),
+            notify_for: Duration::from_secs(86_400),
             resolve_every: Duration::from_secs(60),
             rest_requests: 16,
             // Ten thousand lines of a table with keys and settings.
@@ -233,6 +251,17 @@ pub const KEYS: &[Key] = &[
     number!("store_queue", 16..=1_048_576, store_queue, "registrations that may wait for the store"),
     milliseconds!("store_wait_milliseconds", 0..=1_000, store_wait, "how long the store gathers registrations into one commit"),
     number!("store_history", 1..=100_000, store_history, "lines of the history of an endpoint or user; the oldest go first"),
+    number!("records_queue", 16..=1_048_576, records_queue, "records of calls that may wait to be written, and as many to be stored"),
+    number!("alarms", 16..=100_000, alarms, "calls for help of which alarms are kept; the oldest that were acknowledged go first"),
+    number!("notify_attempts", 1..=256, notify_attempts, "attempts at a time to tell of calls for help in one way"),
+    seconds!(
+        "notify_attempt_seconds",
+        1..=300,
+        notify_attempt,
+        "how long one such attempt may take; a call may ring for `ring_total_seconds`"
+    ),
+    seconds!("notify_pause_seconds", 1..=3_600, notify_pause, "longest pause between two such attempts"),
+    seconds!("notify_for_seconds", 60..=604_800, notify_for, "how long such telling is tried, unless the alarm is acknowledged"),
     seconds!("resolve_seconds", 5..=86_400, resolve_every, "how often the names of trunks are resolved again"),
     number!("rest_requests", 1..=1_024, rest_requests, "requests to the REST API at a time; more wait"),
     number!("rest_body_bytes", 1_024..=67_108_864, rest_body, "octets of a request's body there, CSV tables included"),

@@ -8,10 +8,12 @@ mod features;
 mod licence;
 pub mod limits;
 mod listen;
+pub mod notify;
 mod park;
 mod problem;
 mod provision;
 mod reader;
+mod records;
 mod rest;
 mod site;
 mod survivable;
@@ -21,12 +23,13 @@ mod watching;
 
 pub use limits::Limits;
 pub use listen::Listen;
+pub use notify::Way;
 pub use problem::{Problem, Report, Severity};
 pub use provision::{KnownBy, Provision};
 pub use rest::Rest;
 pub use watching::Telemetry;
 
-use crate::{data::DataFolder, record};
+use crate::{cdr, data::DataFolder, record};
 use reader::{Document, Table, alternatives};
 use sip::digest::Algorithm;
 use std::{
@@ -114,6 +117,10 @@ pub struct Config {
     pub telemetry: Option<Telemetry>,
     /// The decision record.
     pub decisions: record::Settings,
+    /// Records of calls.
+    pub records: cdr::Settings,
+    /// Who is told of calls for help.
+    pub notify: Vec<Way>,
     /// The site.
     pub directory: Directory,
 }
@@ -199,6 +206,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         "licence",
         "trunk",
         "emergency",
+        "notify",
         "location",
         "park",
         "tls",
@@ -209,6 +217,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         "provision",
         "telemetry",
         "decisions",
+        "records",
         "features",
         "survivable",
     ]);
@@ -233,6 +242,8 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let provision = section("provision").and_then(|table| provision::read(document, table, tls.certificate.is_none()));
     let telemetry = section("telemetry").and_then(|table| watching::telemetry(document, table));
     let recorded = section("decisions").map_or_else(record::Settings::default, |table| decisions::read(document, table));
+    let records = section("records").map_or_else(cdr::Settings::default, records::read);
+    let notify = notify::read(document, root);
     let mut directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     directory.survivable = survivable::read(document, section("survivable"), &limits);
     if let Some(table) = section("features") {
@@ -253,6 +264,8 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         provision,
         telemetry,
         decisions: recorded,
+        records: cdr::Settings { queue: limits.records_queue, ..records },
+        notify,
         directory,
     }
 }
@@ -450,6 +463,7 @@ impl Config {
         differs(self.provision != running.provision, "provision");
         differs(self.telemetry != running.telemetry, "telemetry");
         differs(self.decisions != running.decisions, "decisions");
+        differs(self.records != running.records, "records");
         keys
     }
 }

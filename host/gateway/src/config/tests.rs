@@ -91,7 +91,7 @@ fn an_unknown_key_names_the_nearest_valid_one() {
             holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
             holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
             holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
-            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `rest`, `provision`, `telemetry`, `decisions`, `features` and `survivable`"#]],
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `notify`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `rest`, `provision`, `telemetry`, `decisions`, `records`, `features` and `survivable`"#]],
     );
 }
 

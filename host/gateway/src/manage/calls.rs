@@ -48,7 +48,7 @@ pub struct Placed {
 impl Placed {
     fn new(call_id: String, stage: Stage) -> Self {
         let (state, answered_by, status, cause) = match stage {
-            Stage::Calling => ("calling", None, None, None),
+            Stage::Calling | Stage::Reached => ("calling", None, None, None),
             Stage::Talking { answered_by } => ("talking", Some(answered_by), None, None),
             Stage::Ended { status, cause } => ("ended", None, Some(status), Some(cause)),
         };
@@ -71,7 +71,7 @@ pub(super) async fn place(State(shown): State<Shown>, body: Bytes) -> Response {
             return refuse(StatusCode::BAD_REQUEST, format!("the body is no call: {error}"), remedy);
         }
     };
-    match shown.exchange.place(Order { from, to, auto_answer }).await {
+    match shown.exchange.place(Order { from, to, auto_answer, announced: None }).await {
         Ok(Ok(call_id)) => (StatusCode::CREATED, Json(Placed::new(call_id, Stage::Calling))).into_response(),
         Ok(Err(refusal)) => told(&refusal),
         Err(_) => ending(),
@@ -91,7 +91,7 @@ pub(super) async fn standing(State(shown): State<Shown>, Named(call_id): Named<S
 pub(super) async fn outcome(State(shown): State<Shown>, Named(call_id): Named<String>) -> Response {
     let Some(mut stage) = shown.exchange.placed(&call_id) else { return unknown(&call_id) };
     // As it stands when nothing has come of it yet, and when the gateway ends.
-    let _waited = timeout(WAIT, stage.wait_for(|stage| *stage != Stage::Calling)).await.is_ok();
+    let _waited = timeout(WAIT, stage.wait_for(|stage| !matches!(stage, Stage::Calling | Stage::Reached))).await.is_ok();
     let stage = stage.borrow().clone();
     Json(Placed::new(call_id, stage)).into_response()
 }
@@ -117,7 +117,7 @@ fn ending() -> Response {
 }
 
 /// A refusal of the rules, as HTTP says it.
-fn told(Refusal { status, detail, .. }: &Refusal) -> Response {
+pub(super) fn told(Refusal { status, detail, .. }: &Refusal) -> Response {
     let (code, remedy) = match status {
         403 => (StatusCode::FORBIDDEN, "what this phone may dial is decided by the configuration, its licence seat and the policies"),
         404 => (StatusCode::NOT_FOUND, "name an extension of the configuration, or the Call-ID of a call that is up (`holdfast explain`)"),

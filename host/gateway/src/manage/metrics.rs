@@ -101,8 +101,22 @@ fn gateway(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let help = "Bindings that are in memory only, or on the disk only, until the store can be written";
     encoder.encode_descriptor("store_owed", help, None, MetricType::Gauge)?.encode_gauge(&standing.owed)?;
     licences(shown, encoder)?;
+    alarms(shown, encoder)?;
     let mut build = encoder.encode_descriptor("build", "Version of the gateway", None, MetricType::Info)?;
     build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+}
+
+fn alarms(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let Some(notifier) = &shown.notifier else { return Ok(()) };
+    let open = notifier.alarms().iter().filter(|alarm| alarm.is_open()).count();
+    let help = "Calls for help that nobody has acknowledged";
+    encoder.encode_descriptor("alarms_open", help, None, MetricType::Gauge)?.encode_gauge(&open)?;
+    let mut attempts = encoder.encode_descriptor("notifications", "Attempts to tell of a call for help", None, MetricType::Counter)?;
+    for (way, told, failed) in notifier.counted() {
+        counter(&mut attempts, [("way", &way), ("result", "told")], told)?;
+        counter(&mut attempts, [("way", &way), ("result", "failed")], failed)?;
+    }
+    Ok(())
 }
 
 fn licences(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -18,6 +18,12 @@
 //! | `GET /drills` | all drills ([`Drills`]) |
 //! | `GET /drills/{number}` | what an ended one showed ([`DrillPage`]); 404 |
 //! | `POST /drills` with [`BeginDrill`], `POST /drills/stop` with [`StopDrill`] | a drill begins or ends ([`DrillShown`]); 409: one runs, none runs; 503 |
+//! | `GET /alarms` | calls for help that are known, and who was told ([`Alarms`]) |
+//! | `GET /alarms/{number}`, `GET /alarms/{number}/outcome` | one of them ([`AlarmShown`]), the latter once every way has been tried, after 25 seconds at the latest; 404 |
+//! | `POST /alarms/{number}/acknowledge` with [`By`] | it is acknowledged ([`AcknowledgedShown`]); 404 |
+//! | `POST /alarms/test` with [`By`] | 201: every way of telling is tried with a test ([`AlarmShown`]); 409: there is none; 503 |
+//! | `GET /calls` with [`CallsPage`] | records of calls in the store, newest first ([`CallRecords`]) |
+//! | `POST /emergency/drills` with [`TrialWanted`] | a test call is made over one trunk, and what came of it ([`TrialShown`]), after 25 seconds at the latest; 404, 403: it would be none; 503 |
 //! | `GET /store` | whether the store can be written, and if not, why ([`StoreStands`]) |
 //! | `POST /directory` with [`Edits`] | all of them are made, on disk and in force ([`Edited`]); 422: none, and why ([`Wrong`]); 503: the store cannot keep them |
 //! | `DELETE /calls/{call-id}` | any call that is up is ended ([`HungUp`]); 403: it is one for help |
@@ -27,24 +33,30 @@
 //! Everything here runs on the threads of connections and files, never on those that carry calls; what waits for a component that is being loaded waits on a thread of its own.
 //! A refusal is a [`Refused`].
 
+mod alarms;
 mod calls;
 mod client;
 mod directory;
 mod drills;
+mod emergency;
 mod licences;
 mod metrics;
+mod records;
 pub(crate) mod server;
 mod store;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
+pub use alarms::{AcknowledgedShown, AlarmShown, Alarms, By, WayShown};
 pub use calls::{HungUp, Placed, Wanted};
 pub use client::{Answer, ask, ask_with, exchange};
 pub use directory::{
     Different, Edited, Edits, EndpointPage, EndpointRow, Happened, Page, PhoneOf, Rows, Stands, UserPage, UserRow, Wrong, WrongEdit,
 };
 pub use drills::{BeginDrill, DrillPage, DrillRow, DrillShown, Drills, Failing, Look, StopDrill};
+pub use emergency::{Header, TrialShown, TrialWanted, Trials};
+pub use records::{CallRecords, CallsPage};
 // What the REST API shows too.
 pub(crate) use directory::{endpoint_has, happened, of_file, of_store, user, user_has, with_phones};
 pub(crate) use licences::row as pool_row;
@@ -57,6 +69,7 @@ use crate::{
     config,
     data::DataFolder,
     keeper::Keeper,
+    notify::Notifier,
     observe::Counters,
     policy::{Difference, Engine, NoWayBack, PolicyState, PolicyStatus, RolledBack, ShadowStatus, Which},
     provision, rest,
@@ -97,6 +110,8 @@ pub struct Shown {
     pub site: Arc<Site>,
     /// The way to the calls.
     pub exchange: Arc<Exchange>,
+    /// Alarms.
+    pub notifier: Option<Arc<Notifier>>,
     /// Endpoints and users.
     pub keeper: Arc<Keeper>,
     /// Where phones reach it.
@@ -200,7 +215,14 @@ fn everything(shown: Shown) -> Router {
         .route("/policies", get(policies))
         .route("/policies/{name}/rollback", post(roll_back))
         .route("/metrics", get(counted))
-        .route("/calls", post(calls::place).layer(DefaultBodyLimit::max(BODY_MAX)))
+        .route("/alarms", get(alarms::alarms))
+        .route("/alarms/test", post(alarms::test).layer(DefaultBodyLimit::max(BODY_MAX)))
+        .route("/alarms/{number}", get(alarms::alarm))
+        .route("/alarms/{number}/outcome", get(alarms::outcome))
+        .route("/alarms/{number}/acknowledge", post(alarms::acknowledge).layer(DefaultBodyLimit::max(BODY_MAX)))
+        .route("/emergency", get(emergency::trials))
+        .route("/emergency/drills", post(emergency::drill).layer(DefaultBodyLimit::max(BODY_MAX)))
+        .route("/calls", post(calls::place).get(records::records).layer(DefaultBodyLimit::max(BODY_MAX)))
         .route("/calls/{call_id}", get(calls::standing).delete(calls::hang_up))
         .route("/calls/{call_id}/outcome", get(calls::outcome))
         .route("/endpoints", get(directory::endpoints))
@@ -333,7 +355,7 @@ fn nothing_there() -> Response {
     refuse(
         StatusCode::NOT_FOUND,
         "there is nothing of that name",
-        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users, /licences, /store and /drill",
+        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users, /licences, /alarms, /store and /drill",
     )
 }
 

@@ -31,6 +31,7 @@ async fn shown_with(folder: &std::path::Path, keeping: Option<Keeping>) -> Shown
         counters: Arc::default(),
         keeper: Keeper::new(Arc::clone(&site), &mut started, clock, keeping),
         site,
+        notifier: None,
         exchange: Exchange::new(1, 10),
         listening: Arc::default(),
     }

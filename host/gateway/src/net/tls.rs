@@ -155,6 +155,18 @@ pub fn client_config(tls: &config::Tls) -> anyhow::Result<Arc<ClientConfig>> {
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
+/// How other servers are known that the gateway itself turns to: by the public authorities, and by those of the operator's file.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn client_trusting(authorities: Option<&Path>) -> anyhow::Result<Arc<ClientConfig>> {
+    let mut roots = authorities.map_or_else(|| Ok(RootCertStore::empty()), roots)?;
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let builder =
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider())).with_safe_default_protocol_versions().context("TLS")?;
+    Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
 fn certified(tls: &config::Tls, data: &DataFolder, names: &Names) -> anyhow::Result<CertifiedKey> {
     let folder = data.tls();
     match (&tls.certificate, &tls.key) {

@@ -5,7 +5,7 @@
 //! out and counted: a record is never a reason for a call to wait. Passwords, digests and bodies are never in it.
 
 mod cases;
-mod files;
+pub(crate) mod files;
 mod line;
 mod mask;
 mod replay;
@@ -101,7 +101,7 @@ impl Recorder {
         if settings.one_of == 0 {
             return Ok(None);
         }
-        let files = Files::open(folder, settings.file_bytes, settings.files)
+        let files = Files::open(folder, files::STEM, settings.file_bytes, settings.files)
             .with_context(|| format!("the decision record {} cannot be written", folder.display()))?;
         let (events, inbox) = sync_channel(QUEUE);
         let mask = Mask::new(settings.mask, data::random_bytes()?);

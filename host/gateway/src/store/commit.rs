@@ -1,6 +1,7 @@
 //! The door to the store, and its start: what was kept comes back, then the thread that writes begins ([`Writer`]).
 
 use super::{
+    calls::{CallRow, CallsKept, CallsWanted},
     directory::Entry,
     drills::{Begun, Drill, Report, Sightings},
     file::{self, Contents, Opened},
@@ -194,6 +195,22 @@ impl Store {
     /// When it cannot be read.
     pub fn drill_report(&self, number: i64) -> Result<Option<Report>, String> {
         self.ask(|done| Ask::DrillReport { number, done })
+    }
+
+    /// Writes records of calls; returns when they are on disk. One that is there stays as it is. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When they could not be written: then none is.
+    pub fn write_calls(&self, rows: Vec<CallRow>, kept: CallsKept) -> Result<(), String> {
+        self.ask(|done| Ask::WriteCalls { rows, kept, done })
+    }
+
+    /// Records of calls, newest first. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn calls(&self, wanted: CallsWanted) -> Result<Vec<String>, String> {
+        self.ask(|done| Ask::Calls { wanted, done })
     }
 
     fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Ask) -> Result<T, String> {

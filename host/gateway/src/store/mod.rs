@@ -6,6 +6,7 @@
 //! Trouble with the disk or the file keeps nobody from calling: what could be read counts, what cannot be written is owed to the disk, an alarm says so, and
 //! the setting `[store] degraded` says whether phones are told 200 or 503 meanwhile ([`Trouble`]).
 
+mod calls;
 mod commit;
 mod directory;
 mod drills;
@@ -18,6 +19,7 @@ mod tests;
 mod trouble;
 mod writer;
 
+pub use calls::{CallRow, CallsKept, CallsWanted};
 pub use commit::{Options, Started, Store};
 pub use directory::Entry;
 pub use drills::{Begun, Drill, Report, Sightings};

@@ -6,6 +6,7 @@
 //! A write that fails closes the file. From then on it is opened and written again once a second; until that succeeds, every change is owed to the disk.
 
 use super::{
+    calls::{self, CallRow, CallsKept, CallsWanted},
     commit::Options,
     directory::{self, Entry},
     drills::{self, Begun, Drill, Report, Sightings},
@@ -81,6 +82,15 @@ pub(super) enum Ask {
     DrillReport {
         number: i64,
         done: oneshot::Sender<Result<Option<Report>, String>>,
+    },
+    WriteCalls {
+        rows: Vec<CallRow>,
+        kept: CallsKept,
+        done: oneshot::Sender<Result<(), String>>,
+    },
+    Calls {
+        wanted: CallsWanted,
+        done: oneshot::Sender<Result<Vec<String>, String>>,
     },
 }
 
@@ -223,6 +233,20 @@ impl Writer {
                     Err(why) => Err(why),
                 };
                 done.send(self.told(ended).await).ok();
+            }
+            Ask::WriteCalls { rows, kept, done } => {
+                let written = match self.open().await {
+                    Ok(connection) => Ok(calls::write(connection, &rows, kept).await),
+                    Err(why) => Err(why),
+                };
+                done.send(self.told(written).await).ok();
+            }
+            Ask::Calls { wanted, done } => {
+                let read = match self.open().await {
+                    Ok(connection) => Ok(calls::read(connection, wanted).await),
+                    Err(why) => Err(why),
+                };
+                done.send(shown(read)).ok();
             }
             Ask::DrillReport { number, done } => {
                 let read = match self.open().await {

@@ -6,6 +6,7 @@ use sip::{Message, build::Writer, header::Name, message::Method};
 use std::{
     cell::{Cell, RefCell},
     net::{SocketAddr, UdpSocket},
+    sync::mpsc::{Receiver, channel},
     thread::JoinHandle,
     time::Duration,
 };
@@ -77,6 +78,37 @@ impl Phone {
         self.answer(&challenge, user, password, seconds)
     }
 
+    /// From now on it answers whatever it is asked, until the test ends; what it hears.
+    pub(crate) fn listens(self) -> Receiver<Message> {
+        listen(self.socket)
+    }
+
+    /// Sends an INVITE to `uri` until it is answered, and acknowledges the answer; its status.
+    pub(crate) fn calls(&self, uri: &str) -> u16 {
+        let local = self.socket.local_addr().unwrap();
+        let session = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 0\r\n";
+        let port = local.port();
+        let request = |method: &str, to: &str, body: &str| {
+            format!(
+                "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bK{method}-{port};rport\r\nMax-Forwards: 70\r\nFrom: \"Workshop\" <sip:1002@sip.example>;tag=t\r\nTo: {to}\r\nCall-ID: {port}@caller\r\nCSeq: 1 {method}\r\nContact: <sip:{local}>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+        };
+        for _ in 0..20 {
+            self.socket.send_to(request("INVITE", &format!("<{uri}>"), session).as_bytes(), self.gateway).unwrap();
+            let mut buffer = [0; 65_535];
+            while let Ok((length, _)) = self.socket.recv_from(&mut buffer) {
+                let message = Message::parse(Bytes::copy_from_slice(&buffer[..length]), &sip::Limits::default()).unwrap();
+                if message.status() >= 200 {
+                    let to = String::from_utf8_lossy(message.header(Name::To).unwrap()).into_owned();
+                    self.socket.send_to(request("ACK", &to, "").as_bytes(), self.gateway).unwrap();
+                    return message.status();
+                }
+            }
+        }
+        panic!("no answer to the INVITE")
+    }
+
     /// From now on it answers every call, on a thread of its own, until it is hung up; then what it has heard.
     pub(crate) fn answers(self) -> JoinHandle<Vec<String>> {
         std::thread::spawn(move || {
@@ -118,4 +150,42 @@ impl Phone {
     pub(crate) fn contacts(&self) -> usize {
         self.last.borrow().as_ref().map_or(0, |m| m.values(Name::Contact).count())
     }
+}
+
+/// Answers every request at `socket`, an INVITE after it has rung, until the test ends; each that was not heard before is handed on.
+pub(crate) fn listen(socket: UdpSocket) -> Receiver<Message> {
+    let (heard, inbox) = channel();
+    std::thread::spawn(move || {
+        socket.set_read_timeout(None).unwrap();
+        let mut known: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut buffer = [0; 65_535];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let message = Message::parse(Bytes::copy_from_slice(&buffer[..length]), &sip::Limits::default()).unwrap();
+            if message.status() > 0 {
+                continue;
+            }
+            if message.method() != Method::Ack {
+                let statuses: &[(u16, &str)] =
+                    if message.method() == Method::Invite { &[(180, "Ringing"), (200, "OK")] } else { &[(200, "OK")] };
+                for (status, phrase) in statuses {
+                    let mut response = Writer::response(&message, *status, phrase, Some("listens"));
+                    response.header(Name::Contact, format!("<sip:{}>", socket.local_addr().unwrap()).as_bytes());
+                    let session =
+                        &b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"[..];
+                    let body = if *status == 200 && message.method() == Method::Invite { session } else { b"" };
+                    response.header(Name::ContentType, b"application/sdp");
+                    socket.send_to(response.finish_response(body).bytes(), from).unwrap();
+                }
+            }
+            let said = (message.call_id().to_vec(), message.header(Name::CSeq).unwrap().to_vec());
+            if !known.contains(&said) {
+                known.push(said);
+                // The test may be over.
+                if heard.send(message).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    inbox
 }

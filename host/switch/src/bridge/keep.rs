@@ -27,6 +27,7 @@ use crate::{
     decision::Refusal,
     directory::Directory,
     facts::{Call, Caller},
+    record::Said,
     site::Site,
 };
 use rustc_hash::FxHasher;
@@ -59,6 +60,7 @@ pub struct FactsOf<'a> {
     hunts: &'a [Hunt],
     forwards: usize,
     transfers: usize,
+    said: &'a [Said],
 }
 
 /// The same, read again.
@@ -68,6 +70,7 @@ pub struct Facts {
     hunts: Vec<Hunt>,
     forwards: usize,
     transfers: usize,
+    said: Vec<Said>,
 }
 
 impl Facts {
@@ -98,6 +101,7 @@ pub struct CourseOf<'a> {
     unacknowledged: bool,
     answered_at: Option<Instant>,
     answered_by: &'a Option<String>,
+    ringing_at: Option<Instant>,
 }
 
 /// The same, read again.
@@ -120,6 +124,7 @@ pub struct Course {
     unacknowledged: bool,
     answered_at: Option<Instant>,
     answered_by: Option<String>,
+    ringing_at: Option<Instant>,
 }
 
 impl Course {
@@ -177,7 +182,7 @@ impl Bridge {
     /// What the call is.
     #[must_use]
     pub fn facts(&self) -> FactsOf<'_> {
-        FactsOf { call: &self.call, hunts: &self.hunts, forwards: self.forwards, transfers: self.transfers }
+        FactsOf { call: &self.call, hunts: &self.hunts, forwards: self.forwards, transfers: self.transfers, said: &self.said }
     }
 
     /// How far it has come.
@@ -201,6 +206,7 @@ impl Bridge {
             unacknowledged: self.ack_ends.is_some(),
             answered_at: self.answered_at,
             answered_by: &self.answered_by,
+            ringing_at: self.ringing_at,
         }
     }
 
@@ -240,7 +246,7 @@ impl Bridge {
             instance.is_some().hash(parties);
         }
         self.answers.hash(&mut course);
-        self.acks.len().hash(&mut late);
+        (self.acks.len(), self.ringing_at.is_some()).hash(&mut late);
         for reliable in &self.reliables {
             reliable.mark().hash(&mut course);
         }
@@ -270,7 +276,7 @@ impl Bridge {
         random: &mut Random,
         out: &mut Vec<Effect>,
     ) -> Option<Self> {
-        let Facts { mut call, hunts, forwards, transfers } = facts;
+        let Facts { mut call, hunts, forwards, transfers, said } = facts;
         call.flow = call.flow.restarted();
         let caller = Dialog::as_server(&call.message, "", call.flow)?;
         let wants = Wants::of(&call.message);
@@ -306,6 +312,10 @@ impl Bridge {
             check_at: course.answered_at.map(|_| now + Duration::from_secs(1 + random.next_u64() % CHECK_SPREAD)),
             answered_at: course.answered_at,
             answered_by: course.answered_by,
+            ringing_at: course.ringing_at,
+            said,
+            restored: true,
+            alone: None,
             call_id: home.call_id,
             shard: (home.index, home.shards),
         };

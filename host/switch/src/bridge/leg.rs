@@ -173,6 +173,10 @@ impl Bridge {
         if !still_wanted {
             return;
         }
+        if message.status() < 190 && !self.legs.get(leg).is_some_and(|leg| self.transfers(leg.hunt)) {
+            // RFC 3261 21.1.2: "the UA receiving the INVITE is trying to alert the user"; 183 where a trunk says it with early media.
+            self.ringing_at.get_or_insert(now);
+        }
         if self.legs.get(leg).is_some_and(|leg| self.transfers(leg.hunt)) {
             self.transfer_rings(message.status(), out);
             return;
@@ -260,7 +264,10 @@ impl Bridge {
             return;
         }
         let Some(invite) = self.invite else {
-            return self.user_answered(leg, message, flow, now, random, out);
+            return match self.alone {
+                Some(alone) => self.alone_answered(alone, leg, message, flow, now, random, out),
+                None => self.user_answered(leg, message, flow, now, random, out),
+            };
         };
         let place = self.pair_of(leg, message, flow, random, out);
         let state = self.state;

@@ -7,8 +7,10 @@
 //!
 //! A value: events and the time go in through [`Bridge::on`], [`Effect`]s come out.
 
+mod alone;
 mod best;
 mod credentials;
+mod detail;
 mod event;
 mod forward;
 mod held;
@@ -30,6 +32,7 @@ mod transfer;
 mod way;
 pub(crate) mod write;
 
+pub use alone::Announced;
 pub use event::{Effect, Event, SendId, Timer};
 pub use hunt::HuntId;
 pub(crate) use keep::endpoint as kept_endpoint;
@@ -43,9 +46,10 @@ use crate::{
     decision::Refusal,
     facts::{Call, CallKind},
     plan::Resolved,
-    record::{CallRecord, LegRecord},
+    record::{CallRecord, LegRecord, Said},
     site::Site,
 };
+use alone::Alone;
 use best::Best;
 use hunt::{Hunt, Origin};
 use leg::{Leg, LegState};
@@ -187,6 +191,14 @@ pub struct Bridge {
     silent: Option<Side>,
     answered_at: Option<Instant>,
     answered_by: Option<String>,
+    /// When the first target rang.
+    ringing_at: Option<Instant>,
+    /// What policies have said about the call.
+    said: Vec<Said>,
+    /// It was taken up after a restart.
+    restored: bool,
+    /// The gateway makes it in its own name.
+    alone: Option<Alone>,
     /// Makes Call-IDs that lead back to our shard.
     call_id: fn(&mut Random, usize, usize) -> String,
     shard: (usize, usize),
@@ -245,6 +257,10 @@ impl Bridge {
             silent: None,
             answered_at: None,
             answered_by: None,
+            ringing_at: None,
+            said: Vec::new(),
+            restored: false,
+            alone: None,
             call_id: home.call_id,
             shard: (home.index, home.shards),
         }
@@ -470,6 +486,10 @@ impl Bridge {
                 Timer::Leave => self.dismiss(|at| at <= now, out),
                 Timer::Join => self.offer_again(out),
                 Timer::Park => self.parked_too_long(now, out),
+                Timer::Check if self.alone.is_some() => {
+                    self.check_at = None;
+                    self.hang_up(None, "told", now, out);
+                }
                 Timer::Check => {
                     self.check_at = Some(now + CHECK_EVERY);
                     self.check_sides(out);
@@ -501,7 +521,7 @@ impl Bridge {
             None => status,
         };
         let unanswered = CallRecord::unanswered(&self.call, status, cause, now);
-        let answered_by = self.answered_by.take();
+        let answered_by = self.answered_by.clone();
         out.push(Effect::End(CallRecord { answered_by, answered: self.answered_at, ..unanswered }));
     }
 

@@ -5,10 +5,11 @@
 //! that refuse an offer without streams make one themselves. Its flow I would leave the phone's answer unacknowledged while the target rings, which no phone
 //! suffers for longer than 32 seconds. In the place of the party that is not there yet stands one that nobody can be.
 
-use super::{Bridge, CHECK_EVERY, Effect, Home, Pair, Party, State, held, hunt::Origin, leg::LegState, transfer::Transfer, write};
+use super::{
+    Announced, Bridge, CHECK_EVERY, Effect, Home, Pair, Party, State, held, hunt::Origin, leg::LegState, transfer::Transfer, write,
+};
 use crate::{
     decision::{NextOn, Plan, Refusal, Stage, Target},
-    directory::{Directory, Endpoint},
     facts::{Call, CallKind, Caller},
     intake,
     plan::{self, escape_user},
@@ -27,6 +28,8 @@ pub struct Order {
     pub to: String,
     /// Asks the user's phone to answer by itself. Whether it does is its own matter.
     pub auto_answer: bool,
+    /// What the user's phone is shown instead of the name of who is called then.
+    pub announced: Option<Announced>,
 }
 
 impl Bridge {
@@ -49,7 +52,8 @@ impl Bridge {
         let flow =
             flow.ok_or_else(|| Refusal::new(480, "Not Registered", format!("no phone of extension {} is registered", order.from)))?;
 
-        let message = |to: &str, lines: &[(&[u8], &[u8])]| invite(to, &user, &directory, &call_id, random.token().as_str(), lines);
+        let from = (user.name.as_str(), user.extension.as_str());
+        let message = |to: &str, lines: &[(&[u8], &[u8])]| invite(to, from, &directory.domain, &call_id, random.token().as_str(), lines);
         let (mut message, shown) = (message, write_address(&called, &directory.domain));
         let of_user = Call {
             message: message(&shown, &[])?,
@@ -69,13 +73,17 @@ impl Bridge {
             return Err(Refusal::new(403, "Emergency Calls Only", detail));
         }
         let extension = write_address(&user.extension, &directory.domain);
+        let announced = order.announced.as_ref().map(Announced::lines).unwrap_or_default();
+        let announced = announced.iter().map(|(name, value)| (*name, value.as_slice()));
+        let lines: Vec<_> = AUTO_ANSWER.iter().copied().filter(|_| order.auto_answer).chain(announced).collect();
+        let known = || directory.by_user(&called).map(|target| target.name.clone()).unwrap_or_default();
         let to_user = Call {
-            message: message(&extension, if order.auto_answer { AUTO_ANSWER } else { &[] })?,
+            message: message(&extension, &lines)?,
             // Nobody of the site: the user's own phones are all to ring.
             caller: Caller::Unknown,
             kind: CallKind::Normal,
             called: user.extension.clone(),
-            caller_name: directory.by_user(&called).map(|target| target.name.clone()).unwrap_or_default(),
+            caller_name: order.announced.as_ref().map_or_else(known, |announced| announced.name.clone()),
             caller_number: called,
             ..of_user.clone()
         };
@@ -154,6 +162,12 @@ impl Bridge {
         matches!(self.state, State::Answered(_)) && self.answered_at.is_some()
     }
 
+    /// Whether the user has answered whose phone rings first.
+    #[must_use]
+    pub const fn reached(&self) -> bool {
+        matches!(self.state, State::Answered(_))
+    }
+
     /// Who was called and talks, for the call record.
     #[must_use]
     pub fn answered_by(&self) -> Option<&str> {
@@ -184,21 +198,20 @@ const AUTO_ANSWER: &[(&[u8], &[u8])] = &[
     (b"Call-Info", b"<sip:localhost>;answer-after=0"),
 ];
 
-fn write_address(user: &str, domain: &str) -> String {
+pub(super) fn write_address(user: &str, domain: &str) -> String {
     if user.contains(':') { user.to_owned() } else { format!("sip:{}@{domain}", escape_user(user)) }
 }
 
-/// The INVITE as the user would have sent it to `to`.
-fn invite(
+/// The INVITE as whoever has this name and number would have sent it to `to`.
+pub(super) fn invite(
     to: &str,
-    user: &Endpoint,
-    directory: &Directory,
+    (name, number): (&str, &str),
+    domain: &str,
     call_id: &str,
     tag: &str,
     lines: &[(&[u8], &[u8])],
 ) -> Result<Message, Refusal> {
-    let domain = &directory.domain;
-    let mut from = write::name_addr(&user.name, &user.extension, domain);
+    let mut from = write::name_addr(name, number, domain);
     from.extend_from_slice(format!(";tag={tag}").as_bytes());
     let mut writer = Writer::request(Method::Invite, b"", to.as_bytes());
     writer.header(Name::From, &from).header(Name::To, format!("<{to}>").as_bytes()).header(Name::CallId, call_id.as_bytes());

@@ -141,7 +141,7 @@ pub(crate) fn callee_identity(target: &LegTarget, domain: &str) -> Vec<u8> {
 }
 
 /// `"name" <sip:user@domain>`; the name quoted as RFC 3261 25.1 asks, the user escaped as 19.1.2 asks.
-pub(super) fn name_addr(name: &str, user: &str, domain: &str) -> Vec<u8> {
+pub(crate) fn name_addr(name: &str, user: &str, domain: &str) -> Vec<u8> {
     let mut text = Vec::with_capacity(name.len() + user.len() + domain.len() + 16);
     if !name.is_empty() {
         text.push(b'"');
