@@ -6,9 +6,11 @@
 //! A value: answers go in through [`Courier::answered`] and [`Courier::failed`], and what the sender is to be told comes out, once.
 
 use crate::{
+    boundary::Passage,
     bridge::write,
     decision::{NextOn, Plan, Refusal, Stage, Target},
-    facts::{Call, CallKind},
+    directory::Trunk,
+    facts::{Call, CallKind, Caller},
     plan,
     privacy::Hidden,
     site::Site,
@@ -22,11 +24,14 @@ use sip::{
     random::Random,
     transport::Flow,
 };
+use std::sync::Arc;
 
 /// One MESSAGE that waits for its answer.
 #[derive(Debug)]
 pub struct Courier {
     request: Message,
+    /// Who wrote it, when that is a trunk.
+    sender: Option<Arc<Trunk>>,
     /// Copies that have no final answer yet.
     open: usize,
     /// The best refusal so far.
@@ -68,21 +73,25 @@ impl Courier {
             .into_iter()
             .flat_map(|stage| stage.legs)
             .map(|leg| {
-                let (from, shown) = write::caller_identity(call, &leg, &directory.domain);
+                let write::Shown { from, asserted } = write::caller_identity(call, &leg, &directory);
                 let to = write::callee_identity(&leg, &directory.domain);
                 let tag = random.token();
                 let mut dialog = Dialog::as_client(&call_id(random), &from, tag.as_str(), &to, leg.uri.as_bytes(), leg.flow);
                 dialog.route_set = leg.route.iter().map(|route| route.as_bytes().to_vec()).collect();
                 let mut writer = dialog.request(Method::Message, b"MESSAGE", hops);
-                if shown {
-                    writer.header(Name::PAssertedIdentity, &from);
+                if !asserted.is_empty() {
+                    writer.header(Name::PAssertedIdentity, &asserted);
                 }
-                write::copy_call(&mut writer, call, Hidden::of(call), false);
+                write::copy_call(&mut writer, call, Passage::of_call(call, &directory, None), Hidden::of(call), false);
                 // RFC 3428 4: a MESSAGE has no Contact.
                 (writer.finish_request(call.message.body()), leg.flow)
             })
             .collect();
-        Ok((Self { request: call.message.clone(), open: copies.len(), best: None, told: false }, copies))
+        let sender = match &call.caller {
+            Caller::Trunk(name) => directory.trunk(name).cloned(),
+            Caller::Endpoint(_) | Caller::Unknown => None,
+        };
+        Ok((Self { request: call.message.clone(), sender, open: copies.len(), best: None, told: false }, copies))
     }
 
     /// One phone has answered; what the sender is told, when that settles it.
@@ -130,7 +139,8 @@ impl Courier {
     }
 
     fn tell_of(&mut self, response: &Message) -> Option<Response> {
-        (!std::mem::replace(&mut self.told, true)).then(|| write::relayed_refusal(&self.request, response))
+        let passage = Passage::between(None, self.sender.as_ref().map(|trunk| &trunk.manners), false);
+        (!std::mem::replace(&mut self.told, true)).then(|| write::relayed_refusal(&self.request, response, passage))
     }
 }
 

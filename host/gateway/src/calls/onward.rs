@@ -66,6 +66,7 @@ impl Shard {
             Decision::Refuse(refusal) => Err(refusal),
             Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for where this call was sent on to")),
         };
+        self.tell_bitten(&call, now);
         if let Err(refusal) = &plan {
             self.parts.observer.refused(now, call.message.call_id(), refusal, setup::decisive(steps).as_deref());
         }

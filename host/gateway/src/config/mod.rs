@@ -8,6 +8,7 @@ mod features;
 mod licence;
 pub mod limits;
 mod listen;
+mod manners;
 mod park;
 mod problem;
 mod provision;
@@ -17,6 +18,7 @@ mod site;
 mod survivable;
 #[cfg(test)]
 mod tests;
+mod tolls;
 mod trunk;
 mod watching;
 
@@ -212,6 +214,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         "decisions",
         "features",
         "survivable",
+        "tolls",
     ]);
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
@@ -236,6 +239,9 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let recorded = section("decisions").map_or_else(record::Settings::default, |table| decisions::read(document, table));
     let mut directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     directory.survivable = survivable::read(document, section("survivable"), &limits);
+    if let Some(table) = section("tolls") {
+        directory.tolls = tolls::read(document, table, &directory);
+    }
     if let Some(table) = section("features") {
         directory.features = features::read(document, table, &directory);
     }
