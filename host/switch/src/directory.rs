@@ -13,7 +13,7 @@ pub use pool::{Per, Pool};
 pub use rules::read_mac;
 pub use users::LeftOut;
 
-use crate::{park::Park, registrar::Survivable};
+use crate::{park::Park, registrar::Survivable, toll::Ceilings, trunk::TrunkManners};
 use ipnet::IpNet;
 use sip::digest::Ha1;
 use std::{
@@ -112,7 +112,7 @@ impl NumberPattern {
 }
 
 /// A SIP trunk.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Trunk {
     /// Name.
     pub name: String,
@@ -126,12 +126,14 @@ pub struct Trunk {
     pub password: Option<String>,
     /// Inbound numbers that it owns.
     pub numbers: Vec<NumberPattern>,
+    /// How calls go over it.
+    pub manners: TrunkManners,
 }
 
 /// Without the password: what is printed for debugging ends up in logs.
 impl fmt::Debug for Trunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, uri, sources, username, password, numbers } = self;
+        let Self { name, uri, sources, username, password, numbers, manners } = self;
         f.debug_struct("Trunk")
             .field("name", name)
             .field("uri", uri)
@@ -139,6 +141,7 @@ impl fmt::Debug for Trunk {
             .field("username", username)
             .field("password", &password.as_ref().map(|_| "(secret)"))
             .field("numbers", numbers)
+            .field("manners", manners)
             .finish()
     }
 }
@@ -197,6 +200,8 @@ pub struct Directory {
     pub features: Features,
     /// Park slots.
     pub park: Park,
+    /// What calls to the outside may cost at most.
+    pub tolls: Ceilings,
     /// How registrations are shortened; `None`: not at all.
     pub survivable: Option<Survivable>,
     by_id: HashMap<String, Place>,
@@ -252,6 +257,7 @@ impl Directory {
             locations,
             features: Features::default(),
             park: Park::default(),
+            tolls: Ceilings::default(),
             survivable: None,
             by_id,
             by_extension,

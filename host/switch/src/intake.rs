@@ -1,12 +1,14 @@
 //! Reads a request that asks for something new: who asks, from where, for whom. First steps of the set-up script.
 
 use crate::{
+    boundary,
     decision::Refusal,
     directory::{Directory, Endpoint},
     emergency,
     facts::{Call, CallKind, Caller, Registration},
     registrar::Wish,
     site::Site,
+    trunk::NumberFrom,
 };
 use sip::{
     Instant, Message,
@@ -128,17 +130,24 @@ pub fn read_call(request: &Message, flow: Flow, directory: &Directory, now: Inst
 /// For a call for help a missing or wrong proof is no reason to forget what is known: a phone that has registered over the very flow on which the call
 /// came is that phone. Where several have (behind a proxy), From decides among them.
 pub fn identify(call: &mut Call, identity: &Identity, site: &Site) {
+    let mut trusted = false;
     match identity {
         Identity::Endpoint(endpoint) => take_endpoint(call, endpoint),
         Identity::Trunk(trunk) => {
             call.caller = Caller::Trunk(trunk.clone());
+            let directory = site.directory();
+            let manners = directory.trunk(trunk).map(|trunk| &trunk.manners);
+            trusted = manners.is_some_and(|manners| manners.trusted);
             // RFC 3325 9.1: what a trusted peer asserts goes before what From says.
-            if let Some(asserted) = call.message.values(Name::PAssertedIdentity).next().and_then(NameAddr::parse) {
+            if trusted && let Some(asserted) = call.message.values(Name::PAssertedIdentity).next().and_then(NameAddr::parse) {
                 let (number, name) = (number_of(&asserted), name_of(&asserted));
                 call.caller_number = number;
                 if !name.is_empty() {
                     call.caller_name = name;
                 }
+            }
+            if manners.is_some_and(|manners| manners.number_from == NumberFrom::To) {
+                take_number_from_to(call, &directory);
             }
         }
         Identity::Challenge { .. } | Identity::Refused(_) => {
@@ -148,6 +157,18 @@ pub fn identify(call: &mut Call, identity: &Identity, site: &Site) {
                 take_endpoint(call, &endpoint);
             }
         }
+    }
+    if !trusted {
+        // RFC 3325 5: what comes from outside the trust boundary is removed.
+        call.message = boundary::without_identity(&call.message);
+    }
+}
+
+/// The called number as To names it, where it names one; what the host has found the call to be by its Request-URI stays.
+fn take_number_from_to(call: &mut Call, directory: &Directory) {
+    let named = call.message.to().and_then(|to| read_target(&to.uri()?, directory).ok());
+    if let Some((CallKind::Normal, called)) = named.filter(|_| call.kind == CallKind::Normal) {
+        call.called = called;
     }
 }
 

@@ -3,6 +3,7 @@
 //! This crate is pure, as `sip` is: time and randomness are arguments, and it knows neither sockets nor WebAssembly. Policies are seen only
 //! as values: facts go out ([`facts`]), decisions come back ([`decision`]).
 
+mod boundary;
 pub mod bridge;
 pub mod decision;
 pub mod directory;
@@ -11,6 +12,7 @@ pub mod extension;
 pub mod facts;
 pub mod flood;
 pub mod gruu;
+pub mod idle;
 pub mod intake;
 pub mod licence;
 pub mod limits;
@@ -24,6 +26,7 @@ pub mod registrar;
 pub mod settings;
 pub mod site;
 pub mod subscription;
+pub mod toll;
 pub mod trunk;
 
 #[cfg(test)]

@@ -6,8 +6,10 @@
 //! A value: answers go in through [`Courier::answered`] and [`Courier::failed`], and what the sender is to be told comes out, once.
 
 use crate::{
+    boundary::Passage,
     bridge::write,
     decision::{NextOn, Plan, Refusal, Stage, Target},
+    directory::Trunk,
     facts::{Call, CallKind, Caller},
     plan::{self, Resolved},
     privacy::Hidden,
@@ -23,6 +25,7 @@ use sip::{
     random::Random,
     transport::Flow,
 };
+use std::sync::Arc;
 
 /// What the gateway has to say to a phone.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,8 @@ pub struct Notice<'a> {
 #[derive(Debug)]
 pub struct Courier {
     request: Message,
+    /// Who wrote it, when that is a trunk.
+    sender: Option<Arc<Trunk>>,
     /// Copies that have no final answer yet.
     open: usize,
     /// The best refusal so far.
@@ -77,7 +82,11 @@ impl Courier {
         let ring = Stage { targets: vec![Target::Endpoint(recipient.id.clone())], ring: None, next: NextOn::default() };
         let phones = plan::resolve(&Plan { stages: vec![ring] }, call, site)?;
         let copies = Self::copies(call, phones, site, random, call_id);
-        Ok((Self { request: call.message.clone(), open: copies.len(), best: None, told: false }, copies))
+        let sender = match &call.caller {
+            Caller::Trunk(name) => directory.trunk(name).cloned(),
+            Caller::Endpoint(_) | Caller::Unknown => None,
+        };
+        Ok((Self { request: call.message.clone(), sender, open: copies.len(), best: None, told: false }, copies))
     }
 
     /// A message of the gateway's own to the phones of an extension, which shows this name and number. The answer that settles it is what a sender would be
@@ -126,7 +135,7 @@ impl Courier {
         let ring = Stage { targets: vec![Target::Endpoint(recipient.id.clone())], ring: None, next: NextOn::default() };
         let phones = plan::resolve(&Plan { stages: vec![ring] }, &call, site)?;
         let copies = Self::copies(&call, phones, site, random, call_id);
-        Ok((Self { request: call.message, open: copies.len(), best: None, told: false }, copies))
+        Ok((Self { request: call.message, sender: None, open: copies.len(), best: None, told: false }, copies))
     }
 
     /// The copy for each phone.
@@ -144,16 +153,16 @@ impl Courier {
             .into_iter()
             .flat_map(|stage| stage.legs)
             .map(|leg| {
-                let (from, shown) = write::caller_identity(call, &leg, &directory.domain);
+                let write::Shown { from, asserted } = write::caller_identity(call, &leg, &directory);
                 let to = write::callee_identity(&leg, &directory.domain);
                 let tag = random.token();
                 let mut dialog = Dialog::as_client(&call_id(random), &from, tag.as_str(), &to, leg.uri.as_bytes(), leg.flow);
                 dialog.route_set = leg.route.iter().map(|route| route.as_bytes().to_vec()).collect();
                 let mut writer = dialog.request(Method::Message, b"MESSAGE", hops);
-                if shown {
-                    writer.header(Name::PAssertedIdentity, &from);
+                if !asserted.is_empty() {
+                    writer.header(Name::PAssertedIdentity, &asserted);
                 }
-                write::copy_call(&mut writer, call, Hidden::of(call), false);
+                write::copy_call(&mut writer, call, Passage::of_call(call, &directory, None), Hidden::of(call), false);
                 // RFC 3428 4: a MESSAGE has no Contact.
                 (writer.finish_request(call.message.body()), leg.flow)
             })
@@ -205,7 +214,8 @@ impl Courier {
     }
 
     fn tell_of(&mut self, response: &Message) -> Option<Response> {
-        (!std::mem::replace(&mut self.told, true)).then(|| write::relayed_refusal(&self.request, response))
+        let passage = Passage::between(None, self.sender.as_ref().map(|trunk| &trunk.manners), false);
+        (!std::mem::replace(&mut self.told, true)).then(|| write::relayed_refusal(&self.request, response, passage))
     }
 }
 

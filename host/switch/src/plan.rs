@@ -2,11 +2,12 @@
 
 use crate::{
     decision::{NextOn, Plan, PolicyFault, Refusal, Stage, Target, TrunkTarget},
-    directory::Trunk,
-    facts::{Call, Caller},
+    directory::{Directory, Trunk},
+    facts::{Call, CallKind, Caller},
     gruu,
     registrar::{Binding, same_contact},
     site::Site,
+    toll,
 };
 use serde::{Deserialize, Serialize};
 use sip::{
@@ -103,11 +104,13 @@ pub fn check(plan: &Plan, site: &Site) -> Result<(), PolicyFault> {
 /// More than [`crate::Limits::forks`] legs in a stage: the highest q of each endpoint first, the rest is left out. A trunk is dialled at its best address.
 ///
 /// # Errors
-/// 480 when nothing at all can be rung.
+/// 480 when nothing at all can be rung, 403 when nothing can be because of a ceiling for calls to the outside ([`crate::toll`]).
 pub fn resolve(plan: &Plan, call: &Call, site: &Site) -> Result<Resolved, Refusal> {
     let mut stages = Vec::with_capacity(plan.stages.len());
+    let mut barred = tolls(plan, call, site);
+    let closed = barred.is_some();
     for stage in &plan.stages {
-        let legs = legs(stage, call, site);
+        let legs = legs(stage, call, site, closed, &mut barred);
         if legs.is_empty() {
             if stage.next.unreachable {
                 continue;
@@ -124,22 +127,52 @@ pub fn resolve(plan: &Plan, call: &Call, site: &Site) -> Result<Resolved, Refusa
         });
     }
     if stages.is_empty() {
-        return Err(Refusal::new(
-            480,
-            "Temporarily Unavailable",
-            format!("nobody to ring for `{}`: no live binding, no resolved trunk", call.called),
-        ));
+        return Err(barred.unwrap_or_else(|| {
+            Refusal::new(
+                480,
+                "Temporarily Unavailable",
+                format!("nobody to ring for `{}`: no live binding, no resolved trunk", call.called),
+            )
+        }));
     }
     Ok(Resolved { stages })
 }
 
-fn legs(stage: &Stage, call: &Call, site: &Site) -> Vec<LegTarget> {
+/// Counts a call that leads to the outside; why it may not. A call for help is not asked about.
+fn tolls(plan: &Plan, call: &Call, site: &Site) -> Option<Refusal> {
+    let outside = plan.stages.iter().flat_map(|stage| &stage.targets).any(|target| matches!(target, Target::Trunk(_)));
+    if !outside || call.kind != CallKind::Normal {
+        return None;
+    }
+    let directory = site.directory();
+    let payer = toll::payer(call, &directory);
+    let admitted = site.tolls.admit(payer, &directory.tolls, call.at);
+    admitted.err().map(|bite| bite.refusal(payer.unwrap_or("the site")))
+}
+
+/// Why nobody calls this number through a trunk, whatever a policy says.
+fn bars(target: &TrunkTarget, call: &Call, site: &Site, directory: &Directory) -> Option<Refusal> {
+    if call.kind != CallKind::Normal {
+        return None;
+    }
+    let (number, pattern) = [&target.number, &call.called].into_iter().find_map(|number| Some((number, directory.tolls.bars(number)?)))?;
+    let refusal = site.tolls.barred().refusal(toll::payer(call, directory).unwrap_or("the site"));
+    Some(Refusal { detail: format!("{}: `{number}` is one of `{}`", refusal.detail, pattern.0), ..refusal })
+}
+
+/// Those of a stage. With `closed` nobody outside is called; `barred` says why.
+fn legs(stage: &Stage, call: &Call, site: &Site, closed: bool, barred: &mut Option<Refusal>) -> Vec<LegTarget> {
     let mut legs = Vec::new();
     for target in &stage.targets {
         match target {
             Target::Endpoint(id) => endpoint_legs(id, call, site, &mut legs),
+            Target::Trunk(_) if closed => {}
             Target::Trunk(target) => {
                 let directory = site.directory();
+                if let Some(refusal) = bars(target, call, site, &directory) {
+                    barred.get_or_insert(refusal);
+                    continue;
+                }
                 let flow = site.trunks.flows(&target.trunk).first().copied();
                 legs.extend(directory.trunk(&target.trunk).zip(flow).and_then(|(trunk, flow)| trunk_leg(trunk, target, call, flow)));
             }

@@ -4,11 +4,13 @@ use crate::{
     Limits,
     decision::Refusal,
     directory::Directory,
+    idle::Idle,
     licence::{Ledger, NoSeat, Seat},
     lines::Lines,
     park::Lot,
     registrar::{Binding, Change, Registrar, Wish},
     subscription::Places,
+    toll::Tolls,
     trunk::Trunks,
 };
 use sip::{Instant, Message, transport::Flow};
@@ -33,6 +35,10 @@ pub struct Site {
     pub subscriptions: Places,
     /// Park slots that are taken.
     pub lot: Arc<Lot>,
+    /// What calls to the outside have used.
+    pub tolls: Arc<Tolls>,
+    /// Who has rested how long.
+    pub idle: Arc<Idle>,
     /// Limits.
     pub limits: Limits,
 }
@@ -54,6 +60,8 @@ impl Site {
             lines,
             subscriptions: Places::default(),
             lot: Arc::default(),
+            tolls: Arc::default(),
+            idle: Arc::default(),
             limits,
         }
     }
@@ -118,7 +126,11 @@ impl Site {
         emergency_only: bool,
         now: Instant,
     ) -> Result<Vec<Change>, Refusal> {
+        let first = self.registrar.is_empty() || self.tolls.outage().is_none();
         let changes = self.registrar.apply(endpoint, wish, request, flow, seat, emergency_only, now)?;
+        if first && matches!(wish, Wish::Bind(_)) {
+            self.tolls.outage_begins(now);
+        }
         if self.serves(endpoint) {
             if matches!(wish, Wish::Remove(_) | Wish::RemoveAll) && !self.registrar.registered(endpoint, now) {
                 self.ledger.leave(endpoint);
@@ -152,11 +164,19 @@ impl Site {
         // First in force, then swept: a registration that comes between is swept or sees the new directory (`register`).
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&directory);
         self.trunks.retain(|name| directory.trunk(name).is_some());
+        self.tolls.retain(|id| directory.endpoint(id).is_some());
+        self.idle.retain(|id| directory.endpoint(id).is_some());
         self.lines.keep_all(!directory.features.pickup.is_empty());
         // A user has no username; whether others may call it says nothing of its phones.
         let waits = |id: &str| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled || endpoint.username.is_empty());
         self.ledger.retain_waiting(now, waits);
         self.registrar.retain(|id| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled))
+    }
+
+    /// Since when phones are here without their cloud; `None`: none is. After a restart it begins anew with the gateway's first registration.
+    #[must_use]
+    pub fn outage(&self) -> Option<Instant> {
+        if self.registrar.is_empty() { None } else { self.tolls.outage() }
     }
 
     fn serves(&self, endpoint: &str) -> bool {

@@ -1,6 +1,11 @@
 //! Trunks at run time: where their addresses resolved to, their health, and the channels in use.
 
-use sip::transport::Flow;
+mod manners;
+
+pub use manners::{CallerIn, NumberFrom, TrunkManners};
+
+use crate::toll::{Ceilings, Toll};
+use sip::{Instant, transport::Flow};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -12,15 +17,33 @@ use std::{
 /// A trunk counts as unhealthy after so many failed attempts in a row: one lost datagram is no outage.
 const FAILURES_UNHEALTHY: u32 = 2;
 
-/// One call's place on a trunk; given back when dropped, however the call ends.
+/// One call's place on a trunk; given back when dropped, however the call ends. What the call costs goes with it.
 #[derive(Debug)]
-pub struct Channel(Arc<State>);
+pub struct Channel(Arc<State>, Option<Toll>);
 
 impl Channel {
     /// The trunk's name.
     #[must_use]
     pub fn trunk(&self) -> &str {
         &self.0.name
+    }
+
+    /// From now on this is paid with it.
+    #[must_use]
+    pub fn charged(mut self, toll: Option<Toll>) -> Self {
+        self.1 = toll;
+        self
+    }
+
+    /// What is paid with it; nothing for a call for help.
+    pub const fn toll(&mut self) -> Option<&mut Toll> {
+        self.1.as_mut()
+    }
+
+    /// When what it costs is to be looked at ([`Toll::due`]).
+    #[must_use]
+    pub fn due(&self, ceilings: &Ceilings) -> Option<Instant> {
+        self.1.as_ref()?.due(ceilings)
     }
 }
 
@@ -68,7 +91,7 @@ impl Trunks {
     pub fn take(&self, trunk: &str) -> Channel {
         let state = self.state(trunk);
         state.in_use.fetch_add(1, Ordering::Relaxed);
-        Channel(state)
+        Channel(state, None)
     }
 
     /// Channels in use.

@@ -320,11 +320,11 @@ typedef struct {
   } val;
 } exports_holdfast_policy_configuration_result_void_list_problem_t;
 
-// Imported Functions from `holdfast:policy/clock@0.1.0`
+// Imported Functions from `holdfast:policy/clock@0.1.1`
 // When the request arrived, in milliseconds since the UNIX epoch.
 extern uint64_t holdfast_policy_clock_now_ms(void);
 
-// Imported Functions from `holdfast:policy/directory@0.1.0`
+// Imported Functions from `holdfast:policy/directory@0.1.1`
 // The endpoint with this id.
 extern bool holdfast_policy_directory_endpoint_by_id(business_hours_string_t *id, holdfast_policy_directory_endpoint_t *ret);
 // The endpoint with this extension.
@@ -342,13 +342,13 @@ extern void holdfast_policy_directory_bindings_of(business_hours_string_t *id, h
 // The length of the longest extension, in characters; 0 when there is none.
 extern uint32_t holdfast_policy_directory_longest_extension(void);
 
-// Imported Functions from `holdfast:policy/settings@0.1.0`
+// Imported Functions from `holdfast:policy/settings@0.1.1`
 // The value under a key; `none` when the operator did not write it: use your default.
 extern bool holdfast_policy_settings_get(business_hours_string_t *key, holdfast_policy_settings_value_t *ret);
 // All settings, in the order of their keys.
 extern void holdfast_policy_settings_all(holdfast_policy_settings_list_setting_t *ret);
 
-// Imported Functions from `holdfast:policy/calls@0.1.0`
+// Imported Functions from `holdfast:policy/calls@0.1.1`
 // Call-ID of the INVITE.
 extern void holdfast_policy_calls_method_call_call_id(holdfast_policy_calls_borrow_call_t self, business_hours_string_t *ret);
 // The name that will be shown to the callee, as amended by earlier policies.
@@ -368,10 +368,10 @@ extern void holdfast_policy_calls_method_call_source(holdfast_policy_calls_borro
 // `udp`, `tcp` or `tls`.
 extern void holdfast_policy_calls_method_call_transport(holdfast_policy_calls_borrow_call_t self, business_hours_string_t *ret);
 
-// Exported Functions from `holdfast:policy/routing@0.1.0`
+// Exported Functions from `holdfast:policy/routing@0.1.1`
 void exports_holdfast_policy_routing_route(exports_holdfast_policy_routing_call_facts_t *facts, exports_holdfast_policy_routing_borrow_call_t call, exports_holdfast_policy_routing_decision_t *ret);
 
-// Exported Functions from `holdfast:policy/configuration@0.1.0`
+// Exported Functions from `holdfast:policy/configuration@0.1.1`
 bool exports_holdfast_policy_configuration_check(exports_holdfast_policy_configuration_list_setting_t *settings, exports_holdfast_policy_configuration_list_problem_t *err);
 
 // Helper Functions

@@ -69,6 +69,7 @@ impl Shard {
             Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for where this call was sent on to")),
         };
         let said = setup::said(&steps);
+        self.tell_bitten(&call, now);
         if let Err(refusal) = &plan {
             self.parts.observer.refused(now, call.message.call_id(), refusal, setup::decisive(steps).as_deref());
         }

@@ -198,6 +198,7 @@ fn decided(shard: &mut Shard, replies: &mut Replies, routed: Routed, now: Instan
         Decision::Refuse(refusal) => Err(No::Refused(refusal, by)),
         Decision::Pass(_) => Err(Refusal::new(404, "Not Found", "no policy had a route for this call").into()),
     };
+    shard.tell_bitten(&call, now);
     match resolved {
         Ok(plan) => start(shard, replies, call, plan, said, now, more),
         Err(no) => {
@@ -233,6 +234,13 @@ impl Shard {
             None => decided(self, &mut replies, routed, now, more),
         }
         self.reply(replies, now, more);
+    }
+
+    /// Tells the operator which ceilings for calls to the outside have just bitten.
+    pub(super) fn tell_bitten(&self, call: &Call, now: Instant) {
+        for bite in self.parts.site.tolls.bitten() {
+            self.parts.observer.dropped(now, call.flow, bite.counter());
+        }
     }
 
     /// The caller hangs up before the policies have decided (RFC 3261 9.2).

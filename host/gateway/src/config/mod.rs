@@ -8,6 +8,7 @@ mod features;
 mod licence;
 pub mod limits;
 mod listen;
+mod manners;
 pub mod notify;
 mod park;
 mod problem;
@@ -19,6 +20,8 @@ mod site;
 mod survivable;
 #[cfg(test)]
 mod tests;
+mod tolls;
+mod trunk;
 mod watching;
 
 pub use limits::Limits;
@@ -220,6 +223,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         "records",
         "features",
         "survivable",
+        "tolls",
     ]);
     let section = |name: &'static str| root.table(name).map(|(table, line)| Table::new(document, table, name, line));
 
@@ -246,6 +250,9 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let notify = notify::read(document, root);
     let mut directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     directory.survivable = survivable::read(document, section("survivable"), &limits);
+    if let Some(table) = section("tolls") {
+        directory.tolls = tolls::read(document, table, &directory);
+    }
     if let Some(table) = section("features") {
         directory.features = features::read(document, table, &directory);
     }

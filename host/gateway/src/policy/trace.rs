@@ -8,7 +8,7 @@ use super::v1::imports::{
     licences::Usage,
     locations::Location,
     memory::MemoryError,
-    trunks::Trunk,
+    trunks::{OutsideUsage, Trunk},
 };
 use serde_json::{Value, json};
 
@@ -145,6 +145,8 @@ pub(super) enum Told {
     Bindings(Vec<Binding>),
     Usage(Option<Usage>),
     Trunk(Option<Trunk>),
+    Outside(OutsideUsage),
+    Count(Option<u32>),
     Location(Option<Location>),
     Kept(Result<Option<i64>, MemoryError>),
 }
@@ -184,6 +186,10 @@ impl Told {
             Self::Trunk(trunk) => trunk
                 .as_ref()
                 .map_or(Value::Null, |Trunk { name, healthy, calls }| json!({"name": name, "healthy": healthy, "calls": calls})),
+            Self::Outside(OutsideUsage { calls, calls_in_hour, seconds_in_day, seconds_in_outage }) => json!({
+                "calls": calls, "calls_in_hour": calls_in_hour, "seconds_in_day": seconds_in_day, "seconds_in_outage": seconds_in_outage
+            }),
+            Self::Count(count) => json!(count),
             Self::Location(location) => location
                 .as_ref()
                 .map_or(Value::Null, |Location { name, elin, address }| json!({"name": name, "elin": elin, "address": address})),
@@ -284,6 +290,30 @@ impl Answer for Option<Usage> {
     }
 }
 
+impl Answer for OutsideUsage {
+    fn told(&self) -> Told {
+        Told::Outside(*self)
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        let number = |name: &str| u32::from_json(value.get(name)?);
+        Some(Self {
+            calls: number("calls")?,
+            calls_in_hour: number("calls_in_hour")?,
+            seconds_in_day: number("seconds_in_day")?,
+            seconds_in_outage: number("seconds_in_outage")?,
+        })
+    }
+}
+
+impl Answer for Option<u32> {
+    fn told(&self) -> Told {
+        Told::Count(*self)
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, u32::from_json)
+    }
+}
+
 impl Answer for Option<Trunk> {
     fn told(&self) -> Told {
         Told::Trunk(self.clone())
@@ -370,6 +400,9 @@ mod tests {
         same(&vec![Binding { contact: text(), user_agent: text(), expires_seconds: 7, emergency_only: true }]);
         same(&Some(Usage { seats: 5, taken: 6 }));
         same(&Some(Trunk { name: text(), healthy: true, calls: 3 }));
+        same(&OutsideUsage { calls: 1, calls_in_hour: 2, seconds_in_day: 3, seconds_in_outage: u32::MAX });
+        same(&Some(7_u32));
+        same(&None::<u32>);
         same(&Some(Location { name: text(), elin: None, address: Some(text()) }));
         same(&Ok::<(), MemoryError>(()));
         same(&Err::<(), _>(MemoryError::Full));

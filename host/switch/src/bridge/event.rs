@@ -204,4 +204,6 @@ pub enum Timer {
     Check,
     /// Nobody has picked a parked call up in time.
     Park,
+    /// A call to the outside lasts, and what it costs is looked at.
+    Toll,
 }

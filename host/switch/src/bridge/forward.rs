@@ -191,33 +191,44 @@ fn contacts(response: &Message, most: usize) -> Vec<Vec<u8>> {
     contacts.iter().skip(contacts.len().saturating_sub(most)).map(|contact| contact.uri.to_vec()).collect()
 }
 
+/// Why a call was diverted (RFC 5806 4, `diversion-reason`).
+const REASONS: [&str; 11] = [
+    "unknown",
+    "user-busy",
+    "no-answer",
+    "unavailable",
+    "unconditional",
+    "time-of-day",
+    "do-not-disturb",
+    "deflection",
+    "follow-me",
+    "out-of-service",
+    "away",
+];
+
 /// The INVITE as it goes on from `from` to `to`: with what says so to whoever gets it.
 pub(super) fn diverted(message: &Message, from: &str, to: &str, why: Why<'_>, domain: &str) -> Message {
     let address = |user: &str| if user.contains(':') { user.to_owned() } else { format!("sip:{}@{domain}", escape_user(user)) };
     let mut writer = Writer::request(Method::Invite, b"", address(to).as_bytes());
     let (status, reason) = match &why {
         Why::Phone { response, rang } => {
-            // RFC 5806 4: who redirects may have said more than we know.
-            for diversion in response.headers().filter(|header| header.name == Name::Diversion) {
-                writer.copy(diversion);
-            }
-            let said = response.header(Name::Diversion).is_some();
-            (response.status(), (!said).then_some(if *rang { "no-answer" } else { "unconditional" }))
+            // RFC 5806 4: who redirects may know better why. Whose call it was we know ourselves: a phone could name anybody, and a provider would believe it.
+            let said = response.values(Name::Diversion).next().and_then(NameAddr::parse).and_then(|said| said.param(b"reason"));
+            let said = said.and_then(|said| REASONS.into_iter().find(|reason| said.eq_ignore_ascii_case(reason.as_bytes())));
+            (response.status(), said.unwrap_or(if *rang { "no-answer" } else { "unconditional" }))
         }
         Why::Policy(status) => (
             *status,
-            Some(match status {
+            match status {
                 482 | 486 | 600 => "user-busy",
                 408 | 480 => "no-answer",
                 500..=599 => "unavailable",
                 _ => "unknown",
-            }),
+            },
         ),
     };
-    if let Some(reason) = reason {
-        // RFC 5806 5.1: "A Diversion header is added when features such as call forwarding … change the Request-URI"; the newest is the topmost.
-        writer.header(Name::Diversion, format!("<{}>;reason={reason};counter=1", address(from)).as_bytes());
-    }
+    // RFC 5806 5.1: "A Diversion header is added when features such as call forwarding … change the Request-URI"; the newest is the topmost.
+    writer.header(Name::Diversion, format!("<{}>;reason={reason};counter=1", address(from)).as_bytes());
     for header in message.headers().filter(|header: &Header<'_>| header.name != Name::ContentLength) {
         writer.copy(header);
     }

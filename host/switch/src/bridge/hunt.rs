@@ -5,8 +5,9 @@
 
 use super::{Best, Bridge, Effect, forward::Forward, leg::LegState};
 use crate::{
+    boundary::Passage,
     decision::Refusal,
-    facts::Call,
+    facts::{Call, CallKind},
     plan::{Resolved, ResolvedStage},
 };
 use serde::{Deserialize, Serialize};
@@ -102,7 +103,13 @@ impl Bridge {
         self.legs.reserve_exact(legs.len());
         self.parties.reserve_exact(2 * legs.len());
         for target in legs {
-            self.dial(hunt, target, random, out);
+            match self.toll(hunt, &target, now) {
+                Ok(toll) => self.dial(hunt, target, toll, random, out),
+                Err(bite) => self.cannot_pay(hunt, bite, out),
+            }
+        }
+        if !self.stage_rings(hunt) {
+            self.stage_over(hunt, false, now, random, out);
         }
     }
 
@@ -150,23 +157,27 @@ impl Bridge {
 
     /// Nothing of the current stage rings any more: on to the next stage, or the hunt ends with the best of the answers.
     fn stage_over(&mut self, hunt: HuntId, timed_out: bool, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
-        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        let Some(entry) = self.hunts.get(hunt) else { return };
         let Some(stage) = entry.plan.stages.get(entry.stage) else {
             // Somebody who was taken from another call: there is no plan.
             self.hunt_over(hunt, now, random, out);
             return;
         };
         let status = entry.best.as_ref().map_or(480, Best::status);
+        let said = matches!(entry.best, Some(Best::Message(_)));
         let wanted = match status {
             // A phone that forwards in a circle is as good as busy.
             482 | 486 | 600 => stage.next.busy,
+            // A provider that says it has reached nobody was reached itself.
+            480 if said && self.stage_trunks(hunt).next().is_some() => stage.next.no_answer,
             408 | 480 => stage.next.no_answer || stage.next.unreachable,
             500..=599 => stage.next.unreachable,
+            400..=499 if said && stage.next.unreachable => self.trunk_sends_on(hunt, status),
             // What a person or provider has refused is not tried elsewhere.
             _ => false,
         };
         let wanted = wanted || (timed_out && stage.next.no_answer) || stage.next_on_refusal;
-        if wanted && entry.stage + 1 < entry.plan.stages.len() {
+        if let Some(entry) = self.hunts.get_mut(hunt).filter(|hunt| wanted && hunt.stage + 1 < hunt.plan.stages.len()) {
             entry.stage += 1;
             entry.best = None;
             self.divert_stage(hunt, if timed_out { 408 } else { status });
@@ -174,6 +185,19 @@ impl Bridge {
         } else {
             self.hunt_over(hunt, now, random, out);
         }
+    }
+
+    /// The trunks that were dialled in the current stage.
+    fn stage_trunks(&self, hunt: HuntId) -> impl Iterator<Item = &str> {
+        let stage = self.hunts.get(hunt).map(|hunt| hunt.stage);
+        let legs = self.legs.iter().filter(move |leg| leg.hunt == hunt && Some(leg.stage) == stage);
+        legs.filter_map(|leg| leg.target.trunk.as_deref())
+    }
+
+    /// Whether the operator has the next trunk tried after this refusal of one of them ([`crate::trunk::TrunkManners::next_on`]).
+    fn trunk_sends_on(&self, hunt: HuntId, status: u16) -> bool {
+        let directory = self.site.directory();
+        self.stage_trunks(hunt).any(|name| directory.trunk(name).is_some_and(|trunk| trunk.manners.next_on.contains(&status)))
     }
 
     /// Notes in what goes out that a later stage is somebody else than was called: policies forward, too.
@@ -224,7 +248,11 @@ impl Bridge {
         let status = best.status();
         match best {
             Best::Message(message) => {
-                self.tell_caller(super::write::relayed_refusal(&self.call.message, &message), out);
+                // Whose refusal it is nobody knows any more: a trunk hears what a phone may say to it.
+                let directory = self.site.directory();
+                let to = self.caller_manners(&directory);
+                let passage = Passage::between(None, to, self.call.kind != CallKind::Normal);
+                self.tell_caller(super::write::relayed_refusal(&self.call.message, &message, passage), out);
             }
             Best::Refusal(refusal) => self.refuse_caller(&refusal, out),
         }

@@ -316,6 +316,7 @@ impl Bridge {
             said,
             restored: true,
             alone: None,
+            talks: Vec::new(),
             call_id: home.call_id,
             shard: (home.index, home.shards),
         };
@@ -326,6 +327,7 @@ impl Bridge {
         for (leg, _) in bridge.legs.iter_mut().zip(course.channels).filter(|(_, held)| *held) {
             leg.channel = leg.target.trunk.as_deref().map(|trunk| bridge.site.trunks.take(trunk));
         }
+        bridge.pay_again(now);
         for Party { dialog, leg, .. } in &mut bridge.parties {
             // A connection that we made to a trunk ended with the process that made it.
             let made = leg.and_then(|leg| bridge.legs.get(leg)).filter(|leg| leg.target.trunk.is_some() && leg.target.flow.connection == 0);
@@ -393,7 +395,8 @@ impl Bridge {
             None => {
                 let mut template = Dialog { local_cseq: number, ..leg.template.clone() };
                 let flow = leg.target.flow;
-                (write::invite(&mut template, self.call_of(leg.hunt), flow, &leg.identity, None, leg.rel), flow)
+                let directory = self.site.directory();
+                (write::invite(&mut template, self.call_of(leg.hunt), &leg.target, &leg.identity, None, leg.rel, &directory), flow)
             }
         };
         let cancelled = leg.state == LegState::Cancelled;

@@ -3,7 +3,7 @@
 use super::{
     ACK_WAIT, Best, Bridge, CHECK_EVERY, Effect, Pair, Party, SendId, Sent, State, hunt::HuntId, relay::AckRoute, reliable::Wants, write,
 };
-use crate::{decision::Refusal, plan::LegTarget, trunk::Channel};
+use crate::{decision::Refusal, plan::LegTarget, toll::Toll, trunk::Channel};
 use serde::{Deserialize, Serialize};
 use sip::{Instant, Message, dialog::Dialog, header::Name, message::Method, random::Random, stack::ServerId, transport::Flow};
 
@@ -93,19 +93,19 @@ impl Leg {
 }
 
 impl Bridge {
-    pub(super) fn dial(&mut self, hunt: HuntId, target: LegTarget, random: &mut Random, out: &mut Vec<Effect>) {
+    pub(super) fn dial(&mut self, hunt: HuntId, target: LegTarget, toll: Option<Toll>, random: &mut Random, out: &mut Vec<Effect>) {
         let Some(stage) = self.hunts.get(hunt).map(|hunt| hunt.stage) else { return };
         let tag = random.token();
         let call_id = (self.call_id)(random, self.shard.0, self.shard.1);
         let call = self.call_of(hunt);
-        let domain = &self.site.directory().domain;
-        let (local, shown) = write::caller_identity(call, &target, domain);
-        let remote = write::callee_identity(&target, domain);
+        let directory = self.site.directory();
+        let write::Shown { from: local, asserted: identity } = write::caller_identity(call, &target, &directory);
+        let remote = write::callee_identity(&target, &directory.domain);
         let mut template = Dialog::as_client(&call_id, &local, tag.as_str(), &remote, target.uri.as_bytes(), target.flow);
         template.route_set = target.route.iter().map(|route| route.clone().into_bytes()).collect();
         let rel = self.wants == Wants::Requires && !self.transfers(hunt);
-        let request = write::invite(&mut template, call, target.flow, if shown { &local } else { b"" }, None, rel);
-        let channel = target.trunk.as_deref().map(|trunk| self.site.trunks.take(trunk));
+        let request = write::invite(&mut template, call, &target, &identity, None, rel, &directory);
+        let channel = target.trunk.as_deref().map(|trunk| self.site.trunks.take(trunk).charged(toll));
         let leg = self.legs.len();
         let flow = target.flow;
         let send = self.send(request, flow, Sent::Invite(leg), out);
@@ -115,7 +115,7 @@ impl Bridge {
             state,
             send,
             template,
-            identity: if shown { local } else { Vec::new() },
+            identity,
             hunt,
             stage,
             alive: false,
@@ -190,10 +190,20 @@ impl Bridge {
             return;
         }
         let pair = self.pair_of(leg, message, flow, random, out);
+        let ringing = self.rings_only(leg, message).then(|| write::ringing(message)).flatten();
+        let message = ringing.as_ref().unwrap_or(message);
         match self.wants {
             Wants::Supports => self.pass_provisional(pair, message, out),
             Wants::Nothing | Wants::Requires => self.provisional(pair, message, now, random, out),
         }
+    }
+
+    /// Whether the caller is not to hear what a trunk plays before somebody answers. A reliable response may hold the answer to the caller's offer.
+    fn rings_only(&self, leg: usize, message: &Message) -> bool {
+        let Some(trunk) = self.legs.get(leg).and_then(|leg| leg.target.trunk.as_deref()) else { return false };
+        !message.body().is_empty()
+            && message.header(Name::RSeq).is_none()
+            && self.site.directory().trunk(trunk).is_some_and(|trunk| !trunk.manners.early_media)
     }
 
     /// Whether a provisional response would open one early dialog more than a target may have.
@@ -316,9 +326,11 @@ impl Bridge {
         self.ack_ends = Some(now + ACK_WAIT);
         self.check_at = Some(now + CHECK_EVERY);
         let Some(caller) = self.party(place, super::Side::Caller) else { return };
+        let directory = self.site.directory();
+        let passage = self.passage(place, super::Side::Callee, &directory);
         let response = match self.agreed(place).filter(|_| message.body().is_empty()) {
-            Some(session) => write::answer_with(&self.call.message, message, &caller.dialog, session),
-            None => write::relayed_response(&self.call.message, message, &caller.dialog, true),
+            Some(session) => write::answer_with(&self.call.message, message, &caller.dialog, session, passage),
+            None => write::relayed_response(&self.call.message, message, &caller.dialog, true, passage),
         };
         let from = self.call.message.cseq().map_or(0, |cseq| cseq.number);
         let to = message.cseq().map_or(0, |cseq| cseq.number);
@@ -329,6 +341,7 @@ impl Bridge {
         out.push(Effect::Respond { id: invite, response });
         self.decline_held(Some(place), out);
         self.won(leg, out);
+        self.talk_begins(now);
     }
 
     /// Nobody else is looked for: whatever rings is cancelled.
@@ -406,7 +419,8 @@ impl Bridge {
         // Whoever has not been told who we are may ask once more.
         entry.authenticated = credentials.is_some();
         let call = self.hunts.get(entry.hunt).and_then(|hunt| hunt.call.as_deref()).unwrap_or(&self.call);
-        let request = write::invite(&mut entry.template, call, entry.target.flow, &entry.identity, credentials, entry.rel);
+        let directory = self.site.directory();
+        let request = write::invite(&mut entry.template, call, &entry.target, &entry.identity, credentials, entry.rel, &directory);
         let flow = entry.target.flow;
         self.sent.retain(|(_, sent)| !matches!(sent, Sent::Invite(sent) if *sent == leg));
         let send = self.send(request, flow, Sent::Invite(leg), out);

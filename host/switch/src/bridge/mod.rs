@@ -20,6 +20,7 @@ mod leg;
 mod lines;
 mod order;
 mod parked;
+mod passage;
 mod pickup;
 mod placed;
 mod relay;
@@ -28,6 +29,7 @@ mod replace;
 mod sight;
 #[cfg(test)]
 mod tests;
+mod toll;
 mod transfer;
 mod way;
 pub(crate) mod write;
@@ -45,6 +47,7 @@ pub use write::contact;
 use crate::{
     decision::Refusal,
     facts::{Call, CallKind},
+    idle::Talk,
     plan::Resolved,
     record::{CallRecord, LegRecord, Said},
     site::Site,
@@ -199,6 +202,8 @@ pub struct Bridge {
     restored: bool,
     /// The gateway makes it in its own name.
     alone: Option<Alone>,
+    /// Phones at which somebody talks in it.
+    talks: Vec<Talk>,
     /// Makes Call-IDs that lead back to our shard.
     call_id: fn(&mut Random, usize, usize) -> String,
     shard: (usize, usize),
@@ -261,6 +266,7 @@ impl Bridge {
             said: Vec::new(),
             restored: false,
             alone: None,
+            talks: Vec::new(),
             call_id: home.call_id,
             shard: (home.index, home.shards),
         }
@@ -330,6 +336,7 @@ impl Bridge {
             (self.offer_due(), Timer::Join),
             (self.check_at, Timer::Check),
             (self.parked.as_ref().map(|parked| parked.ends), Timer::Park),
+            (self.toll_due(), Timer::Toll),
         ];
         hunts.chain(talking).filter_map(|(at, timer)| Some((at?, timer))).chain(look).min()
     }
@@ -337,6 +344,7 @@ impl Bridge {
     /// Takes one event in.
     pub fn on(&mut self, event: Event<'_>, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         let start = out.len();
+        self.pay_until(now);
         self.take_in(event, now, random, out);
         self.forget_unasked();
         self.find_ways(start, now, out);
@@ -490,6 +498,7 @@ impl Bridge {
                     self.check_at = None;
                     self.hang_up(None, "told", now, out);
                 }
+                Timer::Toll => self.look_at_tolls(now, out),
                 Timer::Check => {
                     self.check_at = Some(now + CHECK_EVERY);
                     self.check_sides(out);
@@ -513,6 +522,9 @@ impl Bridge {
         self.state = State::Ended;
         for leg in &mut self.legs {
             leg.release();
+        }
+        for talk in self.talks.drain(..) {
+            talk.end(now);
         }
         // A call in which somebody talked has succeeded, and only that one, whoever hung up and why.
         let status = match self.answered_at {

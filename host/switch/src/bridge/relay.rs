@@ -1,7 +1,7 @@
 //! Talking: requests inside the dialogs go from one side to the other and their answers back (RFC 3261 sections 12 to 15, RFC 3262, RFC 3311).
 
 use super::{ACK_WAIT, Bridge, Effect, Party, SendId, Sent, Side, State, T1, credentials::Credentials, write};
-use crate::{extension, facts::CallKind};
+use crate::{boundary::Passage, extension, facts::CallKind};
 use serde::{Deserialize, Serialize};
 use sip::{
     Instant, Message,
@@ -22,8 +22,8 @@ const T2: Duration = Duration::from_secs(4);
 pub(super) enum Farewell<'a> {
     /// Nothing more to say.
     Plain,
-    /// The other party's BYE.
-    As(&'a Message),
+    /// The BYE of the other side of this pair.
+    As(&'a Message, usize, Side),
     /// The status and phrase of what went wrong.
     Because(u16, &'a str),
 }
@@ -232,7 +232,7 @@ impl Bridge {
                     return;
                 }
                 let cause = if side == Side::Caller { "caller hung up" } else { "callee hung up" };
-                self.send_bye(place, side.other(), Farewell::As(message), out);
+                self.send_bye(place, side.other(), Farewell::As(message, place, side), out);
                 self.end(200, cause, now, out);
             }
             State::Ringing if side == Side::Caller => {
@@ -283,13 +283,18 @@ impl Bridge {
     /// Hangs up one party.
     pub(super) fn bye(&mut self, party: usize, farewell: Farewell<'_>, out: &mut Vec<Effect>) {
         let trusted = self.behind_trunk(party);
+        let directory = self.site.directory();
+        let passage = match farewell {
+            Farewell::As(_, place, from) => self.passage(place, from, &directory),
+            Farewell::Plain | Farewell::Because(..) => Passage::default(),
+        };
         let Some(Party { dialog, .. }) = self.parties.get_mut(party) else { return };
         let flow = write::next_hop(dialog, trusted);
         let mut writer = dialog.request(Method::Bye, b"BYE", 70);
         let body = match farewell {
             Farewell::Plain => &b""[..],
-            Farewell::As(message) => {
-                write::copy_end_to_end(&mut writer, message);
+            Farewell::As(message, ..) => {
+                write::copy_end_to_end(&mut writer, message, passage);
                 message.body()
             }
             // RFC 3326 2: the status that ends the call stands in Reason.
@@ -329,6 +334,8 @@ impl Bridge {
         }
         let trusted = self.through_trunk(place, to);
         let rack = self.rack(place, from, message);
+        let directory = self.site.directory();
+        let passage = self.passage(place, from, &directory);
         let Some(Party { dialog, .. }) = self.party_mut(place, to) else { return };
         if dialog.remote_tag.is_empty() {
             // RFC 3261 12.2.1: there is nobody yet to whom it could be passed on.
@@ -345,7 +352,7 @@ impl Bridge {
         if let Some((name, value)) = credentials {
             writer.header(*name, value.as_bytes());
         }
-        write::copy_end_to_end(&mut writer, message);
+        write::copy_end_to_end(&mut writer, message, passage);
         let request = writer.finish_request(message.body());
         let (to_cseq, authenticated) = (dialog.local_cseq, credentials.is_some());
         let relay = Relay { pair: place, from, server: id, request: message.clone(), to_cseq, authenticated };
@@ -393,7 +400,9 @@ impl Bridge {
             return self.relay(server, &request, pair, from, Some(&credentials), out);
         }
         let Some(asker) = self.party(pair, from) else { return };
-        let response = write::relayed_response(&relay.request, message, &asker.dialog, false);
+        let directory = self.site.directory();
+        let passage = self.passage(pair, from.other(), &directory);
+        let response = write::relayed_response(&relay.request, message, &asker.dialog, false, passage);
         let asked = relay.request.cseq().map_or(0, |cseq| cseq.number);
         if (200..300).contains(&status)
             && matches!(message.method(), Method::Invite | Method::Update)
@@ -484,7 +493,7 @@ impl Bridge {
             self.ack_ends = None;
         }
         let Some(party) = self.pairs.get(place).map(|pair| pair.side(from.other())) else { return };
-        self.acknowledge(party, of, to_cseq, Some(message), out);
+        self.acknowledge(party, of, to_cseq, Some((message, place, from)), out);
     }
 
     /// Sends every 2xx again whose ACK is overdue; the call of one that was never acknowledged is ended.
@@ -504,14 +513,14 @@ impl Bridge {
         }
     }
 
-    /// Acknowledges a party's 2xx to the INVITE `of`, with what stands in `like`.
-    pub(super) fn acknowledge(&self, party: usize, of: SendId, number: u32, like: Option<&Message>, out: &mut Vec<Effect>) {
+    /// Acknowledges a party's 2xx to the INVITE `of`, with what stands in the ACK `like` of the other side of its pair.
+    pub(super) fn acknowledge(&self, party: usize, of: SendId, number: u32, like: Option<(&Message, usize, Side)>, out: &mut Vec<Effect>) {
         let Some(Party { dialog, .. }) = self.parties.get(party) else { return };
         let mut writer = dialog.ack(number);
-        if let Some(like) = like {
-            write::copy_end_to_end(&mut writer, like);
+        if let Some((like, place, from)) = like {
+            write::copy_end_to_end(&mut writer, like, self.passage(place, from, &self.site.directory()));
         }
-        let request = writer.finish_request(like.map_or(&b""[..], Message::body));
+        let request = writer.finish_request(like.map_or(&b""[..], |(like, ..)| like.body()));
         let flow = write::next_hop(dialog, self.behind_trunk(party));
         out.push(Effect::Ack { of, tag: dialog.remote_tag.clone(), request, flow });
     }
@@ -536,15 +545,6 @@ impl Bridge {
     /// Whether this side of a pair is a trunk: its Contact may name another address than the one it sends from.
     pub(super) fn through_trunk(&self, place: usize, side: Side) -> bool {
         self.pairs.get(place).is_some_and(|pair| self.behind_trunk(pair.side(side)))
-    }
-
-    /// Whether a party is a trunk.
-    pub(super) fn behind_trunk(&self, party: usize) -> bool {
-        match self.parties.get(party).map(|party| party.leg) {
-            Some(Some(leg)) => self.legs.get(leg).is_some_and(|leg| leg.target.trunk.is_some()),
-            Some(None) => matches!(self.call.caller, crate::facts::Caller::Trunk(_)),
-            None => false,
-        }
     }
 }
 

@@ -88,7 +88,9 @@ impl Bridge {
                 None => self.pass_provisional(pair, message, out),
                 Some(rseq) if self.acknowledge_provisional(pair, rseq, message, out) => {
                     let Some(party) = self.party(pair, super::Side::Caller) else { return };
-                    let response = write::provisional(&self.call.message, message, &party.dialog, None);
+                    let directory = self.site.directory();
+                    let passage = self.passage(pair, super::Side::Callee, &directory);
+                    let response = write::provisional(&self.call.message, message, &party.dialog, None, passage);
                     self.tell_caller(response, out);
                 }
                 Some(_) => {}
@@ -113,7 +115,9 @@ impl Bridge {
     /// Sends a provisional response on as it is.
     pub(super) fn pass_provisional(&self, pair: usize, message: &Message, out: &mut Vec<Effect>) {
         let Some(caller) = self.party(pair, super::Side::Caller) else { return };
-        let response = write::relayed_response(&self.call.message, message, &caller.dialog, true);
+        let directory = self.site.directory();
+        let passage = self.passage(pair, super::Side::Callee, &directory);
+        let response = write::relayed_response(&self.call.message, message, &caller.dialog, true, passage);
         self.tell_caller(response, out);
     }
 
@@ -174,7 +178,9 @@ impl Bridge {
         let rseq = entry.given.unwrap_or_else(|| u32::try_from(random.next_u64() % 0x3fff_ffff).unwrap_or(0)) + 1;
         entry.given = Some(rseq);
         let Some(party) = self.party(pair, super::Side::Caller) else { return };
-        let response = write::provisional(&self.call.message, message, &party.dialog, Some(rseq));
+        let directory = self.site.directory();
+        let passage = self.passage(pair, super::Side::Callee, &directory);
+        let response = write::provisional(&self.call.message, message, &party.dialog, Some(rseq), passage);
         self.tell_caller(response.clone(), out);
         let session = !message.body().is_empty();
         self.reliable(pair).open = Some(Open { rseq, response, session, at: Some(now + T1), interval: T1, ends: now + PRACK_WAIT });

@@ -312,9 +312,9 @@ impl Bridge {
         }
         if let Some(call) = call {
             // Phones that obey RFC 3325 show whom they talk to now.
-            let (caller, shown) = write::caller_identity(call, &leg.target, &self.site.directory().domain);
-            if shown {
-                writer.header(Name::PAssertedIdentity, &caller);
+            let caller = write::caller_identity(call, &leg.target, &self.site.directory());
+            if !caller.asserted.is_empty() {
+                writer.header(Name::PAssertedIdentity, &caller.asserted);
             }
             write::copy_content_type(&mut writer, &call.message);
         }

@@ -4,6 +4,7 @@ mod credentials;
 mod forward;
 mod keep;
 mod order;
+mod outside;
 mod parked;
 mod pickup;
 mod privacy;
@@ -100,6 +101,7 @@ fn site() -> Arc<Site> {
         username: Some("acct".into()),
         password: Some("secret".into()),
         numbers: vec![],
+        ..Trunk::default()
     };
     let endpoints = (2..6_u8).map(|host| crate::fixture::endpoint(&format!("desk-{host}"), &format!("100{host}"))).collect();
     let directory = Directory::new("sip.example".into(), endpoints, vec![], vec![provider], emergency, vec![]);

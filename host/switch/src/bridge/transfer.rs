@@ -330,7 +330,10 @@ impl Bridge {
         let flow = write::next_hop(dialog, trusted);
         let mut writer = dialog.request(Method::Invite, b"INVITE", 70);
         write::contact(&mut writer, flow);
-        writer.header(Name::PAssertedIdentity, &identity);
+        // A provider has no business with who of the site talks to it now.
+        if !trusted {
+            writer.header(Name::PAssertedIdentity, &identity);
+        }
         if let Some((name, value)) = credentials {
             writer.header(*name, value.as_bytes());
         }
@@ -420,6 +423,7 @@ impl Bridge {
             // Who talked to the caller last, not who gave the call away.
             self.answered_by = self.parties.get(target).and_then(|party| self.legs.get(party.leg?)).map(Leg::party);
         }
+        self.talk_begins(now);
         let Some(transfer) = self.transfer.take() else { return };
         if self.gone.take().is_none() {
             self.leaving.push(Leaving::after(transfer.transferor, now));

@@ -2,9 +2,12 @@
 
 use super::reliable;
 use crate::{
+    boundary::Passage,
+    directory::Directory,
     facts::{Call, CallKind},
     plan::LegTarget,
     privacy::{ANONYMOUS, Hidden},
+    trunk::CallerIn,
 };
 use sip::{
     Message,
@@ -42,29 +45,32 @@ const fn hop_by_hop(name: Name) -> bool {
     )
 }
 
-/// Who calls is what we have proved, not what the caller writes (RFC 3325 section 5).
-const fn identity(name: Name) -> bool {
-    matches!(name, Name::PAssertedIdentity | Name::PPreferredIdentity | Name::RemotePartyId)
+/// Copies every header that is not one side's own and that the passage lets through.
+pub(crate) fn copy_end_to_end(writer: &mut Writer, message: &Message, passage: Passage<'_>) {
+    copy_where(writer, message, passage, |_| true);
 }
 
-/// Copies every header that is not one side's own.
-pub(crate) fn copy_end_to_end(writer: &mut Writer, message: &Message) {
-    copy_where(writer, message, |_| true);
-}
-
-fn copy_where(writer: &mut Writer, message: &Message, wanted: impl Fn(&Header<'_>) -> bool) {
+fn copy_where(writer: &mut Writer, message: &Message, passage: Passage<'_>, wanted: impl Fn(&Header<'_>) -> bool) {
     for header in message.headers() {
-        if !hop_by_hop(header.name) && !identity(header.name) && wanted(&header) {
-            writer.copy(header);
+        if !hop_by_hop(header.name) && passage.lets(&header) && wanted(&header) {
+            passage.write(writer, header);
         }
     }
 }
 
 /// Copies what the caller says to whom it calls: not what it hides, and (`rel`) not what it demands for reliable provisional responses. Who calls for help
 /// demands nothing: a provider that does not know an extension is no reason to lose the call.
-pub(crate) fn copy_call(writer: &mut Writer, call: &Call, hidden: Hidden, rel: bool) {
+pub(crate) fn copy_call(writer: &mut Writer, call: &Call, passage: Passage<'_>, hidden: Hidden, rel: bool) {
     let help = call.kind != CallKind::Normal;
-    copy_where(writer, &call.message, |header| hidden.shows(header) && !((rel || help) && header.name == Name::Require));
+    // RFC 3323 5.1: what a privacy service has done it takes out of Privacy; `id` is left for the provider to do (RFC 3325 9.3).
+    let told = hidden.caller && passage.to().is_some();
+    if told {
+        writer.header(Name::Privacy, b"id");
+    }
+    let wanted = |header: &Header<'_>| {
+        hidden.shows(header) && !((rel || help) && header.name == Name::Require) && !(told && header.name == Name::Privacy)
+    };
+    copy_where(writer, &call.message, passage, wanted);
     if rel && !help {
         copy_other_demands(writer, &call.message);
     }
@@ -102,14 +108,15 @@ pub fn contact(writer: &mut Writer, flow: Flow) {
 pub(super) fn invite(
     template: &mut Dialog,
     call: &Call,
-    flow: Flow,
+    target: &LegTarget,
     identity: &[u8],
     credentials: Option<(Name, &str)>,
     rel: bool,
+    directory: &Directory,
 ) -> Request {
     let hops = call.message.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
     let mut writer = template.request(Method::Invite, b"INVITE", hops);
-    contact(&mut writer, flow);
+    contact(&mut writer, target.flow);
     if !identity.is_empty() {
         writer.header(Name::PAssertedIdentity, identity);
     }
@@ -119,17 +126,45 @@ pub(super) fn invite(
     if rel && !call.message.lists(Name::Supported, reliable::TAG) {
         writer.header(Name::Supported, reliable::TAG.as_bytes());
     }
-    copy_call(&mut writer, call, Hidden::of(call), rel);
+    let trunk = target.trunk.as_deref().and_then(|name| directory.trunk(name));
+    let passage = Passage::of_call(call, directory, trunk.map(|trunk| &trunk.manners));
+    copy_call(&mut writer, call, passage, Hidden::of(call), rel);
     writer.finish_request(call.message.body())
 }
 
-/// From on a leg: the name and number that this target is to see; `false`: it is to see nobody, and nothing is asserted.
-pub(crate) fn caller_identity(call: &Call, target: &LegTarget, domain: &str) -> (Vec<u8>, bool) {
-    if Hidden::of(call).caller {
-        return (ANONYMOUS.to_vec(), false);
-    }
+/// Who calls, as one target is told.
+pub(crate) struct Shown {
+    /// From.
+    pub(crate) from: Vec<u8>,
+    /// P-Asserted-Identity; empty where nothing is asserted.
+    pub(crate) asserted: Vec<u8>,
+}
+
+/// The name and number that this target is to see, and where.
+pub(crate) fn caller_identity(call: &Call, target: &LegTarget, directory: &Directory) -> Shown {
     let number = target.caller_number.as_deref().unwrap_or(&call.caller_number);
-    (name_addr(&call.caller_name, number, domain), true)
+    let hidden = Hidden::of(call).caller;
+    let Some(trunk) = target.trunk.as_deref().and_then(|name| directory.trunk(name)) else {
+        if hidden {
+            return Shown { from: ANONYMOUS.to_vec(), asserted: Vec::new() };
+        }
+        let from = name_addr(&call.caller_name, number, &directory.domain);
+        return Shown { asserted: from.clone(), from };
+    };
+    let domain = trunk.manners.caller_domain.as_deref().unwrap_or(&directory.domain);
+    let caller = name_addr(&call.caller_name, number, domain);
+    // Nobody who is called for help has to look for the number in the one place where this provider leaves it.
+    let shown_in = if call.kind == CallKind::Normal { trunk.manners.caller_in } else { CallerIn::Both };
+    if hidden {
+        // RFC 3325 7: what is not to be known outside the trust domain is asserted inside it, with `Privacy: id`.
+        let asserted = if trunk.manners.trusted && shown_in != CallerIn::From { caller } else { Vec::new() };
+        return Shown { from: ANONYMOUS.to_vec(), asserted };
+    }
+    match (shown_in, &trunk.username) {
+        (CallerIn::From, _) => Shown { from: caller, asserted: Vec::new() },
+        (CallerIn::Asserted, Some(account)) => Shown { from: name_addr("", account, domain), asserted: caller },
+        (CallerIn::Asserted, None) | (CallerIn::Both, _) => Shown { from: caller.clone(), asserted: caller },
+    }
 }
 
 /// To on a leg.
@@ -170,7 +205,7 @@ pub(crate) fn name_addr(name: &str, user: &str, domain: &str) -> Vec<u8> {
 }
 
 /// A response of one side as the other side gets it. `initial`: to the INVITE that made the dialog, with its Record-Route (RFC 3261 12.1.1).
-pub(super) fn relayed_response(request: &Message, response: &Message, dialog: &Dialog, initial: bool) -> Response {
+pub(super) fn relayed_response(request: &Message, response: &Message, dialog: &Dialog, initial: bool, passage: Passage<'_>) -> Response {
     let tag = std::str::from_utf8(&dialog.local_tag).ok();
     let reason = String::from_utf8_lossy(response.reason());
     let mut writer = Writer::response(request, response.status(), &reason, tag);
@@ -182,25 +217,25 @@ pub(super) fn relayed_response(request: &Message, response: &Message, dialog: &D
     if matches!(response.method(), Method::Invite | Method::Update | Method::Subscribe | Method::Refer) {
         contact(&mut writer, dialog.flow);
     }
-    copy_end_to_end(&mut writer, response);
+    copy_end_to_end(&mut writer, response, passage);
     writer.finish_response(response.body())
 }
 
 /// A provisional response as the caller gets it when 100rel is not spoken end to end: with this RSeq of ours, or unreliably.
-pub(super) fn provisional(request: &Message, response: &Message, dialog: &Dialog, rseq: Option<u32>) -> Response {
+pub(super) fn provisional(request: &Message, response: &Message, dialog: &Dialog, rseq: Option<u32>, passage: Passage<'_>) -> Response {
     let mut writer = begin_answer(request, response, dialog);
     if let Some(rseq) = rseq {
         writer.header(Name::Require, reliable::TAG.as_bytes()).number(Name::RSeq, rseq);
     }
-    copy_where(&mut writer, response, |header| !matches!(header.name, Name::RSeq | Name::Require));
+    copy_where(&mut writer, response, passage, |header| !matches!(header.name, Name::RSeq | Name::Require));
     copy_other_demands(&mut writer, response);
     writer.finish_response(response.body())
 }
 
 /// A 2xx without a session description, with the one that `session` brought before it.
-pub(super) fn answer_with(request: &Message, response: &Message, dialog: &Dialog, session: &Message) -> Response {
+pub(super) fn answer_with(request: &Message, response: &Message, dialog: &Dialog, session: &Message, passage: Passage<'_>) -> Response {
     let mut writer = begin_answer(request, response, dialog);
-    copy_end_to_end(&mut writer, response);
+    copy_end_to_end(&mut writer, response, passage);
     copy_content_type(&mut writer, session);
     writer.finish_response(session.body())
 }
@@ -216,8 +251,25 @@ fn begin_answer(request: &Message, response: &Message, dialog: &Dialog) -> Write
     writer
 }
 
+/// A provisional response as plain ringing: without the session that it brings. `None` when it cannot be written so.
+pub(super) fn ringing(response: &Message) -> Option<Message> {
+    let of_body = |header: &Header<'_>| {
+        let name = header.raw_name.get(..8).unwrap_or_default();
+        matches!(header.name, Name::ContentType | Name::ContentLength)
+            || name.eq_ignore_ascii_case(b"Content-")
+            || matches!(header.raw_name, b"e" | b"E")
+    };
+    let mut bytes = b"SIP/2.0 180 Ringing\r\n".to_vec();
+    for header in response.headers().filter(|header| !of_body(header)) {
+        bytes.extend_from_slice(header.line);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    Message::parse(bytes.into(), &sip::Limits::default()).ok()
+}
+
 /// The final refusal of the best target as the caller gets it. Contacts of a redirection go through: they are the answer.
-pub(crate) fn relayed_refusal(request: &Message, response: &Message) -> Response {
+pub(crate) fn relayed_refusal(request: &Message, response: &Message, passage: Passage<'_>) -> Response {
     let tag = response.to().and_then(|to| to.tag()).map(|tag| String::from_utf8_lossy(tag).into_owned());
     let reason = String::from_utf8_lossy(response.reason());
     let mut writer = Writer::response(request, response.status(), &reason, Some(tag.as_deref().unwrap_or("refused")));
@@ -226,7 +278,7 @@ pub(crate) fn relayed_refusal(request: &Message, response: &Message) -> Response
             writer.copy(header);
         }
     }
-    copy_end_to_end(&mut writer, response);
+    copy_end_to_end(&mut writer, response, passage);
     writer.finish_response(response.body())
 }
 

@@ -151,6 +151,16 @@ pub mod directory {
         let longest = asked().site.endpoints.iter().map(|endpoint| endpoint.extension.chars().count()).max();
         longest.map_or(0, |longest| u32::try_from(longest).unwrap_or(u32::MAX))
     }
+
+    #[track_caller]
+    pub(crate) fn idle_seconds(id: &str) -> Option<u32> {
+        asked().site.idle.get(id).copied()
+    }
+
+    #[track_caller]
+    pub(crate) fn outage_seconds() -> Option<u32> {
+        asked().site.outage
+    }
 }
 
 /// See `wit/licences.wit`.
@@ -167,7 +177,7 @@ pub mod licences {
 /// See `wit/trunks.wit`.
 pub mod trunks {
     use super::asked;
-    use crate::trunks::Trunk;
+    use crate::trunks::{OutsideUsage, Trunk};
 
     #[track_caller]
     pub(crate) fn names() -> Vec<String> {
@@ -193,6 +203,17 @@ pub mod trunks {
         let pattern = found.numbers.iter().find(|pattern| matches(pattern.as_bytes(), number.as_bytes()))?;
         let part = pattern.split_once('%').and_then(|(before, after)| number.strip_prefix(before)?.strip_suffix(after));
         Some(part.unwrap_or(number).to_owned())
+    }
+
+    #[track_caller]
+    pub(crate) fn usage_of(endpoint: &str) -> OutsideUsage {
+        let used = asked().site.used.get(endpoint).copied().unwrap_or_default();
+        OutsideUsage {
+            calls: used.calls,
+            calls_in_hour: used.calls_in_hour,
+            seconds_in_day: used.seconds_in_day,
+            seconds_in_outage: used.seconds_in_outage,
+        }
     }
 
     /// Whether the whole number fits: `%` stands for any digits, also none.

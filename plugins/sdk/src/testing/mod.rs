@@ -39,7 +39,7 @@ mod subject;
 pub use cases::{CaseResult, cases, run_cases};
 pub use made_up::{calls, calls_for_help, keeps_the_contract, keeps_the_contract_at, registrations, sites};
 pub use policy::{Hooks, Policy};
-pub use site::{Endpoint, Location, Site, Trunk};
+pub use site::{Endpoint, Location, Outside, Site, Trunk};
 pub use subject::{Call, Registration};
 
 use site::State;

@@ -112,6 +112,19 @@ impl Trunk {
     }
 }
 
+/// What an endpoint has used of the outside: nothing, by default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Outside {
+    /// Calls to the outside now.
+    pub calls: u32,
+    /// Calls to the outside within the hour.
+    pub calls_in_hour: u32,
+    /// Seconds of talk within the day.
+    pub seconds_in_day: u32,
+    /// Seconds of talk since phones are here without their cloud.
+    pub seconds_in_outage: u32,
+}
+
 /// A place.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Location {
@@ -159,6 +172,10 @@ pub(super) struct State {
     pub(super) settings: Vec<Setting>,
     /// Endpoints and how they can be reached.
     pub(super) bindings: Vec<(String, Binding)>,
+    /// Endpoints at which somebody has talked, and how long ago.
+    pub(super) idle: BTreeMap<String, u32>,
+    pub(super) outage: Option<u32>,
+    pub(super) used: BTreeMap<String, Outside>,
     pub(super) now_ms: u64,
     pub(super) memory: RefCell<BTreeMap<String, String>>,
     pub(super) log: RefCell<Vec<(Level, String)>>,
@@ -198,6 +215,9 @@ impl Site {
             emergency_trunks: Vec::new(),
             settings: Vec::new(),
             bindings: Vec::new(),
+            idle: BTreeMap::new(),
+            outage: None,
+            used: BTreeMap::new(),
             now_ms: NOON * 1000,
             memory: RefCell::default(),
             log: RefCell::default(),
@@ -292,6 +312,28 @@ impl Site {
     #[must_use]
     pub fn binding(self, id: impl Into<String>, binding: Binding) -> Self {
         self.with(|state| state.bindings.push((id.into(), binding)))
+    }
+
+    /// Somebody talked at this endpoint so many seconds ago; 0: somebody talks.
+    #[must_use]
+    pub fn idle(self, id: impl Into<String>, seconds: u32) -> Self {
+        self.with(|state| {
+            state.idle.insert(id.into(), seconds);
+        })
+    }
+
+    /// Phones are here without their cloud for so many seconds.
+    #[must_use]
+    pub fn outage(self, seconds: u32) -> Self {
+        self.with(|state| state.outage = Some(seconds))
+    }
+
+    /// What this endpoint has used of the outside.
+    #[must_use]
+    pub fn used(self, id: impl Into<String>, outside: Outside) -> Self {
+        self.with(|state| {
+            state.used.insert(id.into(), outside);
+        })
     }
 
     /// The time of what is decided: `2026-01-05T22:00:00Z`. Without an offset it is UTC.

@@ -75,6 +75,11 @@ impl RoutingPolicy for Zoo {
             "count" => Decision::refuse(403, &format!("Number {}", DECISIONS.fetch_add(1, Relaxed)), ""),
             "remember" => Decision::refuse(403, &format!("Number {}", memory::add("decisions", 1).unwrap_or_default()), ""),
             "ring" => Decision::ring("desk-1"),
+            "outside" => {
+                let used = trunks::usage_of("desk-1");
+                let used = (used.calls, used.calls_in_hour, used.seconds_in_day, used.seconds_in_outage);
+                phrase(&format!("{:?} {:?} {used:?}", directory::idle_seconds("desk-1"), directory::outage_seconds()))
+            }
             "refuse" => {
                 Decision::refuse(403, "Not today", format!("from {} over {} as {}", call.source(), call.transport(), call.request_uri()))
             }

@@ -3,7 +3,8 @@
 use super::{CurrentCall, CurrentRegistration, facts, imports};
 use crate::policy::instance::{State, Subject};
 use sip::header::Name;
-use switch::directory::Endpoint;
+use std::time::Duration;
+use switch::{directory::Endpoint, idle::Rest};
 use wasmtime::{
     Result,
     component::{HasSelf, Linker, Resource},
@@ -153,6 +154,26 @@ impl imports::directory::Host for State {
     fn longest_extension(&mut self) -> Result<u32> {
         self.answer("directory.longest-extension", &[], Self::longest_extension)
     }
+
+    fn idle_seconds(&mut self, id: String) -> Result<Option<u32>> {
+        self.answer("directory.idle-seconds", &[&id], |state| {
+            let rest = state.directory.phones(&id).map(|phone| state.site.idle.rest(&phone.id)).min_by_key(|rest| match rest {
+                Rest::Talks => (0, None),
+                Rest::Since(since) => (1, Some(std::cmp::Reverse(*since))),
+                Rest::Never => (2, None),
+            });
+            match rest {
+                Some(Rest::Talks) => Some(0),
+                // Who has just hung up does not talk any more.
+                Some(Rest::Since(since)) => Some(whole_seconds(state.now.since(since)).max(1)),
+                Some(Rest::Never) | None => None,
+            }
+        })
+    }
+
+    fn outage_seconds(&mut self) -> Result<Option<u32>> {
+        self.answer("directory.outage-seconds", &[], |state| state.site.outage().map(|since| whole_seconds(state.now.since(since))))
+    }
 }
 
 impl imports::licences::Host for State {
@@ -185,6 +206,18 @@ impl imports::trunks::Host for State {
             let pattern = trunk.numbers.iter().find(|pattern| pattern.matches(&number))?;
             let part = pattern.0.split_once('%').and_then(|(before, after)| number.strip_prefix(before)?.strip_suffix(after));
             Some(part.unwrap_or(&number).to_owned())
+        })
+    }
+
+    fn usage_of(&mut self, endpoint: String) -> Result<imports::trunks::OutsideUsage> {
+        self.answer("trunks.usage-of", &[&endpoint], |state| {
+            let usage = state.site.tolls.usage(state.directory.line_of(&endpoint), state.now);
+            imports::trunks::OutsideUsage {
+                calls: usage.calls,
+                calls_in_hour: usage.calls_in_hour,
+                seconds_in_day: whole_seconds(usage.talk_in_day),
+                seconds_in_outage: whole_seconds(usage.talk_in_outage),
+            }
         })
     }
 }
@@ -260,6 +293,10 @@ impl imports::memory::Host for State {
     fn add(&mut self, key: String, amount: i64) -> Result<std::result::Result<i64, imports::memory::MemoryError>> {
         self.answer("memory.add", &[&key, &amount.to_string()], |state| state.policy.memory.add(key.clone(), amount))
     }
+}
+
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 fn endpoint(found: &Endpoint) -> imports::directory::Endpoint {

@@ -68,7 +68,7 @@ fn a_redirection_to_thousands_is_tried_as_often_as_the_limit_says() {
 }
 
 #[test]
-fn what_a_redirection_says_itself_about_the_diversion_is_kept() {
+fn a_redirection_may_say_why_but_not_whose_call_it_was() {
     let mut rig = Rig::new(vec![stage(vec![target(2)])]);
     rig.answer(0, 302, "two", "Contact: <sip:1003@elsewhere>\nDiversion: <sip:1002@cloud>;reason=away\n");
     rig.routed(1, Ok(vec![stage(vec![target(3)])]));
@@ -77,7 +77,7 @@ fn what_a_redirection_says_itself_about_the_diversion_is_kept() {
     expect![[r#"
         [
             "<sip:1003@sip.example>;reason=unconditional;counter=1",
-            "<sip:1002@cloud>;reason=away",
+            "<sip:1002@sip.example>;reason=away;counter=1",
         ][
             "<sip:1002@sip.example>;index=1",
             "<sip:1002@sip.example?Reason=SIP%3Bcause%3D302>;index=1.1;rc=1",

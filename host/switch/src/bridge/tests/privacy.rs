@@ -9,7 +9,7 @@ fn invited(lines: &str, kind: CallKind) -> Message {
     let mut rig = Rig::with(message(&text.replace("X-Unknown:", &format!("{lines}X-Unknown:"))), vec![]);
     rig.bridge.call.kind = kind;
     let mut out = Vec::new();
-    rig.bridge.dial(0, target(2), &mut rig.random, &mut out);
+    rig.bridge.dial(0, target(2), None, &mut rig.random, &mut out);
     let sent = out.iter().find_map(|effect| match effect {
         Effect::Send { request, .. } => Some(Message::parse(Bytes::copy_from_slice(request.bytes()), &sip::Limits::default()).unwrap()),
         _ => None,
