@@ -3,74 +3,80 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `holdfast:policy/clock@0.1.0`
+// Imported Functions from `holdfast:policy/clock@0.1.1`
 
-__attribute__((__import_module__("holdfast:policy/clock@0.1.0"), __import_name__("now-ms")))
+__attribute__((__import_module__("holdfast:policy/clock@0.1.1"), __import_name__("now-ms")))
 extern int64_t __wasm_import_holdfast_policy_clock_now_ms(void);
 
-// Imported Functions from `holdfast:policy/directory@0.1.0`
+// Imported Functions from `holdfast:policy/directory@0.1.1`
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.0"), __import_name__("endpoint-by-id")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("endpoint-by-id")))
 extern void __wasm_import_holdfast_policy_directory_endpoint_by_id(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.0"), __import_name__("endpoint-by-extension")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("endpoint-by-extension")))
 extern void __wasm_import_holdfast_policy_directory_endpoint_by_extension(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.0"), __import_name__("endpoint-by-number")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("endpoint-by-number")))
 extern void __wasm_import_holdfast_policy_directory_endpoint_by_number(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.0"), __import_name__("numbers-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("numbers-of")))
 extern void __wasm_import_holdfast_policy_directory_numbers_of(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.0"), __import_name__("pool-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("pool-of")))
 extern void __wasm_import_holdfast_policy_directory_pool_of(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.0"), __import_name__("standing-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("standing-of")))
 extern int32_t __wasm_import_holdfast_policy_directory_standing_of(uint8_t *, size_t);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.0"), __import_name__("bindings-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("bindings-of")))
 extern void __wasm_import_holdfast_policy_directory_bindings_of(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.0"), __import_name__("longest-extension")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("call-settings-of")))
+extern void __wasm_import_holdfast_policy_directory_call_settings_of(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("dial-class-of")))
+extern void __wasm_import_holdfast_policy_directory_dial_class_of(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("longest-extension")))
 extern int32_t __wasm_import_holdfast_policy_directory_longest_extension(void);
 
-// Imported Functions from `holdfast:policy/settings@0.1.0`
+// Imported Functions from `holdfast:policy/settings@0.1.1`
 
-__attribute__((__import_module__("holdfast:policy/settings@0.1.0"), __import_name__("get")))
+__attribute__((__import_module__("holdfast:policy/settings@0.1.1"), __import_name__("get")))
 extern void __wasm_import_holdfast_policy_settings_get(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/settings@0.1.0"), __import_name__("all")))
+__attribute__((__import_module__("holdfast:policy/settings@0.1.1"), __import_name__("all")))
 extern void __wasm_import_holdfast_policy_settings_all(uint8_t *);
 
-// Imported Functions from `holdfast:policy/calls@0.1.0`
+// Imported Functions from `holdfast:policy/calls@0.1.1`
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.0"), __import_name__("[method]call.call-id")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.call-id")))
 extern void __wasm_import_holdfast_policy_calls_method_call_call_id(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.0"), __import_name__("[method]call.caller-name")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.caller-name")))
 extern void __wasm_import_holdfast_policy_calls_method_call_caller_name(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.0"), __import_name__("[method]call.request-uri")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.request-uri")))
 extern void __wasm_import_holdfast_policy_calls_method_call_request_uri(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.0"), __import_name__("[method]call.header")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.header")))
 extern void __wasm_import_holdfast_policy_calls_method_call_header(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.0"), __import_name__("[method]call.attribute")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.attribute")))
 extern void __wasm_import_holdfast_policy_calls_method_call_attribute(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.0"), __import_name__("[method]call.attributes")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.attributes")))
 extern void __wasm_import_holdfast_policy_calls_method_call_attributes(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.0"), __import_name__("[method]call.source")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.source")))
 extern void __wasm_import_holdfast_policy_calls_method_call_source(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.0"), __import_name__("[method]call.transport")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.transport")))
 extern void __wasm_import_holdfast_policy_calls_method_call_transport(int32_t, uint8_t *);
 
-// Exported Functions from `holdfast:policy/routing@0.1.0`
+// Exported Functions from `holdfast:policy/routing@0.1.1`
 
-__attribute__((__weak__, __export_name__("cabi_post_holdfast:policy/routing@0.1.0#route")))
+__attribute__((__weak__, __export_name__("cabi_post_holdfast:policy/routing@0.1.1#route")))
 void __wasm_export_exports_holdfast_policy_routing_route_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -185,9 +191,9 @@ void __wasm_export_exports_holdfast_policy_routing_route_post_return(uint8_t * a
   }
 }
 
-// Exported Functions from `holdfast:policy/configuration@0.1.0`
+// Exported Functions from `holdfast:policy/configuration@0.1.1`
 
-__attribute__((__weak__, __export_name__("cabi_post_holdfast:policy/configuration@0.1.0#check")))
+__attribute__((__weak__, __export_name__("cabi_post_holdfast:policy/configuration@0.1.1#check")))
 void __wasm_export_exports_holdfast_policy_configuration_check_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -241,6 +247,25 @@ void holdfast_policy_directory_binding_free(holdfast_policy_directory_binding_t 
   business_hours_string_free(&ptr->user_agent);
 }
 
+void business_hours_option_u32_free(business_hours_option_u32_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void business_hours_option_string_free(business_hours_option_string_t *ptr) {
+  if (ptr->is_some) {
+    business_hours_string_free(&ptr->val);
+  }
+}
+
+void holdfast_policy_directory_call_settings_free(holdfast_policy_directory_call_settings_t *ptr) {
+  business_hours_option_u32_free(&ptr->ring_seconds);
+  business_hours_option_string_free(&ptr->forward_always);
+  business_hours_option_string_free(&ptr->forward_busy);
+  business_hours_option_string_free(&ptr->forward_no_answer);
+  business_hours_option_string_free(&ptr->forward_unreachable);
+}
+
 void holdfast_policy_directory_option_endpoint_free(holdfast_policy_directory_option_endpoint_t *ptr) {
   if (ptr->is_some) {
     holdfast_policy_directory_endpoint_free(&ptr->val);
@@ -258,12 +283,6 @@ void business_hours_list_string_free(business_hours_list_string_t *ptr) {
   }
 }
 
-void business_hours_option_string_free(business_hours_option_string_t *ptr) {
-  if (ptr->is_some) {
-    business_hours_string_free(&ptr->val);
-  }
-}
-
 void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_binding_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -272,6 +291,12 @@ void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_
       holdfast_policy_directory_binding_free(&list_ptr[i]);
     }
     free(list_ptr);
+  }
+}
+
+void holdfast_policy_directory_option_call_settings_free(holdfast_policy_directory_option_call_settings_t *ptr) {
+  if (ptr->is_some) {
+    holdfast_policy_directory_call_settings_free(&ptr->val);
   }
 }
 
@@ -356,11 +381,6 @@ void holdfast_policy_types_list_target_free(holdfast_policy_types_list_target_t 
   }
 }
 
-void business_hours_option_u32_free(business_hours_option_u32_t *ptr) {
-  if (ptr->is_some) {
-  }
-}
-
 void holdfast_policy_types_stage_free(holdfast_policy_types_stage_t *ptr) {
   holdfast_policy_types_list_target_free(&ptr->targets);
   business_hours_option_u32_free(&ptr->ring_seconds);
@@ -405,7 +425,7 @@ void holdfast_policy_calls_call_facts_free(holdfast_policy_calls_call_facts_t *p
   business_hours_option_string_free(&ptr->location);
 }
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.0"), __import_name__("[resource-drop]call")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[resource-drop]call")))
 extern void __wasm_import_holdfast_policy_calls_call_drop(int32_t handle);
 
 void holdfast_policy_calls_call_drop_own(holdfast_policy_calls_own_call_t handle) {
@@ -672,6 +692,115 @@ void holdfast_policy_directory_bindings_of(business_hours_string_t *id, holdfast
   *ret = (holdfast_policy_directory_list_binding_t) { (holdfast_policy_directory_binding_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
+bool holdfast_policy_directory_call_settings_of(business_hours_string_t *id, holdfast_policy_directory_call_settings_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+13*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_holdfast_policy_directory_call_settings_of((uint8_t *) (*id).ptr, (*id).len, ptr);
+  holdfast_policy_directory_option_call_settings_t option4;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option4.is_some = false;
+      break;
+    }
+    case 1: {
+      option4.is_some = true;
+      business_hours_option_u32_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + sizeof(void*)))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (uint32_t) (*((int32_t*) (ptr + (4+1*sizeof(void*)))));
+          break;
+        }
+      }
+      business_hours_option_string_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+1*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+2*sizeof(void*))))), (*((size_t*) (ptr + (8+3*sizeof(void*))))) };
+          break;
+        }
+      }
+      business_hours_option_string_t option1;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+4*sizeof(void*))))) {
+        case 0: {
+          option1.is_some = false;
+          break;
+        }
+        case 1: {
+          option1.is_some = true;
+          option1.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+5*sizeof(void*))))), (*((size_t*) (ptr + (8+6*sizeof(void*))))) };
+          break;
+        }
+      }
+      business_hours_option_string_t option2;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+7*sizeof(void*))))) {
+        case 0: {
+          option2.is_some = false;
+          break;
+        }
+        case 1: {
+          option2.is_some = true;
+          option2.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+8*sizeof(void*))))), (*((size_t*) (ptr + (8+9*sizeof(void*))))) };
+          break;
+        }
+      }
+      business_hours_option_string_t option3;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+10*sizeof(void*))))) {
+        case 0: {
+          option3.is_some = false;
+          break;
+        }
+        case 1: {
+          option3.is_some = true;
+          option3.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+11*sizeof(void*))))), (*((size_t*) (ptr + (8+12*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      option4.val = (holdfast_policy_directory_call_settings_t) {
+        (business_hours_option_u32_t) option,
+        (business_hours_option_string_t) option0,
+        (business_hours_option_string_t) option1,
+        (business_hours_option_string_t) option2,
+        (business_hours_option_string_t) option3,
+      };
+      break;
+    }
+  }
+  *ret = option4.val;
+  return option4.is_some;
+}
+
+bool holdfast_policy_directory_dial_class_of(business_hours_string_t *endpoint, business_hours_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_holdfast_policy_directory_dial_class_of((uint8_t *) (*endpoint).ptr, (*endpoint).len, ptr);
+  business_hours_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
 uint32_t holdfast_policy_directory_longest_extension(void) {
   int32_t ret = __wasm_import_holdfast_policy_directory_longest_extension();
   return (uint32_t) (ret);
@@ -817,7 +946,7 @@ void holdfast_policy_calls_method_call_transport(holdfast_policy_calls_borrow_ca
   *ret = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
-__attribute__((__export_name__("holdfast:policy/routing@0.1.0#route")))
+__attribute__((__export_name__("holdfast:policy/routing@0.1.1#route")))
 uint8_t * __wasm_export_exports_holdfast_policy_routing_route(int32_t arg, int32_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4, uint8_t * arg5, size_t arg6, int32_t arg7, uint8_t * arg8, size_t arg9, int32_t arg10) {
   holdfast_policy_calls_caller_t variant;
   variant.tag = arg0;
@@ -909,7 +1038,7 @@ uint8_t * __wasm_export_exports_holdfast_policy_routing_route(int32_t arg, int32
   return ptr;
 }
 
-__attribute__((__export_name__("holdfast:policy/configuration@0.1.0#check")))
+__attribute__((__export_name__("holdfast:policy/configuration@0.1.1#check")))
 uint8_t * __wasm_export_exports_holdfast_policy_configuration_check(uint8_t * arg, size_t arg0) {
   exports_holdfast_policy_configuration_list_setting_t arg1 = (exports_holdfast_policy_configuration_list_setting_t) { (exports_holdfast_policy_configuration_setting_t*)(arg), (arg0) };
   exports_holdfast_policy_configuration_result_void_list_problem_t ret;

@@ -48,6 +48,8 @@ pub struct Limits {
     pub store_wait: Duration,
     /// Lines that the history of an endpoint or user has at most; the oldest go first.
     pub store_history: usize,
+    /// How long a registration waits for the store before it is answered as while that cannot be written.
+    pub store_patience: Duration,
     /// How often the names of trunks are resolved again.
     pub resolve_every: Duration,
     /// Requests to the REST API at a time; more wait.
@@ -95,6 +97,7 @@ impl Default for Limits {
             store_wait: Duration::from_millis(5),
             // Some years of an endpoint that is changed every month.
             store_history: 200,
+            store_patience: Duration::from_secs(2),
             resolve_every: Duration::from_secs(60),
             rest_requests: 16,
             // Ten thousand lines of a table with keys and settings.
@@ -232,6 +235,12 @@ pub const KEYS: &[Key] = &[
     number!("nonce_counts", 1_000..=100_000_000, nonce_counts, "nonce counts remembered against replay"),
     number!("store_queue", 16..=1_048_576, store_queue, "registrations that may wait for the store"),
     milliseconds!("store_wait_milliseconds", 0..=1_000, store_wait, "how long the store gathers registrations into one commit"),
+    milliseconds!(
+        "store_patience_milliseconds",
+        100..=20_000,
+        store_patience,
+        "how long a registration waits for the store; then it is answered as `[store] degraded` says"
+    ),
     number!("store_history", 1..=100_000, store_history, "lines of the history of an endpoint or user; the oldest go first"),
     seconds!("resolve_seconds", 5..=86_400, resolve_every, "how often the names of trunks are resolved again"),
     number!("rest_requests", 1..=1_024, rest_requests, "requests to the REST API at a time; more wait"),
