@@ -14,7 +14,7 @@ use switch::{
     site::Site,
 };
 
-/// How often it looks. What a pool was at its fullest within this time is forgotten when the process is killed.
+/// How often it looks. What a pool was at its fullest within this time, and whose turn began in it, is forgotten when the process is killed.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// One per gateway.
@@ -50,11 +50,12 @@ impl Warden {
 
     /// Tells what is wrong, and writes down what has changed. Waits for the store, so on a thread that may wait.
     pub fn look(&self) {
-        for alarm in self.site.ledger.alarms(self.clock.now()) {
+        let now = self.clock.now();
+        for alarm in self.site.ledger.alarms(now) {
             self.counters.count("licence-alarm");
             tracing::warn!(counter = "licence-alarm", pool = &*alarm.pool, "{}", told(&alarm));
         }
-        let wanted = (*self.store.renewed().borrow(), self.site.ledger.marks());
+        let wanted = (*self.store.renewed().borrow(), self.site.ledger.marks(now));
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if *written == wanted {
             return;
@@ -62,7 +63,7 @@ impl Warden {
         match self.store.write_marks(wanted.1.clone()) {
             Ok(()) => *written = wanted,
             Err(why) => self.counters.limit("licence-marks", || {
-                format!("a restart would forget since when licence pools are in grace, and how full they were: {why}")
+                format!("a restart would forget since when licence pools are in grace, how full they were, and who waits for a seat: {why}")
             }),
         }
     }

@@ -211,7 +211,7 @@ fn invite(gateway: &Gateway, config: &Config, account: &default::Account) -> any
 /// When a log was set up before.
 pub fn start_log(log: &config::Log, json: bool) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&log.level).context("[log] level")?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| demo::Log);
     let done = if json || log.format == config::LogFormat::Json {
         builder.json().flatten_event(true).try_init()
     } else {

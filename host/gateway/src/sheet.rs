@@ -63,6 +63,17 @@ impl Cells<'_> {
         }
     }
 
+    /// Seconds; an empty cell stands for 0.
+    fn seconds(&self, column: &str, wrong: &mut Vec<(String, String)>) -> Option<u32> {
+        match self.get(column)? {
+            "" => Some(0),
+            cell => cell
+                .parse()
+                .inspect_err(|_| wrong.push((format!("{column}: `{cell}` is no number"), "write seconds, e.g. `20`".to_owned())))
+                .ok(),
+        }
+    }
+
     /// The lines of a cell.
     fn entries(&self, column: &str) -> Option<Vec<String>> {
         let cell = self.get(column)?;
@@ -156,7 +167,19 @@ pub(crate) struct Users;
 impl Table for Users {
     const LIST: &'static str = "/users";
     const NOUN: &'static str = "user";
-    const COLUMNS: &'static [&'static str] = &["id", "name", "extension", "numbers", "enabled"];
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "name",
+        "extension",
+        "numbers",
+        "enabled",
+        "ring_seconds",
+        "forward_always",
+        "forward_busy",
+        "forward_no_answer",
+        "forward_unreachable",
+        "dial_class",
+    ];
     type Row = UserRow;
 
     fn edit(cells: &Cells<'_>, wrong: &mut Vec<(String, String)>) -> Edit {
@@ -165,12 +188,32 @@ impl Table for Users {
             extension: cells.some("extension").map(str::to_owned),
             numbers: cells.entries("numbers"),
             enabled: cells.enabled(wrong),
+            ring_seconds: cells.seconds("ring_seconds", wrong),
+            forward_always: cells.text("forward_always"),
+            forward_busy: cells.text("forward_busy"),
+            forward_no_answer: cells.text("forward_no_answer"),
+            forward_unreachable: cells.text("forward_unreachable"),
+            dial_class: cells.text("dial_class"),
         };
         Edit::User { id: cells.id(), existing: Existing::May, fields }
     }
 
     fn line(row: &UserRow) -> Option<Vec<String>> {
-        Some(vec![row.id.clone(), row.name.clone(), row.extension.clone(), row.numbers.join("\n"), yes(row.enabled)])
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let calls = &row.calls;
+        Some(vec![
+            row.id.clone(),
+            row.name.clone(),
+            row.extension.clone(),
+            row.numbers.join("\n"),
+            yes(row.enabled),
+            calls.ring_seconds.map(|seconds| seconds.to_string()).unwrap_or_default(),
+            text(&calls.forward_always),
+            text(&calls.forward_busy),
+            text(&calls.forward_no_answer),
+            text(&calls.forward_unreachable),
+            text(&calls.dial_class),
+        ])
     }
 }
 

@@ -3,12 +3,14 @@
 //! Endpoints of the configuration have an extension of their own. Those that the store keeps ([`roster`]) are assigned to users, whose extension it is:
 //! a user stands here as one more [`Endpoint`] that cannot register and rings wherever its phones are ([`Directory::phones`]).
 
+mod calling;
 mod pool;
 pub mod record;
 pub mod roster;
 mod rules;
 mod users;
 
+pub use calling::{CallSettings, Forwarded};
 pub use pool::{Per, Pool};
 pub use rules::read_mac;
 pub use users::LeftOut;
@@ -17,7 +19,7 @@ use crate::{park::Park, registrar::Survivable, toll::Ceilings, trunk::TrunkManne
 use ipnet::IpNet;
 use sip::digest::Ha1;
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -204,6 +206,8 @@ pub struct Directory {
     pub tolls: Ceilings,
     /// How registrations are shortened; `None`: not at all.
     pub survivable: Option<Survivable>,
+    /// What endpoints of the configuration may dial, by id: classes that the policies know.
+    pub dial_classes: BTreeMap<String, String>,
     by_id: HashMap<String, Place>,
     by_extension: HashMap<String, Place>,
     by_username: HashMap<String, usize>,
@@ -259,6 +263,7 @@ impl Directory {
             park: Park::default(),
             tolls: Ceilings::default(),
             survivable: None,
+            dial_classes: BTreeMap::new(),
             by_id,
             by_extension,
             by_username,

@@ -195,6 +195,7 @@ fn stage(leg: crate::plan::LegTarget, limits: &Limits) -> ResolvedStage {
         answer_wait: Some(limits.emergency_trunk_wait),
         next: NextOn { busy: true, no_answer: true, unreachable: true },
         next_on_refusal: true,
+        onward: None,
     }
 }
 

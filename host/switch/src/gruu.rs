@@ -66,6 +66,11 @@ fn gr_of(target: &[u8]) -> Option<(Uri<'_>, &[u8])> {
     Some((uri, gr))
 }
 
+/// Whether a Request-URI means one phone of several.
+pub(crate) fn is_one(target: &[u8]) -> bool {
+    gr_of(target).is_some()
+}
+
 /// The bindings at which a request for `target` rings the endpoint or user `id`: those of [`Site::targets`], and of these only the instance that a
 /// GRUU of this endpoint names. RFC 5627 5.4: none when that instance is not registered, whoever else is.
 #[must_use]

@@ -168,7 +168,7 @@ pub enum Standing {
     Away,
 }
 
-/// What outlives a restart besides the seats: how large a pool was, and how full.
+/// What outlives a restart besides the seats: how large a pool was, how full, and who waited.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Mark {
     /// The pool.
@@ -179,6 +179,19 @@ pub struct Mark {
     pub reduced: Option<Reduced>,
     /// See [`Report::peak`].
     pub peak: Peak,
+    /// Who waits, in their order.
+    pub waiting: Vec<Turn>,
+}
+
+/// One who waits, as it is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Turn {
+    /// Id of the endpoint or user.
+    pub name: Arc<str>,
+    /// When it first asked.
+    pub since: Instant,
+    /// When its turn is lost unless it asks again.
+    pub until: Instant,
 }
 
 /// Why no seat was given.
@@ -309,6 +322,12 @@ impl Ledger {
         self.look(pool, |account| account.report(now))
     }
 
+    /// How somebody stands in a pool: `None` for a pool that the directory does not name, and in it for who neither holds a seat, waits for one nor has one kept.
+    #[must_use]
+    pub fn place(&self, pool: &str, name: &str, now: Instant) -> Option<Option<Standing>> {
+        self.look(pool, |account| account.place(name, now))
+    }
+
     /// Those who hold a seat of the pool, wait for one, or have one kept: the first `most` whose names come after `after`, by name.
     #[must_use]
     pub fn places(&self, pool: &str, after: &str, most: usize, now: Instant) -> Option<Vec<Place>> {
@@ -335,7 +354,7 @@ impl Ledger {
 
     /// What is to be kept over a restart, by pool.
     #[must_use]
-    pub fn marks(&self) -> Vec<Mark> {
+    pub fn marks(&self, now: Instant) -> Vec<Mark> {
         let book = lock(&self.book);
         let standing = book.pools.values().filter(|account| !account.withdrawn);
         let mark = |account: &Account<Holder>| Mark {
@@ -343,6 +362,7 @@ impl Ledger {
             seats: account.pool.seats,
             reduced: account.reduced,
             peak: account.peak,
+            waiting: account.turns(now),
         };
         standing.map(mark).collect()
     }
@@ -359,6 +379,7 @@ impl Ledger {
                     if mark.peak.taken >= account.peak.taken {
                         account.peak = mark.peak;
                     }
+                    account.resume(&mark.waiting, now);
                 }
                 // Kept by a version that left no marks.
                 None if account.taken() > account.pool.seats => account.resize(account.taken(), now),

@@ -99,6 +99,9 @@ impl Default for Limits {
 /// Provisional responses of one early dialog that wait until the caller has acknowledged the one before; further ones are not passed on.
 pub(crate) const PROVISIONALS_WAITING: usize = 8;
 
+/// Seconds that phones ring at most, as the contract with policies has it, too.
+pub const RING_SECONDS: u32 = 600;
+
 /// Octets of a phone's settings file; a larger one is not read.
 pub(crate) const SETTINGS_OCTETS: usize = 4 << 20;
 
@@ -124,6 +127,8 @@ pub mod licence {
 
     /// How long a pool is used as before when it has ended or was made smaller, and its operator does not say otherwise.
     pub const GRACE: Duration = Duration::from_secs(30 * 24 * 3600);
+    /// Turns of one pool that outlive a restart: of more, the last wait anew.
+    pub(crate) const TURNS: usize = 10_000;
     /// How often an operator is told of the same trouble.
     pub(crate) const ALARM_EVERY: Duration = Duration::from_secs(24 * 3600);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     decision::{NextOn, Plan, PolicyFault, Refusal, Stage, Target, TrunkTarget},
-    directory::{Directory, Trunk},
+    directory::{Directory, Forwarded, Trunk},
     facts::{Call, CallKind, Caller},
     gruu,
     registrar::{Binding, same_contact},
@@ -37,6 +37,40 @@ pub struct ResolvedStage {
     pub next: NextOn,
     /// Also go on after any other final answer that is not a 2xx (403, 404, 6xx): a call for help is not over because one trunk said no.
     pub next_on_refusal: bool,
+    /// Where the user whom this stage rings sends calls on to that are not taken.
+    pub onward: Option<Box<Onward>>,
+}
+
+/// A user who sends calls on, as the user's settings were when the call began ([`crate::directory::CallSettings`]).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Onward {
+    /// The user's id.
+    pub user: String,
+    /// Where every call goes on to.
+    pub always: Option<String>,
+    /// While the user is busy.
+    pub busy: Option<String>,
+    /// When nobody answers.
+    pub no_answer: Option<String>,
+    /// While no phone can be reached.
+    pub unreachable: Option<String>,
+}
+
+impl Onward {
+    /// Where a call goes on to, and what counts as the reason: a phone that cannot be reached answers no call, either, where nothing else is said of it.
+    #[must_use]
+    pub fn leads(&self, why: Forwarded) -> Option<(Forwarded, &str)> {
+        let to = match why {
+            Forwarded::Always => &self.always,
+            Forwarded::Busy => &self.busy,
+            Forwarded::NoAnswer => &self.no_answer,
+            Forwarded::Unreachable => match &self.unreachable {
+                Some(to) => return Some((why, to)),
+                None => return self.leads(Forwarded::NoAnswer),
+            },
+        };
+        to.as_deref().map(|to| (why, to))
+    }
 }
 
 /// One address to dial.
@@ -101,6 +135,8 @@ pub fn check(plan: &Plan, site: &Site) -> Result<(), PolicyFault> {
 ///
 /// An endpoint rings at all its live bindings, a user at those of all phones that ring for it; also at those without a seat (a phone that may only call for help may still be called back). Of
 /// several flows of one instance only the newest rings ([`Site::targets`]). When a user calls the own extension, the phone that calls does not ring, the user's other phones do.
+/// A user who is rung alone is rung as the user's own settings say ([`crate::directory::CallSettings`]): for so long, and with where the call goes on to if nobody takes it. When all calls
+/// go on, no phone rings. Beside others, or called as one phone by its GRUU, a user has no say.
 /// More than [`crate::Limits::forks`] legs in a stage: the highest q of each endpoint first, the rest is left out. A trunk is dialled at its best address.
 ///
 /// # Errors
@@ -110,8 +146,10 @@ pub fn resolve(plan: &Plan, call: &Call, site: &Site) -> Result<Resolved, Refusa
     let mut barred = tolls(plan, call, site);
     let closed = barred.is_some();
     for stage in &plan.stages {
-        let legs = legs(stage, call, site, closed, &mut barred);
-        if legs.is_empty() {
+        let (ring, onward) = own_settings(stage, call, site);
+        let goes_on = |why| onward.as_ref().is_some_and(|onward| onward.leads(why).is_some());
+        let legs = if goes_on(Forwarded::Always) { Vec::new() } else { legs(stage, call, site, closed, &mut barred) };
+        if legs.is_empty() && !goes_on(Forwarded::Always) && !goes_on(Forwarded::Unreachable) {
             if stage.next.unreachable {
                 continue;
             }
@@ -120,10 +158,11 @@ pub fn resolve(plan: &Plan, call: &Call, site: &Site) -> Result<Resolved, Refusa
         let only_trunks = legs.iter().all(|leg| leg.trunk.is_some());
         stages.push(ResolvedStage {
             legs,
-            ring: stage.ring.unwrap_or(site.limits.ring).min(site.limits.ring_total),
+            ring: stage.ring.or(ring).unwrap_or(site.limits.ring).min(site.limits.ring_total),
             answer_wait: only_trunks.then_some(site.limits.trunk_wait),
             next: stage.next,
             next_on_refusal: false,
+            onward,
         });
     }
     if stages.is_empty() {
@@ -158,6 +197,29 @@ fn bars(target: &TrunkTarget, call: &Call, site: &Site, directory: &Directory) -
     let (number, pattern) = [&target.number, &call.called].into_iter().find_map(|number| Some((number, directory.tolls.bars(number)?)))?;
     let refusal = site.tolls.barred().refusal(toll::payer(call, directory).unwrap_or("the site"));
     Some(Refusal { detail: format!("{}: `{number}` is one of `{}`", refusal.detail, pattern.0), ..refusal })
+}
+
+/// How long the user whom a stage rings alone wants to be rung, and where calls go on to from there.
+fn own_settings(stage: &Stage, call: &Call, site: &Site) -> (Option<Duration>, Option<Box<Onward>>) {
+    let [Target::Endpoint(id)] = stage.targets.as_slice() else { return (None, None) };
+    let directory = site.directory();
+    let Some(settings) = directory.calls_of(id).filter(|_| directory.endpoint(id).is_some_and(|user| user.enabled)) else {
+        return (None, None);
+    };
+    if gruu::is_one(call.message.request_uri()) {
+        return (None, None);
+    }
+    let to = |why| settings.forward(why).map(str::to_owned);
+    let onward = settings.forwards().then(|| {
+        Box::new(Onward {
+            user: id.clone(),
+            always: to(Forwarded::Always),
+            busy: to(Forwarded::Busy),
+            no_answer: to(Forwarded::NoAnswer),
+            unreachable: to(Forwarded::Unreachable),
+        })
+    });
+    (settings.ring(), onward)
 }
 
 /// Those of a stage. With `closed` nobody outside is called; `barred` says why.

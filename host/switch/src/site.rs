@@ -5,7 +5,7 @@ use crate::{
     decision::Refusal,
     directory::Directory,
     idle::Idle,
-    licence::{Ledger, NoSeat, Seat},
+    licence::{Ledger, Mark, NoSeat, Seat},
     lines::Lines,
     park::Lot,
     registrar::{Binding, Change, Registrar, Wish},
@@ -156,6 +156,13 @@ impl Site {
         true
     }
 
+    /// Takes over what an earlier process had kept of the licence pools ([`Ledger::recall`]). Whoever is gone or disabled meanwhile has lost its turn.
+    pub fn recall(&self, marks: &[Mark], now: Instant) {
+        self.ledger.recall(marks, now);
+        let directory = self.directory();
+        self.ledger.retain_waiting(now, |id| waits(&directory, id));
+    }
+
     /// Puts a new directory in force: pools are resized, bindings of endpoints that are gone or disabled are removed, their seats returned, their turns lost.
     /// Returns those changes. Calls, other bindings, and the channels of trunks that are gone stay as they are.
     pub fn replace_directory(&self, directory: impl Into<Arc<Directory>>, now: Instant) -> Vec<Change> {
@@ -167,9 +174,7 @@ impl Site {
         self.tolls.retain(|id| directory.endpoint(id).is_some());
         self.idle.retain(|id| directory.endpoint(id).is_some());
         self.lines.keep_all(!directory.features.pickup.is_empty());
-        // A user has no username; whether others may call it says nothing of its phones.
-        let waits = |id: &str| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled || endpoint.username.is_empty());
-        self.ledger.retain_waiting(now, waits);
+        self.ledger.retain_waiting(now, |id| waits(&directory, id));
         self.registrar.retain(|id| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled))
     }
 
@@ -182,6 +187,11 @@ impl Site {
     fn serves(&self, endpoint: &str) -> bool {
         self.directory().endpoint(endpoint).is_some_and(|endpoint| endpoint.enabled)
     }
+}
+
+/// Whether this endpoint or user may wait for a seat. A user has no username; whether others may call it says nothing of its phones.
+fn waits(directory: &Directory, id: &str) -> bool {
+    directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled || endpoint.username.is_empty())
 }
 
 #[cfg(test)]

@@ -126,6 +126,8 @@ fn outbound(caller: &str, facts: &CallFacts, call: &Call) -> Decision {
         Standing::EmergencyOnly => {
             return Decision::refuse(403, "Emergency calls only", format!("{caller} is registered without a licence seat"));
         }
+        // A user whose calls go on while no phone can be reached: that is what this is for.
+        Standing::Unregistered if directory::call_settings_of(caller).is_some() => {}
         Standing::Unregistered => return Decision::refuse(403, "Not registered", format!("{caller} is not registered")),
     }
     if call.attribute("park").is_some() {

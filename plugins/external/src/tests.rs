@@ -327,3 +327,19 @@ fn whatever_is_set_the_contract_is_kept() {
         testing::keeps_the_contract_at::<External>(&site);
     }
 }
+
+/// While none of the user's phones can be reached, calls go on outside all the same: it is the user who calls then.
+#[test]
+fn a_user_who_sends_calls_on_need_not_be_registered() {
+    let settings = directory::CallSettings {
+        ring_seconds: None,
+        forward_always: None,
+        forward_busy: None,
+        forward_no_answer: None,
+        forward_unreachable: Some("+447700900123".to_owned()),
+    };
+    let route = |site: Site| site.route::<External>(&testing::Call::to("+447700900123").from("ann")).to_string();
+    let user = || Endpoint::new("ann", "2001");
+    assert_eq!(route(site().endpoint(user())), "refuse 403 Not registered");
+    assert_eq!(route(site().endpoint(user().calls(settings))), "route near/07700900123 as +442030001000 and next on unreachable");
+}

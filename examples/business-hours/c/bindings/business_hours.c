@@ -31,6 +31,12 @@ extern int32_t __wasm_import_holdfast_policy_directory_standing_of(uint8_t *, si
 __attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("bindings-of")))
 extern void __wasm_import_holdfast_policy_directory_bindings_of(uint8_t *, size_t, uint8_t *);
 
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("call-settings-of")))
+extern void __wasm_import_holdfast_policy_directory_call_settings_of(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("dial-class-of")))
+extern void __wasm_import_holdfast_policy_directory_dial_class_of(uint8_t *, size_t, uint8_t *);
+
 __attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("longest-extension")))
 extern int32_t __wasm_import_holdfast_policy_directory_longest_extension(void);
 
@@ -241,6 +247,25 @@ void holdfast_policy_directory_binding_free(holdfast_policy_directory_binding_t 
   business_hours_string_free(&ptr->user_agent);
 }
 
+void business_hours_option_u32_free(business_hours_option_u32_t *ptr) {
+  if (ptr->is_some) {
+  }
+}
+
+void business_hours_option_string_free(business_hours_option_string_t *ptr) {
+  if (ptr->is_some) {
+    business_hours_string_free(&ptr->val);
+  }
+}
+
+void holdfast_policy_directory_call_settings_free(holdfast_policy_directory_call_settings_t *ptr) {
+  business_hours_option_u32_free(&ptr->ring_seconds);
+  business_hours_option_string_free(&ptr->forward_always);
+  business_hours_option_string_free(&ptr->forward_busy);
+  business_hours_option_string_free(&ptr->forward_no_answer);
+  business_hours_option_string_free(&ptr->forward_unreachable);
+}
+
 void holdfast_policy_directory_option_endpoint_free(holdfast_policy_directory_option_endpoint_t *ptr) {
   if (ptr->is_some) {
     holdfast_policy_directory_endpoint_free(&ptr->val);
@@ -258,12 +283,6 @@ void business_hours_list_string_free(business_hours_list_string_t *ptr) {
   }
 }
 
-void business_hours_option_string_free(business_hours_option_string_t *ptr) {
-  if (ptr->is_some) {
-    business_hours_string_free(&ptr->val);
-  }
-}
-
 void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_binding_t *ptr) {
   size_t list_len = ptr->len;
   if (list_len > 0) {
@@ -272,6 +291,12 @@ void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_
       holdfast_policy_directory_binding_free(&list_ptr[i]);
     }
     free(list_ptr);
+  }
+}
+
+void holdfast_policy_directory_option_call_settings_free(holdfast_policy_directory_option_call_settings_t *ptr) {
+  if (ptr->is_some) {
+    holdfast_policy_directory_call_settings_free(&ptr->val);
   }
 }
 
@@ -353,11 +378,6 @@ void holdfast_policy_types_list_target_free(holdfast_policy_types_list_target_t 
       holdfast_policy_types_target_free(&list_ptr[i]);
     }
     free(list_ptr);
-  }
-}
-
-void business_hours_option_u32_free(business_hours_option_u32_t *ptr) {
-  if (ptr->is_some) {
   }
 }
 
@@ -670,6 +690,115 @@ void holdfast_policy_directory_bindings_of(business_hours_string_t *id, holdfast
   uint8_t *ptr = (uint8_t *) &ret_area;
   __wasm_import_holdfast_policy_directory_bindings_of((uint8_t *) (*id).ptr, (*id).len, ptr);
   *ret = (holdfast_policy_directory_list_binding_t) { (holdfast_policy_directory_binding_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
+}
+
+bool holdfast_policy_directory_call_settings_of(business_hours_string_t *id, holdfast_policy_directory_call_settings_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(8+13*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_holdfast_policy_directory_call_settings_of((uint8_t *) (*id).ptr, (*id).len, ptr);
+  holdfast_policy_directory_option_call_settings_t option4;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option4.is_some = false;
+      break;
+    }
+    case 1: {
+      option4.is_some = true;
+      business_hours_option_u32_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + sizeof(void*)))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (uint32_t) (*((int32_t*) (ptr + (4+1*sizeof(void*)))));
+          break;
+        }
+      }
+      business_hours_option_string_t option0;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+1*sizeof(void*))))) {
+        case 0: {
+          option0.is_some = false;
+          break;
+        }
+        case 1: {
+          option0.is_some = true;
+          option0.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+2*sizeof(void*))))), (*((size_t*) (ptr + (8+3*sizeof(void*))))) };
+          break;
+        }
+      }
+      business_hours_option_string_t option1;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+4*sizeof(void*))))) {
+        case 0: {
+          option1.is_some = false;
+          break;
+        }
+        case 1: {
+          option1.is_some = true;
+          option1.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+5*sizeof(void*))))), (*((size_t*) (ptr + (8+6*sizeof(void*))))) };
+          break;
+        }
+      }
+      business_hours_option_string_t option2;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+7*sizeof(void*))))) {
+        case 0: {
+          option2.is_some = false;
+          break;
+        }
+        case 1: {
+          option2.is_some = true;
+          option2.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+8*sizeof(void*))))), (*((size_t*) (ptr + (8+9*sizeof(void*))))) };
+          break;
+        }
+      }
+      business_hours_option_string_t option3;
+      switch ((int32_t) *((uint8_t*) (ptr + (8+10*sizeof(void*))))) {
+        case 0: {
+          option3.is_some = false;
+          break;
+        }
+        case 1: {
+          option3.is_some = true;
+          option3.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + (8+11*sizeof(void*))))), (*((size_t*) (ptr + (8+12*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      option4.val = (holdfast_policy_directory_call_settings_t) {
+        (business_hours_option_u32_t) option,
+        (business_hours_option_string_t) option0,
+        (business_hours_option_string_t) option1,
+        (business_hours_option_string_t) option2,
+        (business_hours_option_string_t) option3,
+      };
+      break;
+    }
+  }
+  *ret = option4.val;
+  return option4.is_some;
+}
+
+bool holdfast_policy_directory_dial_class_of(business_hours_string_t *endpoint, business_hours_string_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(3*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_holdfast_policy_directory_dial_class_of((uint8_t *) (*endpoint).ptr, (*endpoint).len, ptr);
+  business_hours_option_string_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
 }
 
 uint32_t holdfast_policy_directory_longest_extension(void) {

@@ -50,6 +50,31 @@ typedef struct holdfast_policy_directory_binding_t {
 
 typedef struct {
   bool is_some;
+  uint32_t val;
+} business_hours_option_u32_t;
+
+typedef struct {
+  bool is_some;
+  business_hours_string_t val;
+} business_hours_option_string_t;
+
+// What becomes of a user's calls. The host carries it out by itself where a plan rings the user alone and names no ring time: a policy needs it only to do
+// otherwise, e.g. by naming the user's phones. Frozen.
+typedef struct holdfast_policy_directory_call_settings_t {
+  // How long the phones ring, 1 to 600; as long as the site lets them when `none`.
+  business_hours_option_u32_t   ring_seconds;
+  // Where every call goes on to, without ringing: an extension or an outside number, as the user would dial it. So are the other three.
+  business_hours_option_string_t   forward_always;
+  // Where calls go on to while the user is busy.
+  business_hours_option_string_t   forward_busy;
+  // Where calls go on to that nobody answers.
+  business_hours_option_string_t   forward_no_answer;
+  // Where calls go on to while no phone can be reached; as those that nobody answers when `none`.
+  business_hours_option_string_t   forward_unreachable;
+} holdfast_policy_directory_call_settings_t;
+
+typedef struct {
+  bool is_some;
   holdfast_policy_directory_endpoint_t val;
 } holdfast_policy_directory_option_endpoint_t;
 
@@ -59,14 +84,14 @@ typedef struct {
 } business_hours_list_string_t;
 
 typedef struct {
-  bool is_some;
-  business_hours_string_t val;
-} business_hours_option_string_t;
-
-typedef struct {
   holdfast_policy_directory_binding_t *ptr;
   size_t len;
 } holdfast_policy_directory_list_binding_t;
+
+typedef struct {
+  bool is_some;
+  holdfast_policy_directory_call_settings_t val;
+} holdfast_policy_directory_option_call_settings_t;
 
 // One value. Dates are texts; numbers with a fraction are texts too.
 typedef struct holdfast_policy_settings_value_t {
@@ -173,11 +198,6 @@ typedef struct {
   holdfast_policy_types_target_t *ptr;
   size_t len;
 } holdfast_policy_types_list_target_t;
-
-typedef struct {
-  bool is_some;
-  uint32_t val;
-} business_hours_option_u32_t;
 
 // Targets that ring together.
 typedef struct holdfast_policy_types_stage_t {
@@ -339,6 +359,10 @@ extern bool holdfast_policy_directory_pool_of(business_hours_string_t *id, busin
 extern holdfast_policy_directory_standing_t holdfast_policy_directory_standing_of(business_hours_string_t *id);
 // Live bindings of an endpoint, best first.
 extern void holdfast_policy_directory_bindings_of(business_hours_string_t *id, holdfast_policy_directory_list_binding_t *ret);
+// What becomes of the calls of a user; `none` where nothing is set, and for whom is no user. A call that goes on from there has the user as its caller.
+extern bool holdfast_policy_directory_call_settings_of(business_hours_string_t *id, holdfast_policy_directory_call_settings_t *ret);
+// The class of what a user, or the first user of an endpoint, may dial; what it means is for policies to say. `none` where nothing is said.
+extern bool holdfast_policy_directory_dial_class_of(business_hours_string_t *endpoint, business_hours_string_t *ret);
 // The length of the longest extension, in characters; 0 when there is none.
 extern uint32_t holdfast_policy_directory_longest_extension(void);
 
@@ -380,13 +404,19 @@ void holdfast_policy_directory_endpoint_free(holdfast_policy_directory_endpoint_
 
 void holdfast_policy_directory_binding_free(holdfast_policy_directory_binding_t *ptr);
 
+void business_hours_option_u32_free(business_hours_option_u32_t *ptr);
+
+void business_hours_option_string_free(business_hours_option_string_t *ptr);
+
+void holdfast_policy_directory_call_settings_free(holdfast_policy_directory_call_settings_t *ptr);
+
 void holdfast_policy_directory_option_endpoint_free(holdfast_policy_directory_option_endpoint_t *ptr);
 
 void business_hours_list_string_free(business_hours_list_string_t *ptr);
 
-void business_hours_option_string_free(business_hours_option_string_t *ptr);
-
 void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_binding_t *ptr);
+
+void holdfast_policy_directory_option_call_settings_free(holdfast_policy_directory_option_call_settings_t *ptr);
 
 void holdfast_policy_settings_value_free(holdfast_policy_settings_value_t *ptr);
 
@@ -405,8 +435,6 @@ void holdfast_policy_types_trunk_target_free(holdfast_policy_types_trunk_target_
 void holdfast_policy_types_target_free(holdfast_policy_types_target_t *ptr);
 
 void holdfast_policy_types_list_target_free(holdfast_policy_types_list_target_t *ptr);
-
-void business_hours_option_u32_free(business_hours_option_u32_t *ptr);
 
 void holdfast_policy_types_stage_free(holdfast_policy_types_stage_t *ptr);
 

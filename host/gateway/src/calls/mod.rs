@@ -55,6 +55,11 @@ pub struct Transmit {
 pub trait Keep: Send + Sync {
     /// Resolves once `changes` are on disk, or says why they are not.
     fn keep(&self, changes: Vec<Change>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+    /// Whether phones can be told that their registration could not be kept: then what they had before is remembered while they wait.
+    fn refuses(&self) -> bool {
+        false
+    }
 }
 
 /// What a shard is made of.

@@ -21,14 +21,23 @@ use switch::{
     gruu,
     intake::{self, Identity},
     licence::{NoSeat, Seat},
-    registrar::{Wish, write_answer},
+    registrar::{Binding, Change, Wish, write_answer},
 };
 
 /// What the store said about the changes of one REGISTER.
 pub(super) struct Kept {
     result: Result<(), String>,
     /// The REGISTER to answer; `None` for changes that nobody waits for.
-    answer: Option<(ServerId, Message, Arc<Endpoint>)>,
+    answer: Option<Waits>,
+}
+
+/// A REGISTER that waits for the store.
+struct Waits {
+    id: ServerId,
+    message: Message,
+    endpoint: Arc<Endpoint>,
+    /// What was bound before, and what is now: where it may have to be taken back.
+    undo: Option<(Vec<Arc<Binding>>, Vec<Change>)>,
 }
 
 impl Kept {
@@ -132,12 +141,15 @@ fn taken(shard: &Shard, asked: &Asked, pool: &str, when_full: &WhenFull, now: In
 /// The binding, and its answer.
 fn bind(shard: &mut Shard, replies: &mut Replies, asked: Asked, seat: Seat, emergency_only: bool, now: Instant) -> Result<(), No> {
     let Asked { message, flow, endpoint, wish } = asked;
+    let refuses = shard.parts.keep.as_ref().is_some_and(|keep| keep.refuses());
+    let before = refuses.then(|| shard.parts.site.registrar.bindings(&endpoint.id, now));
     let changes = shard.parts.site.register(&endpoint.id, &wish, &message, flow, seat, emergency_only, now)?;
     match &shard.parts.keep {
         // A phone that got 200 OK is still registered after a crash: the answer waits for the disk.
         Some(keep) if !changes.is_empty() => {
+            let undo = before.map(|before| (before, changes.clone()));
             let kept = keep.keep(changes);
-            let answer = Some((replies.id, message, endpoint));
+            let answer = Some(Waits { id: replies.id, message, endpoint, undo });
             shard.later(async move { Waited::Kept(Kept { result: kept.await, answer }) });
         }
         _ => {
@@ -169,13 +181,26 @@ impl Shard {
         self.reply(replies, now, more);
     }
 
+    /// What a phone is told could not be kept is not in force, either: nobody rings where a phone does not expect it.
+    fn take_back(&mut self, before: &[Arc<Binding>], changes: &[Change]) {
+        let taken = self.parts.site.registrar.take_back(before, changes);
+        if let Some(keep) = self.parts.keep.as_ref().filter(|_| !taken.is_empty()) {
+            // What was asked of the disk may still be written: then this is, too, after it.
+            let kept = keep.keep(taken);
+            self.later(async move { Waited::Kept(Kept::forgotten(kept.await)) });
+        }
+    }
+
     /// The store has spoken: answers the REGISTER that waited for it.
     pub(super) fn answer_registration(&mut self, kept: Kept, now: Instant, more: &mut Vec<Effect>) {
         let Kept { result, answer } = kept;
         if let Err(why) = &result {
             self.parts.observer.not_kept(why);
         }
-        let Some((id, message, endpoint)) = answer else { return };
+        let Some(Waits { id, message, endpoint, undo }) = answer else { return };
+        if let (Err(_), Some((before, changes))) = (&result, undo) {
+            self.take_back(&before, &changes);
+        }
         let response = match result {
             Ok(()) => accepted(self, &message, &endpoint, now),
             Err(_) => {

@@ -25,10 +25,13 @@ Examples:
       Somebody with an extension and a direct number. `holdfast endpoint assign desk-7 alice` gives her a telephone.
   holdfast user set alice --extension 1101
       From now on she is reached at 1101 on all her telephones.
+  holdfast user set alice --ring-seconds 20 --forward-no-answer 1005 --forward-unreachable +447700900123
+      Her telephones ring for 20 seconds, then 1005 does; while none of them can be reached, her mobile does.
   holdfast user list --json
       One JSON object, for a program.
   holdfast user import users.csv
-      Columns: id, name, extension, numbers (one a line of the cell), enabled. All of it or nothing.
+      Columns: id, name, extension, numbers (one a line of the cell), enabled, ring_seconds, forward_always, forward_busy,
+      forward_no_answer, forward_unreachable, dial_class. All of it or nothing.
 A call to an extension rings all endpoints of its user but those that were assigned with --silent.
 Exit code 0: it is done. 1: nothing was changed, or no gateway runs.";
 
@@ -119,6 +122,24 @@ pub(super) struct Fields {
     /// A direct number, as trunks present it; again for more. The first is shown to others outside.
     #[arg(long = "number", value_name = "NUMBER")]
     numbers: Vec<String>,
+    /// How long the telephones ring, 1 to 600 seconds; 0: as long as the site lets them.
+    #[arg(long, value_name = "SECONDS")]
+    ring_seconds: Option<u32>,
+    /// Where every call goes on to, without ringing here: an extension or an outside number, as the user would dial it; "" for none.
+    #[arg(long, value_name = "NUMBER")]
+    forward_always: Option<String>,
+    /// Where calls go on to while the user is busy.
+    #[arg(long, value_name = "NUMBER")]
+    forward_busy: Option<String>,
+    /// Where calls go on to that nobody answers.
+    #[arg(long, value_name = "NUMBER")]
+    forward_no_answer: Option<String>,
+    /// Where calls go on to while no telephone can be reached; as those that nobody answers when not given.
+    #[arg(long, value_name = "NUMBER")]
+    forward_unreachable: Option<String>,
+    /// What the user may dial: a class that the policies know; "" for none.
+    #[arg(long, value_name = "CLASS")]
+    dial_class: Option<String>,
 }
 
 impl Fields {
@@ -128,6 +149,12 @@ impl Fields {
             extension: extension.cloned(),
             numbers: Some(self.numbers.clone()).filter(|numbers| !numbers.is_empty()),
             enabled: None,
+            ring_seconds: self.ring_seconds,
+            forward_always: self.forward_always.clone(),
+            forward_busy: self.forward_busy.clone(),
+            forward_no_answer: self.forward_no_answer.clone(),
+            forward_unreachable: self.forward_unreachable.clone(),
+            dial_class: self.dial_class.clone(),
         }
     }
 }
@@ -202,6 +229,10 @@ fn list(find: &str, place: &Where, json: bool) -> anyhow::Result<bool> {
     Ok(true)
 }
 
+fn said(text: &Option<String>) -> String {
+    text.clone().unwrap_or_default()
+}
+
 fn show(id: &str, place: &Where, json: bool) -> anyhow::Result<bool> {
     let answer = ask(&place.data(), Method::GET, &path_of("/users", id))?;
     let UserPage { row, history: happened } = match page::<UserPage>(&answer, json)? {
@@ -217,6 +248,12 @@ fn show(id: &str, place: &Where, json: bool) -> anyhow::Result<bool> {
         ("name", row.name.clone()),
         ("numbers", row.numbers.join("\n")),
         ("endpoints", phones(&row).join("\n")),
+        ("rings", row.calls.ring_seconds.map(|seconds| format!("{seconds} s")).unwrap_or_default()),
+        ("forward always", said(&row.calls.forward_always)),
+        ("forward when busy", said(&row.calls.forward_busy)),
+        ("forward without answer", said(&row.calls.forward_no_answer)),
+        ("forward when unreachable", said(&row.calls.forward_unreachable)),
+        ("dial class", said(&row.calls.dial_class)),
     ])?;
     history(&happened)
 }

@@ -60,6 +60,8 @@ pub struct Limits {
     pub notify_pause: Duration,
     /// How long telling is tried.
     pub notify_for: Duration,
+    /// How long a registration waits for the store before it is answered as while that cannot be written.
+    pub store_patience: Duration,
     /// How often the names of trunks are resolved again.
     pub resolve_every: Duration,
     /// Requests to the REST API at a time; more wait.
@@ -113,6 +115,7 @@ impl Default for Limits {
             notify_attempt: Duration::from_secs(10),
             notify_pause: Duration::from_secs(60),
             notify_for: Duration::from_secs(86_400),
+            store_patience: Duration::from_secs(2),
             resolve_every: Duration::from_secs(60),
             rest_requests: 16,
             // Ten thousand lines of a table with keys and settings.
@@ -250,6 +253,12 @@ pub const KEYS: &[Key] = &[
     number!("nonce_counts", 1_000..=100_000_000, nonce_counts, "nonce counts remembered against replay"),
     number!("store_queue", 16..=1_048_576, store_queue, "registrations that may wait for the store"),
     milliseconds!("store_wait_milliseconds", 0..=1_000, store_wait, "how long the store gathers registrations into one commit"),
+    milliseconds!(
+        "store_patience_milliseconds",
+        100..=20_000,
+        store_patience,
+        "how long a registration waits for the store; then it is answered as `[store] degraded` says"
+    ),
     number!("store_history", 1..=100_000, store_history, "lines of the history of an endpoint or user; the oldest go first"),
     number!("records_queue", 16..=1_048_576, records_queue, "records of calls that may wait to be written, and as many to be stored"),
     number!("alarms", 16..=100_000, alarms, "calls for help of which alarms are kept; the oldest that were acknowledged go first"),

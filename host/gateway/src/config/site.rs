@@ -48,6 +48,7 @@ pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str, digest
     trunks_apart_from_phones(document, &trunks, &locations);
 
     let mut directory = Directory::new(realm.to_owned(), things(endpoints), things(pools), things(trunks), emergency, things(locations));
+    directory.dial_classes = things(each(document, root, "endpoint", dial_class)).into_iter().flatten().collect();
     if let Some((table, line)) = root.table("park") {
         directory.park = park::read(document, Table::new(document, table, "park", line), &directory);
     }
@@ -71,7 +72,20 @@ fn each<T>(document: &Document<'_>, root: Table<'_>, key: &str, read: impl Fn(&D
 }
 
 fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Endpoint {
-    table.known(&["id", "extension", "username", "password", "ha1", "name", "enabled", "licence", "location", "mac", "numbers"]);
+    table.known(&[
+        "id",
+        "extension",
+        "username",
+        "password",
+        "ha1",
+        "name",
+        "enabled",
+        "licence",
+        "location",
+        "mac",
+        "numbers",
+        "dial_class",
+    ]);
     let id = table.required("id", "desk-1");
     let extension = table.required("extension", "1001");
     let username = table.required("username", "1001");
@@ -111,6 +125,12 @@ fn read_endpoint(document: &Document<'_>, table: Table<'_>, realm: &str) -> Endp
         mac,
         numbers: plain(table.texts("numbers").unwrap_or_default()),
     }
+}
+
+/// Whose the class is of what an endpoint may dial, where one is given.
+fn dial_class(_: &Document<'_>, table: Table<'_>) -> Option<(String, String)> {
+    let class = table.text("dial_class")?.value;
+    Some((table.text("id")?.value, class))
 }
 
 /// The text, or nothing where its absence has been reported.

@@ -5,6 +5,7 @@
 //! from what an [`crate::calls::Observer`] sees, which is what the log sees too.
 
 mod feed;
+mod hush;
 mod ladder;
 mod phone;
 mod speech;
@@ -12,6 +13,7 @@ mod speech;
 mod tests;
 
 pub use feed::{Feed, Watcher, watch};
+pub use hush::Log;
 
 use crate::clock::Clock;
 use anyhow::Context as _;
@@ -75,6 +77,7 @@ pub async fn run(scene: &Scene, mut feed: Feed, style: Style, out: &mut (dyn Wri
     let mut caller = Phone::new(&scene.caller, &scene.domain, gateway, clock).await?;
     let mut callee = Phone::new(&scene.callee, &scene.domain, gateway, clock).await?;
     let mut ladder = Ladder::new(style, [(caller.address(), &scene.caller), (callee.address(), &scene.callee)]);
+    let hush = (style == Style::Ladder).then(hush::Hush::begin);
     ladder.begin(out)?;
     feed.open();
 
@@ -94,6 +97,8 @@ pub async fn run(scene: &Scene, mut feed: Feed, style: Style, out: &mut (dyn Wri
         ladder.add(event, out)?;
     }
     ladder.finish(&outcome, feed.lost(), out)?;
+    out.flush()?;
+    drop(hush);
     outcome.map(|_| ())
 }
 

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 use switch::directory::{
-    Endpoint,
+    CallSettings, Endpoint,
     record::{Assigned, Edit, EndpointRecord, Kind, LineKey, UserRecord},
     roster::Subject,
 };
@@ -104,6 +104,9 @@ pub struct UserRow {
     pub numbers: Vec<String>,
     /// Whether others reach it.
     pub enabled: bool,
+    /// What becomes of its calls.
+    #[serde(flatten)]
+    pub calls: CallSettings,
     /// Its endpoints.
     pub endpoints: Vec<PhoneOf>,
     /// Why it is not in force.
@@ -363,6 +366,7 @@ pub(crate) fn user(record: &UserRecord, view: &View<'_>) -> UserRow {
         extension: record.extension.clone(),
         numbers: record.numbers.clone(),
         enabled: record.enabled,
+        calls: record.calls.clone(),
         endpoints: Vec::new(),
         trouble: left_out(&Subject::User(record.id.clone()), view),
     }

@@ -1,6 +1,6 @@
 //! Which phones would survive the loss of their cloud today, and drills that show it: the site loses its cloud on purpose, and who registers here is written down.
 
-use super::{EndpointRow, Refused, Shown, apart, of_file, of_store, refuse};
+use super::{EndpointRow, Refused, Shown, Turned, apart, of_file, of_store, refuse};
 use crate::{
     clock::rfc3339,
     store::{Begun, Drill, Report, Sightings},
@@ -19,11 +19,12 @@ use switch::{
     licence::NoSeat,
     settings::{CONTROLLER_LIST, Controller, Settings, Statement, Transport, Unusable, carries},
 };
+use utoipa::ToSchema;
 
 /// Rows of one page at most.
 const PAGE: usize = 10_000;
-/// Octets of the name of a drill, and of who begins it.
-const NAME: usize = 64;
+/// Characters of the name of a drill, and of who begins it.
+pub(crate) const NAME: usize = 64;
 
 /// Which part is wanted.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -49,7 +50,8 @@ pub struct DrillPage {
 }
 
 /// A drill. Times are as in RFC 3339.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Drill)]
 pub struct DrillShown {
     /// Its number.
     pub number: i64,
@@ -71,7 +73,8 @@ pub struct Drills {
 }
 
 /// A phone, and what stands between it and surviving a loss. Names are what lies on disk in reports: a new one needs a default.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = Phone)]
 pub struct DrillRow {
     /// Id of the endpoint; of a phone that the directory does not know, its file.
     pub id: String,
@@ -106,7 +109,8 @@ pub struct DrillRow {
 }
 
 /// What keeps a phone from surviving a loss.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Failing {
     /// The directory does not have it.
     Unknown,
@@ -170,33 +174,96 @@ struct Kept {
     rows: Vec<DrillRow>,
 }
 
-/// The phones of the directory.
-pub(super) async fn look(State(shown): State<Shown>, Query(look): Query<Look>) -> Response {
-    let looking = move || {
-        let ours = match controllers(&look.controllers, &shown) {
-            Ok(ours) => ours,
-            Err(Refused { reason, remedy }) => return refuse(StatusCode::BAD_REQUEST, reason, remedy),
-        };
-        let sightings = match shown.keeper.sightings() {
-            Ok(sightings) => sightings,
-            Err(why) => return trouble(why),
-        };
-        let running = sightings.running();
-        let rows = phones(&shown, &sightings, running, &ours).into_iter().map(|(row, _)| row).collect();
-        part(running.map(told), ours.iter().map(ToString::to_string).collect(), rows, look.from)
-    };
-    apart(looking).await.unwrap_or_else(|broken| broken)
+/// Phones as they would do now, or did in a drill.
+pub(crate) struct Shape {
+    /// The drill that runs, or that this is the report of.
+    pub(crate) drill: Option<DrillShown>,
+    /// What settings files were looked through for.
+    pub(crate) controllers: Vec<String>,
+    /// All of them.
+    pub(crate) rows: Vec<DrillRow>,
 }
 
-fn part(drill: Option<DrillShown>, controllers: Vec<String>, rows: Vec<DrillRow>, from: usize) -> Response {
+/// Which phones of the directory would survive a loss now; in a drill, who has come to it. Waits for the store.
+pub(crate) fn now(shown: &Shown, named: &str) -> Result<Shape, Turned> {
+    let ours = controllers(named, shown)?;
+    let sightings = shown.keeper.sightings().map_err(Turned::trouble)?;
+    let running = sightings.running();
+    let rows = phones(shown, &sightings, running, &ours).into_iter().map(|(row, _)| row).collect();
+    Ok(Shape { drill: running.map(told), controllers: ours.iter().map(ToString::to_string).collect(), rows })
+}
+
+/// All drills, newest first. Waits for the store.
+pub(crate) fn all(shown: &Shown) -> Result<Vec<DrillShown>, Turned> {
+    let sightings = shown.keeper.sightings().map_err(Turned::trouble)?;
+    Ok(sightings.drills.iter().map(told).collect())
+}
+
+/// The report of an ended drill. Waits for the store.
+pub(crate) fn kept(shown: &Shown, number: i64) -> Result<Shape, Turned> {
+    let report = shown.keeper.drill_report(number).map_err(Turned::trouble)?;
+    let Some(Report { drill, report }) = report else {
+        let remedy = "`holdfast drill list` shows all that have ended";
+        return Err(Turned::new(StatusCode::NOT_FOUND, format!("there is no report of a drill {number}"), remedy));
+    };
+    match serde_json::from_str::<Kept>(&report) {
+        Ok(Kept { controllers, rows }) => Ok(Shape { drill: Some(told(&drill)), controllers, rows }),
+        Err(error) => Err(Turned::trouble(format!("the report of drill {number} is unreadable: {error}"))),
+    }
+}
+
+/// Begins a drill. Waits for the store.
+pub(crate) fn start(shown: &Shown, by: &str, name: &str) -> Result<DrillShown, Turned> {
+    match shown.keeper.begin_drill(name, by).map_err(Turned::trouble)? {
+        Begun::Now(drill) => {
+            tracing::warn!(number = drill.number, name, by, "a drill has begun: phones that register from now on have come to it");
+            Ok(told(&drill))
+        }
+        Begun::Running(drill) => Err(Turned::new(
+            StatusCode::CONFLICT,
+            format!("drill {} runs since {}", drill.number, rfc3339(drill.began)),
+            "end it with `holdfast drill stop` first",
+        )),
+    }
+}
+
+/// Ends the drill that runs, if it is the one with this number where one is given. Waits for the store.
+pub(crate) fn end(shown: &Shown, number: Option<i64>, asked: StopDrill) -> Result<DrillShown, Turned> {
+    let StopDrill { controllers: named, carries, unknown } = asked;
+    let ours = controllers(&named, shown)?;
+    let sightings = shown.keeper.sightings().map_err(Turned::trouble)?;
+    let none = || Turned::new(StatusCode::CONFLICT, "no drill runs", "begin one with `holdfast drill start`");
+    let drill = sightings.running().filter(|drill| number.is_none_or(|number| drill.number == number)).ok_or_else(none)?;
+    let mut came = Vec::new();
+    let mut rows = Vec::new();
+    for (mut row, seen) in phones(shown, &sightings, Some(drill), &ours) {
+        came.extend(seen.filter(|seen| *seen >= drill.began).map(|seen| (row.id.clone(), seen)));
+        row.carries = carries.get(&row.id).copied().or(row.carries);
+        rows.push(row);
+    }
+    rows.extend(unknown.into_iter().map(|row| DrillRow { known: false, ..row }));
+    let kept = Kept { controllers: ours.iter().map(ToString::to_string).collect(), rows };
+    let report = serde_json::to_string(&kept).map_err(|error| Turned::trouble(error.to_string()))?;
+    let phones = came.len();
+    let ended = shown.keeper.end_drill(drill.number, report, came).map_err(Turned::trouble)?.ok_or_else(none)?;
+    tracing::warn!(number = ended.number, phones, "the drill has ended");
+    Ok(told(&ended))
+}
+
+/// The phones of the directory.
+pub(super) async fn look(State(shown): State<Shown>, Query(look): Query<Look>) -> Response {
+    apart(move || now(&shown, &look.controllers).map(|shape| part(shape, look.from))).await.map_or_else(|broken| broken, answered)
+}
+
+fn part(Shape { drill, controllers, rows }: Shape, from: usize) -> DrillPage {
     let next = from.saturating_add(PAGE);
     let next = Some(next).filter(|next| rows.len() > *next);
     let rows = rows.into_iter().skip(from).take(PAGE).collect();
-    Json(DrillPage { drill, controllers, rows, next }).into_response()
+    DrillPage { drill, controllers, rows, next }
 }
 
-fn trouble(why: String) -> Response {
-    refuse(StatusCode::SERVICE_UNAVAILABLE, why, "free space on the disk or repair it, and ask again")
+fn answered<T: Serialize>(done: Result<T, Turned>) -> Response {
+    done.map_or_else(IntoResponse::into_response, |done| Json(done).into_response())
 }
 
 fn told(drill: &Drill) -> DrillShown {
@@ -205,7 +272,7 @@ fn told(drill: &Drill) -> DrillShown {
 }
 
 /// How phones reach this gateway: as the operator says, or the addresses that it listens on.
-fn controllers(named: &str, shown: &Shown) -> Result<Vec<Controller>, Refused> {
+fn controllers(named: &str, shown: &Shown) -> Result<Vec<Controller>, Turned> {
     if named.is_empty() {
         let own = shown.listening.iter().filter(|listen| !listen.address.ip().is_unspecified()).filter_map(|listen| {
             let transport = match listen.transport {
@@ -220,7 +287,7 @@ fn controllers(named: &str, shown: &Shown) -> Result<Vec<Controller>, Refused> {
     let read = |entry: &str| {
         let (place, transport) = entry.split_once(";transport=").unwrap_or((entry, "tls"));
         let transport = if transport == "tcp" { Transport::Tcp } else { Transport::Tls };
-        let refused = |why: Unusable| Refused { reason: format!("`{entry}`: {why}"), remedy: "name another one".to_owned() };
+        let refused = |why: Unusable| Turned::new(StatusCode::BAD_REQUEST, format!("`{entry}`: {why}"), "name another one");
         Controller::new(place, transport).map_err(refused)
     };
     named.split(',').map(read).collect()
@@ -278,32 +345,11 @@ fn leads(text: &str, ours: &[Controller]) -> Option<bool> {
 }
 
 pub(super) async fn drills(State(shown): State<Shown>) -> Response {
-    let looking = move || match shown.keeper.sightings() {
-        Ok(sightings) => Json(Drills { drills: sightings.drills.iter().map(told).collect() }).into_response(),
-        Err(why) => trouble(why),
-    };
-    apart(looking).await.unwrap_or_else(|broken| broken)
+    apart(move || all(&shown).map(|drills| Drills { drills })).await.map_or_else(|broken| broken, answered)
 }
 
 pub(super) async fn report(State(shown): State<Shown>, Named(number): Named<i64>, Query(look): Query<Look>) -> Response {
-    let looking = move || {
-        let report = match shown.keeper.drill_report(number) {
-            Ok(report) => report,
-            Err(why) => return trouble(why),
-        };
-        let Some(Report { drill, report }) = report else {
-            return refuse(
-                StatusCode::NOT_FOUND,
-                format!("there is no report of a drill {number}"),
-                "`holdfast drill list` shows all that have ended",
-            );
-        };
-        match serde_json::from_str::<Kept>(&report) {
-            Ok(Kept { controllers, rows }) => part(Some(told(&drill)), controllers, rows, look.from),
-            Err(error) => trouble(format!("the report of drill {number} is unreadable: {error}")),
-        }
-    };
-    apart(looking).await.unwrap_or_else(|broken| broken)
+    apart(move || kept(&shown, number).map(|shape| part(shape, look.from))).await.map_or_else(|broken| broken, answered)
 }
 
 pub(super) async fn begin(State(shown): State<Shown>, body: Bytes) -> Response {
@@ -318,70 +364,26 @@ pub(super) async fn begin(State(shown): State<Shown>, body: Bytes) -> Response {
                 );
             }
         };
-        let wrong = |text: &str| text.len() > NAME || text.chars().any(char::is_control);
+        let wrong = |text: &str| text.chars().count() > NAME || text.chars().any(char::is_control);
         if by.is_empty() || wrong(&by) || wrong(&name) {
-            return refuse(StatusCode::BAD_REQUEST, "this is no name", format!("use {NAME} octets at most, in one line"));
+            return refuse(StatusCode::BAD_REQUEST, "this is no name", format!("use {NAME} characters at most, in one line"));
         }
-        match shown.keeper.begin_drill(&name, &by) {
-            Ok(Begun::Now(drill)) => {
-                tracing::warn!(number = drill.number, name, by, "a drill has begun: phones that register from now on have come to it");
-                (StatusCode::CREATED, Json(told(&drill))).into_response()
-            }
-            Ok(Begun::Running(drill)) => refuse(
-                StatusCode::CONFLICT,
-                format!("drill {} runs since {}", drill.number, rfc3339(drill.began)),
-                "end it with `holdfast drill stop` first",
-            ),
-            Err(why) => trouble(why),
+        match start(&shown, &by, &name) {
+            Ok(drill) => (StatusCode::CREATED, Json(drill)).into_response(),
+            Err(turned) => turned.into_response(),
         }
     };
     apart(beginning).await.unwrap_or_else(|broken| broken)
 }
 
 pub(super) async fn stop(State(shown): State<Shown>, body: Bytes) -> Response {
-    let stopping = move || {
-        let StopDrill { controllers: named, carries, unknown } = match serde_json::from_slice(&body) {
-            Ok(asked) => asked,
-            Err(error) => {
-                return refuse(
-                    StatusCode::BAD_REQUEST,
-                    format!("the body ends no drill: {error}"),
-                    "see `StopDrill` in host/gateway/src/manage/drills.rs",
-                );
-            }
-        };
-        let ours = match controllers(&named, &shown) {
-            Ok(ours) => ours,
-            Err(Refused { reason, remedy }) => return refuse(StatusCode::BAD_REQUEST, reason, remedy),
-        };
-        let sightings = match shown.keeper.sightings() {
-            Ok(sightings) => sightings,
-            Err(why) => return trouble(why),
-        };
-        let none = || refuse(StatusCode::CONFLICT, "no drill runs", "begin one with `holdfast drill start`");
-        let Some(drill) = sightings.running() else { return none() };
-        let mut came = Vec::new();
-        let mut rows = Vec::new();
-        for (mut row, seen) in phones(&shown, &sightings, Some(drill), &ours) {
-            came.extend(seen.filter(|seen| *seen >= drill.began).map(|seen| (row.id.clone(), seen)));
-            row.carries = carries.get(&row.id).copied().or(row.carries);
-            rows.push(row);
-        }
-        rows.extend(unknown.into_iter().map(|row| DrillRow { known: false, ..row }));
-        let kept = Kept { controllers: ours.iter().map(ToString::to_string).collect(), rows };
-        let report = match serde_json::to_string(&kept) {
-            Ok(report) => report,
-            Err(error) => return trouble(error.to_string()),
-        };
-        let phones = came.len();
-        match shown.keeper.end_drill(drill.number, report, came) {
-            Ok(Some(drill)) => {
-                tracing::warn!(number = drill.number, phones, "the drill has ended");
-                Json(told(&drill)).into_response()
-            }
-            Ok(None) => none(),
-            Err(why) => trouble(why),
-        }
+    let stopping = move || match serde_json::from_slice(&body) {
+        Ok(asked) => answered(end(&shown, None, asked)),
+        Err(error) => refuse(
+            StatusCode::BAD_REQUEST,
+            format!("the body ends no drill: {error}"),
+            "see `StopDrill` in host/gateway/src/manage/drills.rs",
+        ),
     };
     apart(stopping).await.unwrap_or_else(|broken| broken)
 }

@@ -37,7 +37,7 @@ mod alarms;
 mod calls;
 mod client;
 mod directory;
-mod drills;
+pub(crate) mod drills;
 mod emergency;
 mod licences;
 mod metrics;
@@ -46,7 +46,7 @@ pub(crate) mod server;
 mod store;
 #[cfg(test)]
 mod tests;
-mod tokens;
+pub(crate) mod tokens;
 
 pub use alarms::{AcknowledgedShown, AlarmShown, Alarms, By, WayShown};
 pub use calls::{HungUp, Placed, Wanted};
@@ -345,6 +345,31 @@ pub struct Refused {
     pub reason: String,
     /// What to do about it.
     pub remedy: String,
+}
+
+/// Why something was not done, and under which status that is told: what the socket and the REST API answer alike.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Turned {
+    pub(crate) status: StatusCode,
+    pub(crate) reason: String,
+    pub(crate) remedy: String,
+}
+
+impl Turned {
+    pub(crate) fn new(status: StatusCode, reason: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), remedy: remedy.into() }
+    }
+
+    /// The store cannot do it.
+    fn trouble(why: String) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, why, "nothing was changed; free space on the disk or repair it, and ask again")
+    }
+}
+
+impl IntoResponse for Turned {
+    fn into_response(self) -> Response {
+        refuse(self.status, self.reason, self.remedy)
+    }
 }
 
 fn refuse(status: StatusCode, reason: impl Into<String>, remedy: impl Into<String>) -> Response {

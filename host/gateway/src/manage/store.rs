@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// The answer to `GET /store`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct StoreStands {
-    /// `well`, or the kind of trouble: `full`, `read-only`, `damaged`, `newer`, `locked`, `failing`.
+    /// `well`, or the kind of trouble: `full`, `read-only`, `damaged`, `newer`, `locked`, `failing`, `hanging`.
     pub state: String,
     /// Since when there is trouble, as in RFC 3339.
     pub since: Option<String>,

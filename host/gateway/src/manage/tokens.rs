@@ -1,10 +1,6 @@
 //! One-time tokens with which phones fetch their settings.
 
-use super::{
-    Shown, apart,
-    directory::{BY, nobody, trouble},
-    refuse,
-};
+use super::{Shown, Turned, apart, directory::BY, refuse};
 use crate::clock::rfc3339;
 use axum::{
     Json,
@@ -14,6 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The body of `POST /endpoints/{id}/token`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -24,7 +21,7 @@ pub struct TokenWanted {
 }
 
 /// A token, told this once.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenMade {
     /// The endpoint.
     pub id: String,
@@ -36,6 +33,42 @@ pub struct TokenMade {
     pub until: String,
 }
 
+/// Makes a token for the phone of an endpoint. Waits for the store.
+pub(crate) fn make(shown: &Shown, by: &str, id: String) -> Result<TokenMade, Turned> {
+    let conflict = |reason: String, remedy: String| Err(Turned::new(StatusCode::CONFLICT, reason, remedy));
+    let nobody =
+        || Turned::new(StatusCode::NOT_FOUND, format!("there is no endpoint `{id}`"), "`holdfast endpoint list` shows all of them");
+    let record = shown.keeper.view(|view| {
+        let record = view.roster.endpoint(&id).map(|record| (record.mac.clone(), record.secret.sealed.is_empty()));
+        record.ok_or_else(|| view.file.endpoint(&id).is_some())
+    });
+    if matches!(record, Err(false)) {
+        return Err(nobody());
+    }
+    if shown.keeper.vault().is_none() {
+        let remedy = "[provision] of the configuration opens the door; if it does, the log says why it is shut";
+        return conflict("phones cannot fetch their settings from this gateway".to_owned(), remedy.to_owned());
+    }
+    let mac = match record {
+        Ok((None, _)) => {
+            let remedy = format!("`holdfast endpoint set {id} --mac 00:1b:4f:00:00:01`");
+            return conflict(format!("endpoint `{id}` has no hardware address, by which its phone asks"), remedy);
+        }
+        Ok((_, true)) => {
+            let remedy = format!("`holdfast endpoint set {id} --new-password` makes one that can be told");
+            return conflict(format!("the password of endpoint `{id}` is kept as hashes only"), remedy);
+        }
+        Ok((Some(mac), false)) => mac,
+        Err(_) => {
+            let reason = format!("endpoint `{id}` stands in the configuration file");
+            return conflict(reason, "only phones of the store fetch their settings: add it with `holdfast endpoint add`".to_owned());
+        }
+    };
+    let (token, until) = shown.keeper.give_token(by, &id).map_err(Turned::trouble)?.ok_or_else(nobody)?;
+    let path = format!("/token/{token}/{}.txt", mac.to_ascii_uppercase());
+    Ok(TokenMade { id, token, path, until: rfc3339(until) })
+}
+
 pub(super) async fn give(State(shown): State<Shown>, Named(id): Named<String>, body: Bytes) -> Response {
     let given = move || {
         let by = match serde_json::from_slice(&body) {
@@ -45,38 +78,9 @@ pub(super) async fn give(State(shown): State<Shown>, Named(id): Named<String>, b
         if by.is_empty() || by.len() > BY || by.chars().any(char::is_control) {
             return refuse(StatusCode::BAD_REQUEST, "`by` is no name", format!("name who asks, with {BY} octets at most"));
         }
-        let conflict = |reason: String, remedy: String| refuse(StatusCode::CONFLICT, reason, remedy);
-        if shown.keeper.vault().is_none() {
-            let remedy = "[provision] of the configuration opens the door; if it does, the log says why it is shut";
-            return conflict("phones cannot fetch their settings from this gateway".to_owned(), remedy.to_owned());
-        }
-        let record = shown.keeper.view(|view| {
-            let record = view.roster.endpoint(&id).map(|record| (record.mac.clone(), record.secret.sealed.is_empty()));
-            record.ok_or_else(|| view.file.endpoint(&id).is_some())
-        });
-        let mac = match record {
-            Ok((None, _)) => {
-                let remedy = format!("`holdfast endpoint set {id} --mac 00:1b:4f:00:00:01`");
-                return conflict(format!("endpoint `{id}` has no hardware address, by which its phone asks"), remedy);
-            }
-            Ok((_, true)) => {
-                let remedy = format!("`holdfast endpoint set {id} --new-password` makes one that can be told");
-                return conflict(format!("the password of endpoint `{id}` is kept as hashes only"), remedy);
-            }
-            Ok((Some(mac), false)) => mac,
-            Err(true) => {
-                let reason = format!("endpoint `{id}` stands in the configuration file");
-                return conflict(reason, "only phones of the store fetch their settings: add it with `holdfast endpoint add`".to_owned());
-            }
-            Err(false) => return nobody("endpoint", &id),
-        };
-        match shown.keeper.give_token(&by, &id) {
-            Ok(Some((token, until))) => {
-                let path = format!("/token/{token}/{}.txt", mac.to_ascii_uppercase());
-                (StatusCode::CREATED, Json(TokenMade { id, token, path, until: rfc3339(until) })).into_response()
-            }
-            Ok(None) => nobody("endpoint", &id),
-            Err(why) => trouble(why),
+        match make(&shown, &by, id) {
+            Ok(made) => (StatusCode::CREATED, Json(made)).into_response(),
+            Err(turned) => turned.into_response(),
         }
     };
     apart(given).await.unwrap_or_else(|broken| broken)

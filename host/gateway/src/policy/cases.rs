@@ -74,6 +74,7 @@ struct EndpointRow {
     location: Option<String>,
     #[serde(default)]
     numbers: Vec<String>,
+    dial_class: Option<String>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -302,14 +303,16 @@ impl Cases {
             elin: row.elin,
             address: row.address,
         });
-        Directory::new(
+        let mut directory = Directory::new(
             "cases.invalid".to_owned(),
             endpoints.collect(),
             self.licence.iter().map(|row| Pool::new(row.pool.clone(), row.seats)).collect(),
             trunks.collect(),
             emergency,
             locations.collect(),
-        )
+        );
+        directory.dial_classes = self.endpoint.iter().filter_map(|row| Some((row.id.clone(), row.dial_class.clone()?))).collect();
+        directory
     }
 }
 

@@ -4,8 +4,8 @@
 //! during the life of a policy.
 
 use super::v1::imports::{
-    directory::{Binding, Endpoint, Standing},
-    licences::Usage,
+    directory::{Binding, CallSettings, Endpoint, Standing},
+    licences::{Place, Standing as PoolStanding, Usage, Validity},
     locations::Location,
     memory::MemoryError,
     trunks::{OutsideUsage, Trunk},
@@ -144,6 +144,9 @@ pub(super) enum Told {
     Standing(Standing),
     Bindings(Vec<Binding>),
     Usage(Option<Usage>),
+    Calls(Option<CallSettings>),
+    Pool(Option<PoolStanding>),
+    Place(Option<Place>),
     Trunk(Option<Trunk>),
     Outside(OutsideUsage),
     Count(Option<u32>),
@@ -159,6 +162,7 @@ impl Told {
             Self::Texts(texts) => texts.iter().map(|text| text.len() + 24).sum(),
             Self::Endpoint(Some(endpoint)) => endpoint.id.len() + endpoint.extension.len() + endpoint.name.len(),
             Self::Bindings(bindings) => bindings.iter().map(|binding| binding.contact.len() + binding.user_agent.len() + 32).sum(),
+            Self::Calls(Some(calls)) => forwards(calls).iter().map(|(_, to)| to.as_ref().map_or(24, |to| to.len() + 24)).sum(),
             Self::Location(Some(location)) => location.name.len() + location.address.as_ref().map_or(0, String::len),
             _ => 8,
         }
@@ -183,6 +187,14 @@ impl Told {
                 })
                 .collect(),
             Self::Usage(usage) => usage.as_ref().map_or(Value::Null, |Usage { seats, taken }| json!({"seats": seats, "taken": taken})),
+            Self::Calls(calls) => calls.as_ref().map_or(Value::Null, |calls| {
+                let forwards = forwards(calls).into_iter().map(|(name, to)| (name.to_owned(), json!(to)));
+                Value::Object(std::iter::once(("ring_seconds".to_owned(), json!(calls.ring_seconds))).chain(forwards).collect())
+            }),
+            Self::Pool(pool) => pool.as_ref().map_or(Value::Null, |PoolStanding { kept, waiting, most, refused, validity }| {
+                json!({"kept": kept, "waiting": waiting, "most": most, "refused": refused, "validity": word(&VALIDITIES, validity)})
+            }),
+            Self::Place(place) => place.as_ref().map_or(Value::Null, |place| json!(word(&PLACES, place))),
             Self::Trunk(trunk) => trunk
                 .as_ref()
                 .map_or(Value::Null, |Trunk { name, healthy, calls }| json!({"name": name, "healthy": healthy, "calls": calls})),
@@ -201,6 +213,28 @@ impl Told {
 
 const STANDINGS: [(Standing, &str); 3] =
     [(Standing::Unregistered, "unregistered"), (Standing::EmergencyOnly, "emergency-only"), (Standing::Registered, "registered")];
+
+const VALIDITIES: [(Validity, &str); 4] =
+    [(Validity::NotYet, "not-yet"), (Validity::Valid, "valid"), (Validity::Grace, "grace"), (Validity::Ended, "ended")];
+const PLACES: [(Place, &str); 4] = [(Place::None, "none"), (Place::Seated, "seated"), (Place::Waiting, "waiting"), (Place::Kept, "kept")];
+
+fn word<T: PartialEq>(words: &[(T, &'static str)], meant: &T) -> Option<&'static str> {
+    words.iter().find(|(known, _)| known == meant).map(|(_, word)| *word)
+}
+
+fn meant<T: Copy>(words: &[(T, &str)], value: &Value) -> Option<T> {
+    let word = value.as_str()?;
+    words.iter().find(|(_, known)| *known == word).map(|(meant, _)| *meant)
+}
+
+const fn forwards(calls: &CallSettings) -> [(&'static str, &Option<String>); 4] {
+    [
+        ("forward_always", &calls.forward_always),
+        ("forward_busy", &calls.forward_busy),
+        ("forward_no_answer", &calls.forward_no_answer),
+        ("forward_unreachable", &calls.forward_unreachable),
+    ]
+}
 
 impl Answer for () {
     fn told(&self) -> Told {
@@ -305,12 +339,57 @@ impl Answer for OutsideUsage {
     }
 }
 
+impl Answer for Option<CallSettings> {
+    fn told(&self) -> Told {
+        Told::Calls(self.clone())
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, |value| {
+            let to = |name: &str| Option::<String>::from_json(value.get(name)?);
+            Some(CallSettings {
+                ring_seconds: optional(value.get("ring_seconds")?, u32::from_json)?,
+                forward_always: to("forward_always")?,
+                forward_busy: to("forward_busy")?,
+                forward_no_answer: to("forward_no_answer")?,
+                forward_unreachable: to("forward_unreachable")?,
+            })
+        })
+    }
+}
+
 impl Answer for Option<u32> {
     fn told(&self) -> Told {
         Told::Count(*self)
     }
     fn from_json(value: &Value) -> Option<Self> {
         optional(value, u32::from_json)
+    }
+}
+
+impl Answer for Option<PoolStanding> {
+    fn told(&self) -> Told {
+        Told::Pool(*self)
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, |value| {
+            let number = |name: &str| u32::from_json(value.get(name)?);
+            Some(PoolStanding {
+                kept: number("kept")?,
+                waiting: number("waiting")?,
+                most: number("most")?,
+                refused: value.get("refused")?.as_u64()?,
+                validity: meant(&VALIDITIES, value.get("validity")?)?,
+            })
+        })
+    }
+}
+
+impl Answer for Option<Place> {
+    fn told(&self) -> Told {
+        Told::Place(*self)
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, |value| meant(&PLACES, value))
     }
 }
 
@@ -399,6 +478,21 @@ mod tests {
         }
         same(&vec![Binding { contact: text(), user_agent: text(), expires_seconds: 7, emergency_only: true }]);
         same(&Some(Usage { seats: 5, taken: 6 }));
+        let calls = CallSettings {
+            ring_seconds: Some(20),
+            forward_always: None,
+            forward_busy: Some(text()),
+            forward_no_answer: Some(String::new()),
+            forward_unreachable: None,
+        };
+        same(&Some(calls));
+        same(&None::<CallSettings>);
+        for (validity, _) in VALIDITIES {
+            same(&Some(PoolStanding { kept: 1, waiting: 2, most: 3, refused: u64::MAX, validity }));
+        }
+        for (place, _) in PLACES {
+            same(&Some(place));
+        }
         same(&Some(Trunk { name: text(), healthy: true, calls: 3 }));
         same(&OutsideUsage { calls: 1, calls_in_hour: 2, seconds_in_day: 3, seconds_in_outage: u32::MAX });
         same(&Some(7_u32));

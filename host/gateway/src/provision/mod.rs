@@ -306,6 +306,7 @@ impl Known {
                 password: &password,
                 extension: &account.extension,
                 name: &account.name,
+                keys: &record.keys,
                 more: &record.settings,
             };
             let (content, left_out) = own_text(&own).map_err(|unfit| format!("{unfit}; {anew}"))?;

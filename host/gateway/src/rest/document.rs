@@ -4,7 +4,7 @@
 //! problems there are), and utoipa lets each handler say that beside itself, while axum's own router stays in place; aide reads types and brings a router of its own.
 //! What utoipa cannot see, whether each route is described at all, a test compares ([`super::routes`]).
 
-use super::{endpoints, problem, sheets, site, users};
+use super::{drills, endpoints, problem, sheets, site, users};
 use axum::http::header::WWW_AUTHENTICATE;
 use utoipa::{
     Modify, OpenApi,
@@ -37,6 +37,7 @@ const TOKEN: &str = "token";
         endpoints::status,
         endpoints::history,
         endpoints::password,
+        endpoints::token,
         users::assignment,
         users::assign,
         users::unassign,
@@ -46,6 +47,12 @@ const TOKEN: &str = "token";
         users::patch,
         users::status,
         users::history,
+        drills::now,
+        drills::list,
+        drills::begin,
+        drills::show,
+        drills::phones,
+        drills::end,
         sheets::endpoints_out,
         sheets::endpoints_in,
         sheets::users_out,
@@ -55,6 +62,7 @@ const TOKEN: &str = "token";
     tags(
         (name = "endpoints", description = "Phones' accounts."),
         (name = "users", description = "Who has which extension, numbers and endpoints."),
+        (name = "drills", description = "Which phones would survive the loss of their cloud, and drills that show it."),
         (name = "site", description = "The site as a whole."),
     ),
     security(("token" = [])),

@@ -10,6 +10,9 @@
 mod condition;
 mod document;
 #[expect(unused_qualifications, reason = "what utoipa makes of an attribute names types by their whole path")]
+mod drills;
+#[expect(unused_qualifications, reason = "what utoipa makes of an attribute names types by their whole path")]
+mod endpoint;
 mod endpoints;
 mod problem;
 mod request;
@@ -23,11 +26,12 @@ mod token;
 mod users;
 
 pub use document::openapi;
-pub use endpoints::{
+pub use drills::{DrillList, NewDrill, NowFilter, SurvivalFilter, Survivor, Survivors};
+pub use endpoint::{
     AssignedUser, Endpoint, EndpointFilter, EndpointItem, EndpointPatch, EndpointStatus, Endpoints, History, Key, Kind, MadePassword,
     Registration, Stands,
 };
-pub use problem::{Conditional, OfOne, PROBLEM, Problem, Unseen, Written, Wrong};
+pub use problem::{Conditional, OfOne, PROBLEM, Problem, Unfit, Unseen, Written, Wrong};
 pub use sheets::{Imported, SheetQuery};
 pub use site::{Licences, Status};
 pub use users::{Assignment, Number, User, UserFilter, UserItem, UserPatch, UserStatus, Users};
@@ -129,6 +133,7 @@ fn routes() -> Vec<Route> {
         put "/v1/endpoints/{id}" endpoints::put,
         patch "/v1/endpoints/{id}" endpoints::patch,
         post "/v1/endpoints/{id}/password" endpoints::password,
+        post "/v1/endpoints/{id}/token" endpoints::token,
         get "/v1/endpoints/{id}/status" endpoints::status,
         get "/v1/endpoints/{id}/history" endpoints::history,
         get "/v1/endpoints/{id}/users/{user}" users::assignment,
@@ -140,6 +145,12 @@ fn routes() -> Vec<Route> {
         patch "/v1/users/{id}" users::patch,
         get "/v1/users/{id}/status" users::status,
         get "/v1/users/{id}/history" users::history,
+        get "/v1/survival" drills::now,
+        get "/v1/drills" drills::list,
+        post "/v1/drills" drills::begin,
+        get "/v1/drills/{number}" drills::show,
+        get "/v1/drills/{number}/phones" drills::phones,
+        post "/v1/drills/{number}/stop" drills::end,
         get "/v1/endpoints.csv" sheets::endpoints_out,
         post "/v1/endpoints.csv" sheets::endpoints_in,
         get "/v1/users.csv" sheets::users_out,

@@ -1,6 +1,6 @@
 //! What went wrong, as RFC 9457 says it: `application/problem+json` with what, where (a JSON pointer or a parameter) and what to do.
 
-use crate::keeper::No;
+use crate::{keeper::No, manage::Turned};
 use axum::{
     Json,
     body::Body,
@@ -169,6 +169,13 @@ impl From<No> for Refusal {
     }
 }
 
+impl From<Turned> for Refusal {
+    fn from(Turned { status, reason, remedy }: Turned) -> Self {
+        let refusal = Self::new(status, reason, remedy);
+        if status == StatusCode::SERVICE_UNAVAILABLE { refusal.retry_after(STORE) } else { refusal }
+    }
+}
+
 /// A response of the document: a [`Problem`] under this status.
 pub(super) fn described(what: &str) -> RefOr<response::Response> {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
@@ -204,6 +211,10 @@ problems! {
         "413" "The body is larger than the limit `rest_body_bytes`.",
         "415" "The body is of another media type.",
         "422" "The site cannot have it as things stand; `errors` names everything that is in the way."
+}
+problems! {
+    /// The answer where a parameter names what cannot be.
+    Unfit: "422" "A parameter names what cannot be."
 }
 problems! {
     /// The answer of a change that would overwrite what its sender may not have seen.

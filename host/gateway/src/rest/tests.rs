@@ -1,7 +1,7 @@
 use super::*;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use switch::limits::kept;
+use switch::limits::{RING_SECONDS, kept};
 
 fn document() -> Value {
     serde_json::to_value(openapi()).unwrap()
@@ -68,6 +68,7 @@ fn the_document_names_the_limits_that_are_in_force() {
     }
     for whole in ["User", "UserPatch"] {
         assert_eq!((schema(whole, "name", "maxLength"), schema(whole, "numbers", "maxItems")), (kept::NAME.into(), kept::NUMBERS.into()));
+        assert_eq!(schema(whole, "ring_seconds", "maximum"), RING_SECONDS, "{whole}");
     }
     // Where a pattern bounds them.
     let text = document.to_string();
@@ -81,13 +82,20 @@ fn the_document_names_the_limits_that_are_in_force() {
 
 #[test]
 fn a_merge_patch_leaves_what_it_does_not_name() {
-    let user = || Some(User { name: "Alice".to_owned(), extension: "2000".to_owned(), numbers: vec![], enabled: false });
+    let user = || {
+        let plain: User = serde_json::from_str(r#"{"extension": "2000"}"#).unwrap();
+        Some(User { name: "Alice".to_owned(), enabled: false, forward_busy: Some("2001".to_owned()), ..plain })
+    };
     let patch = |text: &str| match serde_json::from_str(text).unwrap() {
         Value::Object(members) => merge(user(), members),
         other => panic!("{other}"),
     };
     assert_eq!(patch("{}").unwrap(), user().unwrap());
     assert_eq!(patch(r#"{"enabled": null, "name": "Al"}"#).unwrap(), User { name: "Al".to_owned(), enabled: true, ..user().unwrap() });
+    assert_eq!(
+        patch(r#"{"forward_busy": null, "ring_seconds": 20}"#).unwrap(),
+        User { forward_busy: None, ring_seconds: Some(20), ..user().unwrap() }
+    );
     for wrong in [r#"{"extension": null}"#, r#"{"colour": null}"#, r#"{"enabled": "no"}"#, r#"{"numbers": [null]}"#] {
         assert_eq!(patch(wrong).unwrap_err().problem().status, 400, "{wrong}");
     }

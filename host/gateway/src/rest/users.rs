@@ -3,7 +3,8 @@
 use super::{
     Api, Asked, By, Named, Patch, Sent, apart,
     condition::{Conditions, Tag, Tags},
-    endpoints::{nobody, of_file, patch_of},
+    endpoint::patch_of,
+    endpoints::{nobody, of_file},
     merge,
     problem::{Conditional, OfOne, Refusal, Unseen, Written},
 };
@@ -19,6 +20,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use switch::directory::{
+    CallSettings,
     record::{Edit, Existing, UserFields},
     roster::Subject,
 };
@@ -52,6 +54,30 @@ pub struct User {
     /// Nobody reaches a disabled user.
     #[serde(default = "yes")]
     pub enabled: bool,
+    /// How long the user's endpoints ring, in seconds; as long as the site lets them when null.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 600)]
+    pub ring_seconds: Option<u32>,
+    /// Where every call goes on to, without ringing here: an extension or an outside number, as the user would dial it. The user's rights count.
+    #[serde(default)]
+    #[schema(pattern = r"^[A-Za-z0-9_.!~*'+#-]{1,64}$", example = "1005")]
+    pub forward_always: Option<String>,
+    /// Where calls go on to while the user is busy.
+    #[serde(default)]
+    #[schema(pattern = r"^[A-Za-z0-9_.!~*'+#-]{1,64}$", example = "1005")]
+    pub forward_busy: Option<String>,
+    /// Where calls go on to that nobody answers.
+    #[serde(default)]
+    #[schema(pattern = r"^[A-Za-z0-9_.!~*'+#-]{1,64}$", example = "1005")]
+    pub forward_no_answer: Option<String>,
+    /// Where calls go on to while none of the user's endpoints can be reached; as those that nobody answers when null.
+    #[serde(default)]
+    #[schema(pattern = r"^[A-Za-z0-9_.!~*'+#-]{1,64}$", example = "+447700900123")]
+    pub forward_unreachable: Option<String>,
+    /// What the user may dial: a class that the policies know.
+    #[serde(default)]
+    #[schema(pattern = r"^[^\u0000-\u001f\u007f-\u009f]{1,64}$", example = "national")]
+    pub dial_class: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -77,19 +103,47 @@ impl ToSchema for UserPatch {}
 
 impl User {
     fn of(row: &UserRow) -> Self {
-        let numbers = row.numbers.iter().cloned().map(Number).collect();
-        Self { name: row.name.clone(), extension: row.extension.clone(), numbers, enabled: row.enabled }
+        let CallSettings { ring_seconds, forward_always, forward_busy, forward_no_answer, forward_unreachable, dial_class } =
+            row.calls.clone();
+        Self {
+            name: row.name.clone(),
+            extension: row.extension.clone(),
+            numbers: row.numbers.iter().cloned().map(Number).collect(),
+            enabled: row.enabled,
+            ring_seconds,
+            forward_always,
+            forward_busy,
+            forward_no_answer,
+            forward_unreachable,
+            dial_class,
+        }
     }
 
     /// As the edit that makes it so, whatever was before.
-    fn edit(self, id: &str) -> Edit {
+    ///
+    /// # Errors
+    /// Where a member says what only the lack of it should say.
+    fn edit(self, id: &str) -> Result<Edit, Refusal> {
+        if self.ring_seconds == Some(0) {
+            return Err(Refusal::body("/ring_seconds", "phones cannot ring for 0 seconds", "send 1 to 600, or null"));
+        }
+        let given = |at: &str, text: Option<String>| match text {
+            Some(text) if text.is_empty() => Err(Refusal::body(at, "an empty text is no value", "send null, or leave it out")),
+            text => Ok(Some(text.unwrap_or_default())),
+        };
         let fields = UserFields {
             name: Some(self.name),
             extension: Some(self.extension),
             numbers: Some(self.numbers.into_iter().map(|number| number.0).collect()),
             enabled: Some(self.enabled),
+            ring_seconds: Some(self.ring_seconds.unwrap_or(0)),
+            forward_always: given("/forward_always", self.forward_always)?,
+            forward_busy: given("/forward_busy", self.forward_busy)?,
+            forward_no_answer: given("/forward_no_answer", self.forward_no_answer)?,
+            forward_unreachable: given("/forward_unreachable", self.forward_unreachable)?,
+            dial_class: given("/dial_class", self.dial_class)?,
         };
-        Edit::User { id: id.to_owned(), existing: Existing::May, fields }
+        Ok(Edit::User { id: id.to_owned(), existing: Existing::May, fields })
     }
 }
 
@@ -290,7 +344,7 @@ fn write(
         let there = found(id, &view, &api.tags);
         new = there.is_none();
         let (user, tag) = there.map(|(_, user, tag)| (user, tag)).unzip();
-        let edits = vec![wanted(user)?.edit(id)];
+        let edits = vec![wanted(user)?.edit(id)?];
         let changes = view.roster.apply(&edits, view.file).map_or(true, |change| !change.is_empty());
         conditions.allow(tag.as_ref(), changes, blind)?;
         Ok::<_, Refusal>(edits)
@@ -323,7 +377,7 @@ pub(super) async fn status(State(api): State<Api>, Named(id): Named<String>) -> 
 /// Shows what became of a user.
 #[utoipa::path(get, path = "/v1/users/{id}/history", operation_id = "get_user_history", tag = "users",
     params(("id" = String, Path, description = "Its id.", pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", example = "alice")),
-    responses((status = 200, description = "Its latest changes, newest first.", body = super::endpoints::History), OfOne))]
+    responses((status = 200, description = "Its latest changes, newest first.", body = super::endpoint::History), OfOne))]
 pub(super) async fn history(State(api): State<Api>, Named(id): Named<String>) -> Result<Response, Refusal> {
     apart(move || {
         if !api.shown.keeper.view(|view| view.roster.user(&id).is_some()) {

@@ -16,7 +16,13 @@ use crate::{
 };
 use anyhow::Context as _;
 use sip::Instant;
-use std::{future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 use switch::{
     directory::{
         self as site_directory, Directory, LeftOut,
@@ -26,10 +32,10 @@ use switch::{
     registrar::Change,
     site::Site,
 };
-use tokio::sync::{mpsc, oneshot, watch};
-
-/// How long a registration may wait for a place in the queue before it is told that the store is too slow.
-const PATIENCE: Duration = Duration::from_secs(2);
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant as Moment, timeout_at},
+};
 
 /// Questions of the directory that may wait: whoever asks waits for the answer, and so few ask at a time.
 const ASKS: usize = 16;
@@ -47,14 +53,23 @@ pub struct Options {
     pub backlog: usize,
     /// Lines of history that are kept of each endpoint and user.
     pub history: usize,
+    /// How long a registration waits, then it is answered as while the store cannot be written.
+    pub patience: Duration,
 }
 
 impl Options {
     /// The options that a configuration asks for.
     #[must_use]
     pub const fn new(limits: &Limits, degraded: Degraded) -> Self {
-        let Limits { store_wait, store_queue, store_history, site, .. } = limits;
-        Self { wait: *store_wait, queue: *store_queue, degraded, backlog: site.bindings, history: *store_history }
+        let Limits { store_wait, store_queue, store_history, store_patience, site, .. } = limits;
+        Self {
+            wait: *store_wait,
+            queue: *store_queue,
+            degraded,
+            backlog: site.bindings,
+            history: *store_history,
+            patience: *store_patience,
+        }
     }
 }
 
@@ -65,6 +80,40 @@ pub struct Store {
     asks: mpsc::Sender<Ask>,
     health: Health,
     renewed: watch::Receiver<u64>,
+    late: Arc<Late>,
+}
+
+/// What comes of a registration that has waited too long.
+#[derive(Debug)]
+struct Late {
+    file: PathBuf,
+    patience: Duration,
+    degraded: Degraded,
+    health: Health,
+    counters: Arc<Counters>,
+}
+
+impl Late {
+    /// The alarm, and what the phone is told. A flush of the disk that does not return must not keep phones from registering.
+    fn answer(&self) -> Result<(), String> {
+        let said = format!("nothing was heard of it for {} ms: limit `store_patience_milliseconds`", self.patience.as_millis());
+        self.health.hangs(&self.file, said);
+        let why = || {
+            let standing = self.health.standing();
+            standing.trouble.map_or_else(String::new, |(trouble, _)| trouble.to_string())
+        };
+        self.counters.limit("store-late", || {
+            let meanwhile = match self.degraded {
+                Degraded::Memory => "phones register in memory meanwhile",
+                Degraded::Refuse => "registrations are answered 503 meanwhile",
+            };
+            format!("{}; {meanwhile} (store.degraded); calls and calls for help go on", why())
+        });
+        match self.degraded {
+            Degraded::Memory => Ok(()),
+            Degraded::Refuse => Err(why()),
+        }
+    }
 }
 
 /// A store that has been opened.
@@ -104,13 +153,20 @@ impl Store {
             site.replace_directory(joined, now);
         }
         let (restored, owed) = restore(bindings, unreadable, site, now, options.backlog);
-        site.ledger.recall(&marks, now);
+        site.recall(&marks, now);
 
         let (jobs, queue) = mpsc::channel(options.queue);
         let (asks, asked) = mpsc::channel(ASKS);
         let (tell, ended) = oneshot::channel();
         let (renew, renewed) = watch::channel(0);
         let health = Health::default();
+        let late = Late {
+            file: file.to_owned(),
+            patience: options.patience,
+            degraded: options.degraded,
+            health: health.clone(),
+            counters: Arc::clone(&counters),
+        };
         let mut writer =
             Writer::new(file.to_owned(), connection, Arc::clone(site), options, counters, health.clone(), renew, owed, complete);
         if let Some(aside) = aside {
@@ -125,7 +181,14 @@ impl Store {
             // Whoever does not wait for the end need not hear of it.
             tell.send(()).ok();
         })?;
-        Ok(Started { store: Arc::new(Self { jobs, asks, health, renewed }), ended, file: configured, roster, left_out, restored })
+        Ok(Started {
+            store: Arc::new(Self { jobs, asks, health, renewed, late: Arc::new(late) }),
+            ended,
+            file: configured,
+            roster,
+            left_out,
+            restored,
+        })
     }
 
     /// How it stands.
@@ -214,6 +277,10 @@ impl Store {
     }
 
     fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<Result<T, String>>) -> Ask) -> Result<T, String> {
+        if self.health.is_hanging() {
+            // Whoever asks would wait with it.
+            return Err(self.health.standing().trouble.map_or_else(String::new, |(trouble, _)| trouble.reason()));
+        }
         let (done, answer) = oneshot::channel();
         self.asks.blocking_send(ask(done)).map_err(|_| "the store is closed".to_owned())?;
         answer.blocking_recv().unwrap_or_else(|_| Err("the store ended before it had answered".to_owned()))
@@ -248,17 +315,35 @@ impl Keep for Store {
     fn keep(&self, changes: Vec<Change>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
         let (done, written) = oneshot::channel();
         let queued = self.jobs.try_send(Job { changes, done });
-        let jobs = self.jobs.clone();
+        let (jobs, late) = (self.jobs.clone(), Arc::clone(&self.late));
+        let until = Moment::now() + late.patience;
         Box::pin(async move {
+            if late.health.is_hanging() {
+                // Known already: nobody waits for it once more.
+                if matches!(queued, Err(mpsc::error::TrySendError::Full(_))) {
+                    late.health.miss();
+                }
+                return late.answer();
+            }
             match queued {
                 Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(job)) => {
-                    let late = |_| "the store is too slow: limit `store_queue`".to_owned();
-                    jobs.send_timeout(job, PATIENCE).await.map_err(late)?;
-                }
+                Err(mpsc::error::TrySendError::Full(job)) => match timeout_at(until, jobs.send(job)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return Err("the store is closed".to_owned()),
+                    Err(_) => {
+                        late.health.miss();
+                        return late.answer();
+                    }
+                },
                 Err(mpsc::error::TrySendError::Closed(_)) => return Err("the store is closed".to_owned()),
             }
-            written.await.unwrap_or_else(|_| Err("the store ended before it had written".to_owned()))
+            // It stays in the queue, and is written when the disk is heard of again.
+            let Ok(written) = timeout_at(until, written).await else { return late.answer() };
+            written.unwrap_or_else(|_| Err("the store ended before it had written".to_owned()))
         })
+    }
+
+    fn refuses(&self) -> bool {
+        self.late.degraded == Degraded::Refuse
     }
 }

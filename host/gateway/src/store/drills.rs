@@ -2,10 +2,14 @@
 //!
 //! A refresh costs nothing more: a binding is written with its time anyway, and only when it goes that time is kept in a row of its own, in the same transaction.
 
-use super::owed::ROWS;
+use super::{file, owed::ROWS};
+use serde::Deserialize;
 use sip::Instant;
 use sqlx::{Connection as _, QueryBuilder, Sqlite, SqliteConnection};
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 use switch::limits::kept;
 
 /// A drill: a site loses its cloud on purpose.
@@ -68,20 +72,85 @@ const fn instant(micros: i64) -> Instant {
     Instant::from_unix_micros(micros.cast_unsigned())
 }
 
+/// What of [`super::State`] is of use here.
+#[derive(Deserialize)]
+struct Refreshed {
+    #[serde(default)]
+    seen: i64,
+}
+
 /// Keeps when these bindings, or (`None`) all, were last refreshed, before they are removed.
 pub(super) async fn keep_seen(connection: &mut SqliteConnection, keys: Option<&[(&str, &str)]>) -> Result<(), sqlx::Error> {
-    let mut query = QueryBuilder::<Sqlite>::new(
-        "INSERT INTO seen (endpoint, at) SELECT endpoint, MAX(json_extract(state, '$.seen')) FROM binding WHERE json_extract(state, '$.seen') > 0",
-    );
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT endpoint, state FROM binding");
     if let Some(keys) = keys {
-        query.push(" AND (endpoint, contact) IN (");
+        query.push(" WHERE (endpoint, contact) IN (");
         query.push_values(keys, |mut key, (endpoint, contact)| {
             key.push_bind(*endpoint).push_bind(*contact);
         });
         query.push(")");
     }
-    query.push(" GROUP BY endpoint ON CONFLICT (endpoint) DO UPDATE SET at = MAX(at, excluded.at)");
-    query.build().execute(connection).await.map(|_| ())
+    let rows: Vec<(String, String)> = query.build_query_as().fetch_all(&mut *connection).await?;
+    let mut latest = BTreeMap::new();
+    for (endpoint, state) in rows {
+        // Each database has its own words for what is in a JSON text; of an unreadable binding nothing is known.
+        if let Ok(Refreshed { seen }) = serde_json::from_str(&state)
+            && seen > 0
+        {
+            let at = latest.entry(endpoint).or_insert(seen);
+            *at = seen.max(*at);
+        }
+    }
+    write_seen(connection, latest.into_iter().collect()).await
+}
+
+/// Notes when phones were last registered, where that is later than what is noted.
+async fn write_seen(connection: &mut SqliteConnection, seen: Vec<(String, i64)>) -> Result<(), sqlx::Error> {
+    for rows in seen.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO seen (endpoint, at) ");
+        query.push_values(rows, |mut row, (endpoint, at)| {
+            row.push_bind(endpoint).push_bind(*at);
+        });
+        query.push(" ON CONFLICT (endpoint) DO UPDATE SET at = excluded.at WHERE excluded.at > seen.at");
+        query.build().execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Takes over what can be read of a damaged file: sightings and drills with their reports. What is known already stays.
+pub(super) async fn rescue(from: &Path, to: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    let told = |what: &str, error: &sqlx::Error| tracing::error!("{what} of {} cannot be read: {error}", from.display());
+    let mut damaged = match file::look(from).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            told("drills", &error);
+            return Ok(());
+        }
+    };
+    let seen = sqlx::query_as("SELECT endpoint, at FROM seen").fetch_all(&mut damaged).await;
+    let seen: Vec<(String, i64)> = seen.inspect_err(|error| told("when phones were last registered", error)).unwrap_or_default();
+    let drilled = sqlx::query_as("SELECT endpoint, drill, at FROM drilled").fetch_all(&mut damaged).await;
+    let drilled: Vec<(String, i64, i64)> = drilled.inspect_err(|error| told("who came to drills", error)).unwrap_or_default();
+    let drills = sqlx::query_as("SELECT number, name, by_whom, began, ended, report FROM drill").fetch_all(&mut damaged).await;
+    let drills: Vec<(i64, String, String, i64, Option<i64>, Option<String>)> =
+        drills.inspect_err(|error| told("drills", error)).unwrap_or_default();
+    damaged.close().await.ok();
+    let mut transaction = to.begin().await?;
+    write_seen(&mut transaction, seen).await?;
+    for rows in drilled.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO drilled (endpoint, drill, at) ");
+        query.push_values(rows, |mut row, (endpoint, drill, at)| {
+            row.push_bind(endpoint).push_bind(*drill).push_bind(*at);
+        });
+        query.push(" ON CONFLICT (endpoint) DO NOTHING").build().execute(&mut *transaction).await?;
+    }
+    for rows in drills.chunks(ROWS) {
+        let mut query = QueryBuilder::<Sqlite>::new("INSERT INTO drill (number, name, by_whom, began, ended, report) ");
+        query.push_values(rows, |mut row, (number, name, by, began, ended, report)| {
+            row.push_bind(*number).push_bind(name).push_bind(by).push_bind(*began).push_bind(*ended).push_bind(report);
+        });
+        query.push(" ON CONFLICT (number) DO NOTHING").build().execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
 }
 
 type Row = (i64, String, String, i64, Option<i64>);

@@ -67,7 +67,7 @@ fn binding(endpoint: &str, contact: &str, expires: u64) -> Binding {
 }
 
 fn options(degraded: Degraded) -> Options {
-    Options { wait: Duration::from_millis(5), queue: 64, degraded, backlog: 100, history: 3 }
+    Options { wait: Duration::from_millis(5), queue: 64, degraded, backlog: 100, history: 3, patience: Duration::from_secs(10) }
 }
 
 async fn start(folder: &Path, site: &Arc<Site>) -> (Arc<Store>, tokio::sync::oneshot::Receiver<()>, usize) {
@@ -314,22 +314,27 @@ async fn of_a_change_that_cannot_be_written_nothing_is_kept() {
 }
 
 #[tokio::test]
-async fn grace_periods_and_the_most_seats_in_use_are_kept_over_a_restart() {
+async fn grace_periods_the_most_seats_in_use_and_turns_are_kept_over_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let old = site(&["a", "b"], 2);
+    let old = site(&["a", "b", "c", "d", "gone"], 2);
     let (store, writer, _) = start(folder.path(), &old).await;
     let seats = ["a", "b"].map(|id| old.seat("site", id, Duration::ZERO, NOW).unwrap());
-    let (told, marks) = (Arc::clone(&store), old.ledger.marks());
+    for id in ["c", "d", "gone"] {
+        old.seat("site", id, Duration::ZERO, NOW).unwrap_err();
+    }
+    let (told, marks) = (Arc::clone(&store), old.ledger.marks(NOW));
     tokio::task::spawn_blocking(move || told.write_marks(marks)).await.unwrap().unwrap();
     drop(seats);
     stop(store, writer).await;
 
     // Made smaller in between: in grace from now on, whoever is registered.
     let report = |site: &Arc<Site>| site.ledger.report("site", NOW).unwrap();
-    let small = site(&["a", "b"], 1);
+    let small = site(&["a", "b", "c", "d"], 1);
     let (store, writer, _) = start(folder.path(), &small).await;
     let reduced = Some(switch::licence::Reduced { former: 2, since: NOW });
     assert_eq!((report(&small).reduced, report(&small).peak.taken), (reduced, 2));
+    let waits = |id: &str| matches!(small.ledger.place("site", id, NOW), Some(Some(switch::licence::Standing::Waiting { .. })));
+    assert_eq!(["c", "d", "gone"].map(waits), [true, true, false], "who is not in the directory any more has lost its turn");
     stop(store, writer).await;
 
     // What is unreadable is forgotten, and keeps nothing else from starting.

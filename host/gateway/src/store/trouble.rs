@@ -4,7 +4,10 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::SystemTime,
 };
 
@@ -23,11 +26,13 @@ pub enum Kind {
     Locked,
     /// The disk cannot be read or written, or something that has no name here.
     Failing,
+    /// What was asked of the disk does not return.
+    Hanging,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Full, Self::ReadOnly, Self::Damaged, Self::Newer, Self::Locked, Self::Failing];
+    pub const ALL: [Self; 7] = [Self::Full, Self::ReadOnly, Self::Damaged, Self::Newer, Self::Locked, Self::Failing, Self::Hanging];
 
     /// As it is written.
     #[must_use]
@@ -39,6 +44,7 @@ impl Kind {
             Self::Newer => "newer",
             Self::Locked => "locked",
             Self::Failing => "failing",
+            Self::Hanging => "hanging",
         }
     }
 }
@@ -101,6 +107,7 @@ impl Trouble {
             Kind::Newer => "the store is of a later version of this program",
             Kind::Locked => "another program holds the store",
             Kind::Failing => "the store cannot be used",
+            Kind::Hanging => "the disk of the store does not answer",
         };
         format!("{what} ({}: {said})", file.display())
     }
@@ -126,6 +133,11 @@ impl Trouble {
             }
             Kind::Locked => "end the program that has the file open (`fuser`); copies are best taken of a stopped gateway".to_owned(),
             Kind::Failing => format!("look after the disk of {folder} (`dmesg`, `df -h`); the rest happens by itself once it works"),
+            Kind::Hanging => {
+                format!(
+                    "look after the disk of {folder} (`dmesg`, `iostat`, a network that it needs); the rest happens by itself once it answers"
+                )
+            }
         }
     }
 }
@@ -147,9 +159,13 @@ pub struct Standing {
     pub aside: Option<PathBuf>,
 }
 
-/// How the store stands, shared between the thread that writes and whoever watches.
+/// How the store stands, shared between the thread that writes, those who wait for it and whoever watches.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<Mutex<Standing>>);
+pub struct Health {
+    standing: Arc<Mutex<Standing>>,
+    /// Changes of bindings were not even taken in: the disk has to be told everything.
+    missed: Arc<AtomicBool>,
+}
 
 impl Health {
     /// How it stands now.
@@ -159,7 +175,29 @@ impl Health {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Standing> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Somebody has waited long enough. Other trouble, of which more is known, is not forgotten for it.
+    pub(super) fn hangs(&self, file: &Path, said: String) {
+        let mut standing = self.lock();
+        standing.owed += 1;
+        standing.trouble.get_or_insert_with(|| (Trouble { kind: Kind::Hanging, file: file.to_owned(), said }, SystemTime::now()));
+    }
+
+    /// Whether the disk was found not to answer.
+    pub(super) fn is_hanging(&self) -> bool {
+        self.lock().trouble.as_ref().is_some_and(|(trouble, _)| trouble.kind == Kind::Hanging)
+    }
+
+    /// Notes that changes were not taken in.
+    pub(super) fn miss(&self) {
+        self.missed.store(true, Ordering::Release);
+    }
+
+    /// Whether changes were not taken in since the last time.
+    pub(super) fn take_missed(&self) -> bool {
+        self.missed.swap(false, Ordering::AcqRel)
     }
 }
 

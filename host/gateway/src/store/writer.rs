@@ -116,6 +116,8 @@ pub(super) struct Writer {
     complete: bool,
     /// Whether the file is to be told everything when it can be written: it is another one than that which was read.
     foreign: bool,
+    /// A damaged file that was set aside, of which what only the disk has is taken over.
+    rescue: Option<PathBuf>,
     tried: Option<tokio::time::Instant>,
     reminded: Option<(Kind, tokio::time::Instant)>,
 }
@@ -135,7 +137,21 @@ impl Writer {
     ) -> Self {
         // What is opened later may be another file, or the same without what only memory has.
         let foreign = connection.is_none();
-        Self { file, connection, site, options, counters, health, renew, owed, complete, foreign, tried: None, reminded: None }
+        Self {
+            file,
+            connection,
+            site,
+            options,
+            counters,
+            health,
+            renew,
+            owed,
+            complete,
+            foreign,
+            rescue: None,
+            tried: None,
+            reminded: None,
+        }
     }
 
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Job>, mut asks: mpsc::Receiver<Ask>) {
@@ -190,48 +206,28 @@ impl Writer {
         match ask {
             Ask::Write { change, by, now, done } => {
                 let most = self.options.history;
-                let written = match self.open().await {
-                    Ok(connection) => Ok(directory::write(connection, &change, &by, now, most).await),
-                    Err(why) => Err(why),
-                };
+                let written = self.asked(async |connection| directory::write(connection, &change, &by, now, most).await).await;
                 if matches!(written, Ok(Ok(forgotten)) if forgotten > 0) {
                     self.counters.count("history-forgotten");
                 }
                 done.send(self.told(written).await.map(|_| ())).ok();
             }
             Ask::Marks { marks, done } => {
-                let written = match self.open().await {
-                    Ok(connection) => Ok(licences::write(connection, &marks).await),
-                    Err(why) => Err(why),
-                };
+                let written = self.asked(async |connection| licences::write(connection, &marks).await).await;
                 done.send(self.told(written).await).ok();
             }
             Ask::History { subject, most, done } => {
-                let read = match self.open().await {
-                    Ok(connection) => Ok(directory::history(connection, &subject, most.into()).await),
-                    Err(why) => Err(why),
-                };
-                done.send(shown(read)).ok();
+                done.send(shown(self.asked(async |connection| directory::history(connection, &subject, most.into()).await).await)).ok();
             }
             Ask::Sightings { done } => {
-                let read = match self.open().await {
-                    Ok(connection) => Ok(drills::sightings(connection).await),
-                    Err(why) => Err(why),
-                };
-                done.send(shown(read)).ok();
+                done.send(shown(self.asked(async |connection| drills::sightings(connection).await).await)).ok();
             }
             Ask::BeginDrill { name, by, now, done } => {
-                let begun = match self.open().await {
-                    Ok(connection) => Ok(drills::begin(connection, &name, &by, now).await),
-                    Err(why) => Err(why),
-                };
+                let begun = self.asked(async |connection| drills::begin(connection, &name, &by, now).await).await;
                 done.send(self.told(begun).await).ok();
             }
             Ask::EndDrill { number, report, came, now, done } => {
-                let ended = match self.open().await {
-                    Ok(connection) => Ok(drills::end(connection, number, &report, &came, now).await),
-                    Err(why) => Err(why),
-                };
+                let ended = self.asked(async |connection| drills::end(connection, number, &report, &came, now).await).await;
                 done.send(self.told(ended).await).ok();
             }
             Ask::WriteCalls { rows, kept, done } => {
@@ -249,13 +245,18 @@ impl Writer {
                 done.send(shown(read)).ok();
             }
             Ask::DrillReport { number, done } => {
-                let read = match self.open().await {
-                    Ok(connection) => Ok(drills::report(connection, number).await),
-                    Err(why) => Err(why),
-                };
-                done.send(shown(read)).ok();
+                done.send(shown(self.asked(async |connection| drills::report(connection, number).await).await)).ok();
             }
         }
+    }
+
+    /// What the database says to a question, or why there is none to be asked.
+    async fn asked<T>(
+        &mut self,
+        question: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<Result<T, sqlx::Error>, String> {
+        let connection = self.open().await?;
+        Ok(question(connection).await)
     }
 
     /// The connection, opened anew when it is time to try that.
@@ -280,6 +281,9 @@ impl Writer {
     }
 
     async fn commit(&mut self, jobs: &mut Vec<Job>) {
+        if self.health.take_missed() {
+            self.owed = Owed::Everything;
+        }
         for change in jobs.iter().flat_map(|job| &job.changes) {
             self.owed.add(change, self.options.backlog);
         }
@@ -319,7 +323,12 @@ impl Writer {
 
     async fn bring(&mut self) -> Result<(), Trouble> {
         if let Some(connection) = &mut self.connection {
-            return self.owed.write(connection, &self.site).await.map_err(|error| Trouble::of(&self.file, &error));
+            let rescued = rescue(&mut self.rescue, connection).await;
+            let written = match rescued {
+                Ok(()) => self.owed.write(connection, &self.site).await,
+                Err(error) => Err(error),
+            };
+            return written.map_err(|error| Trouble::of(&self.file, &error));
         }
         let new = !self.file.exists();
         let mut connection = file::connect(&self.file).await?;
@@ -329,6 +338,9 @@ impl Writer {
         }
         // The probe, because there may be nothing to write.
         let mut written = file::probe(&mut connection).await;
+        if written.is_ok() {
+            written = rescue(&mut self.rescue, &mut connection).await;
+        }
         if written.is_ok() {
             written = self.owed.write(&mut connection, &self.site).await;
         }
@@ -375,6 +387,7 @@ impl Writer {
             "the store was damaged; it was set aside, and a new one is made of what is in memory: histories are in the old one only, and whatever else could \
              not be read of it"
         );
+        self.rescue = Some(aside.clone());
         self.health.lock().aside = Some(aside);
         self.owed = Owed::Everything;
         self.renew.send_modify(|times| *times += 1);
@@ -402,13 +415,23 @@ impl Writer {
     /// Everything is on disk. Ends the alarm.
     fn well(&mut self) {
         self.tried = None;
-        if self.reminded.take().is_some() {
+        self.reminded = None;
+        let mut standing = self.health.lock();
+        if standing.trouble.is_some() {
             tracing::info!("the store can be written again; everything owed to it is on disk");
-            let mut standing = self.health.lock();
             standing.trouble = None;
             standing.owed = 0;
         }
     }
+}
+
+/// Takes over what only the damaged file has, once.
+async fn rescue(from: &mut Option<PathBuf>, to: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    if let Some(aside) = from.as_deref() {
+        drills::rescue(aside, to).await?;
+        *from = None;
+    }
+    Ok(())
 }
 
 /// What was read, or why it was not.

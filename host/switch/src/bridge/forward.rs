@@ -5,6 +5,9 @@
 //! 380 (Alternative Service) are not followed: the first would have a phone choose a proxy that no rule of the site knows, the second names nothing
 //! that could be dialled. Nothing is kept of a 301: the phone says it again next time. A trunk's redirection goes to the caller as it is, since a
 //! provider has no rights here, and a call for help goes on to its next trunk.
+//!
+//! A user's own settings ([`crate::plan::Onward`]) take the same road: the call goes on with the user's rights, the policies are asked, a circle ends, and what is
+//! forwarded counts under the same limit. What rings then rings by its own plan; the user's stage is over when that is.
 
 use super::{
     Best, Bridge, Effect,
@@ -13,7 +16,7 @@ use super::{
 };
 use crate::{
     decision::Refusal,
-    directory::{Directory, Endpoint},
+    directory::{Directory, Endpoint, Forwarded},
     facts::{Call, CallKind, Caller},
     intake,
     plan::escape_user,
@@ -30,23 +33,32 @@ use sip::{
 };
 use std::sync::Arc;
 
-/// A leg that was forwarded.
+/// A leg or user that was forwarded.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Forward {
-    pub(super) leg: usize,
+    pub(super) from: From,
     /// Contacts still to be tried, the best last.
     contacts: Vec<Vec<u8>>,
     /// Who forwards: its rights count.
     #[serde(with = "super::keep::endpoint")]
     pub(super) by: Arc<Endpoint>,
-    /// The redirection.
-    response: Message,
+}
+
+/// What was forwarded.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum From {
+    /// A leg, by this redirection.
+    Leg(usize, Message),
+    /// The user whom this stage of a hunt rings.
+    Stage(HuntId, usize, Forwarded),
 }
 
 /// Why a call goes on to somebody else.
 pub(super) enum Why<'a> {
     /// A phone said so; it had rung before, or not.
     Phone { response: &'a Message, rang: bool },
+    /// A user wants it so.
+    User(Forwarded),
     /// A policy's next stage, after this status.
     Policy(u16),
 }
@@ -71,7 +83,7 @@ impl Bridge {
             self.leg_failed(leg, Best::Refusal(refusal), false, now, random, out);
             return true;
         };
-        let hunt = self.begin_hunt(Origin::Forward(Forward { leg, contacts, by, response: response.clone() }), None);
+        let hunt = self.begin_hunt(Origin::Forward(Forward { from: From::Leg(leg, response.clone()), contacts, by }), None);
         if let Some(entry) = self.legs.get_mut(leg) {
             entry.state = LegState::Forwarded(hunt);
             entry.release();
@@ -80,19 +92,39 @@ impl Bridge {
         true
     }
 
-    /// Asks where the next Contact of a redirection leads. When none is left, the leg that was forwarded has failed.
+    /// The user whom the present stage of a hunt rings does not take the call, and may send such calls on. `false`: the user does not.
+    pub(super) fn user_forwards(&mut self, hunt: HuntId, why: Forwarded, now: Instant, random: &mut Random, out: &mut Vec<Effect>) -> bool {
+        let Some(entry) = self.hunts.get_mut(hunt) else { return false };
+        let place = entry.stage;
+        let Some(stage) = entry.plan.stages.get_mut(place) else { return false };
+        let Some((why, to)) = stage.onward.as_ref().and_then(|onward| onward.leads(why)).map(|(why, to)| (why, to.to_owned())) else {
+            return false;
+        };
+        // What the next one does not take is not sent on from here again.
+        let Some(onward) = stage.onward.take() else { return false };
+        let directory = self.site.directory();
+        let Some(by) = directory.endpoint(&onward.user).cloned() else { return false };
+        let contact = format!("sip:{}@{}", escape_user(&to), directory.domain).into_bytes();
+        (entry.stage_ends, entry.answer_wait_ends, entry.best) = (None, None, None);
+        let below = self.begin_hunt(Origin::Forward(Forward { from: From::Stage(hunt, place, why), contacts: vec![contact], by }), None);
+        self.next_contact(below, now, random, out);
+        true
+    }
+
+    /// The hunt to which what was forwarded belongs.
+    pub(super) fn forwarded_in(&self, forward: &Forward) -> Option<HuntId> {
+        match &forward.from {
+            From::Leg(leg, _) => self.legs.get(*leg).map(|leg| leg.hunt),
+            From::Stage(hunt, ..) => Some(*hunt),
+        }
+    }
+
+    /// Asks where the next Contact of a redirection leads. When none is left, the leg or user that was forwarded has failed.
     fn next_contact(&mut self, hunt: HuntId, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         let Some(Origin::Forward(forward)) = self.hunts.get_mut(hunt).map(|hunt| &mut hunt.origin) else { return };
-        let (leg, contact) = (forward.leg, forward.contacts.pop());
-        let outcome = match contact {
+        let outcome = match forward.contacts.pop() {
             Some(contact) => self.forwarded_call(hunt, &contact, now, out),
-            None => {
-                self.close(hunt);
-                let best = self.hunts.get_mut(hunt).and_then(|hunt| hunt.best.take());
-                let best = best.unwrap_or_else(|| Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "a forward led to nobody")));
-                let unreachable = (500..600).contains(&best.status());
-                return self.leg_failed(leg, best, unreachable, now, random, out);
-            }
+            None => return self.forward_over(hunt, now, random, out),
         };
         match outcome {
             Ok(call) => {
@@ -102,6 +134,25 @@ impl Bridge {
                 out.push(Effect::Route { hunt, call: Box::new(call) });
             }
             Err(refusal) => self.forward_failed(hunt, Best::Refusal(refusal), now, random, out),
+        }
+    }
+
+    /// A forward led to nobody: whoever was forwarded ends as it did.
+    fn forward_over(&mut self, hunt: HuntId, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+        self.close(hunt);
+        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        let best = entry.best.take();
+        let best = best.unwrap_or_else(|| Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "a forward led to nobody")));
+        match &entry.origin {
+            Origin::Forward(Forward { from: From::Leg(leg, _), .. }) => {
+                let (leg, unreachable) = (*leg, (500..600).contains(&best.status()));
+                self.leg_failed(leg, best, unreachable, now, random, out);
+            }
+            Origin::Forward(Forward { from: From::Stage(above, stage, _), .. }) => {
+                let (above, stage) = (*above, *stage);
+                self.stage_failed(above, stage, best, now, random, out);
+            }
+            Origin::Caller | Origin::Transfer => {}
         }
     }
 
@@ -134,16 +185,21 @@ impl Bridge {
         let uri = Uri::parse(contact).ok_or_else(|| Refusal::new(480, "Temporarily Unavailable", "a Contact that is no URI"))?;
         let (kind, called) = intake::read_target(&uri, &directory)?;
         let called = self.known_by_contact(&uri, &directory, now).unwrap_or(called);
-        let Some(Origin::Forward(Forward { leg, by, response, .. })) = self.hunts.get(hunt).map(|hunt| &hunt.origin) else {
-            return Err(Refusal::new(480, "Temporarily Unavailable", "nobody forwards"));
+        let nobody = || Refusal::new(480, "Temporarily Unavailable", "nobody forwards");
+        let Some(Origin::Forward(forward @ Forward { from, by, .. })) = self.hunts.get(hunt).map(|hunt| &hunt.origin) else {
+            return Err(nobody());
         };
-        let Some(leg) = self.legs.get(*leg) else { return Err(Refusal::new(480, "Temporarily Unavailable", "nobody forwards")) };
-        if self.went_by(leg.hunt, &called) {
+        let above = self.forwarded_in(forward).ok_or_else(nobody)?;
+        if self.went_by(above, &called) {
             cov_mark::hit!(forwarded_in_a_circle);
-            return Err(Refusal::new(482, "Loop Detected", format!("endpoint `{}` forwards back to `{called}`", by.id)));
+            return Err(Refusal::new(482, "Loop Detected", format!("`{}` forwards back to `{called}`", by.id)));
         }
-        let before = self.call_of(leg.hunt);
-        let message = diverted(&before.message, &before.called, &called, Why::Phone { response, rang: leg.alive }, &directory.domain);
+        let before = self.call_of(above);
+        let why = match from {
+            From::Leg(leg, response) => Why::Phone { response, rang: self.legs.get(*leg).is_some_and(|leg| leg.alive) },
+            From::Stage(.., why) => Why::User(*why),
+        };
+        let message = diverted(&before.message, &before.called, &called, why, &directory.domain);
         Ok(Call {
             message,
             at: now,
@@ -165,8 +221,8 @@ impl Bridge {
                 return true;
             }
             let Some(Origin::Forward(forward)) = self.hunts.get(hunt).map(|hunt| &hunt.origin) else { return false };
-            let Some(leg) = self.legs.get(forward.leg) else { return false };
-            hunt = leg.hunt;
+            let Some(above) = self.forwarded_in(forward) else { return false };
+            hunt = above;
         }
     }
 
@@ -217,6 +273,7 @@ pub(super) fn diverted(message: &Message, from: &str, to: &str, why: Why<'_>, do
             let said = said.and_then(|said| REASONS.into_iter().find(|reason| said.eq_ignore_ascii_case(reason.as_bytes())));
             (response.status(), said.unwrap_or(if *rang { "no-answer" } else { "unconditional" }))
         }
+        Why::User(why) => why.said(),
         Why::Policy(status) => (
             *status,
             match status {

@@ -3,10 +3,15 @@
 //! The call itself is the first hunt. A phone that forwards the call begins another one below its leg: the leg counts as ringing until that hunt is
 //! over, and then ends as the hunt did. So a forward rings by its own plan, and the stages after it go on as if the phone itself had failed.
 
-use super::{Best, Bridge, Effect, forward::Forward, leg::LegState};
+use super::{
+    Best, Bridge, Effect,
+    forward::{Forward, From},
+    leg::LegState,
+};
 use crate::{
     boundary::Passage,
     decision::Refusal,
+    directory::Forwarded,
     facts::{Call, CallKind},
     plan::{Resolved, ResolvedStage},
 };
@@ -42,7 +47,7 @@ pub(super) struct Hunt {
 pub(super) enum Origin {
     /// The caller.
     Caller,
-    /// A leg that was forwarded.
+    /// A leg or user that was forwarded.
     Forward(Forward),
     /// A transferor.
     Transfer,
@@ -96,7 +101,9 @@ impl Bridge {
         entry.stage_ends = Some(now + *ring);
         entry.answer_wait_ends = answer_wait.map(|wait| now + wait);
         if legs.is_empty() {
-            self.stage_over(hunt, false, now, random, out);
+            if !self.user_forwards(hunt, Forwarded::Always, now, random, out) {
+                self.stage_over(hunt, false, now, random, out);
+            }
             return;
         }
         // Exactly: a vector that grows by itself makes room for four, and most calls have one leg and two parties as long as they talk.
@@ -118,6 +125,30 @@ impl Bridge {
         let Some(entry) = self.hunts.get(hunt) else { return false };
         let open = |state| matches!(state, LegState::Ringing | LegState::Forwarded(_));
         self.legs.iter().any(|leg| leg.hunt == hunt && leg.stage == entry.stage && open(leg.state))
+            || self.below_stages_of(hunt).any(|(_, stage)| stage == entry.stage)
+    }
+
+    /// Live hunts for whoever the user in a stage of this hunt has sent the call on to, each with its stage.
+    fn below_stages_of(&self, above: HuntId) -> impl Iterator<Item = (HuntId, usize)> + '_ {
+        self.hunts.iter().enumerate().filter(|(_, hunt)| hunt.live).filter_map(move |(place, hunt)| match &hunt.origin {
+            Origin::Forward(Forward { from: From::Stage(hunt, stage, _), .. }) if *hunt == above => Some((place, *stage)),
+            _ => None,
+        })
+    }
+
+    /// The user whom a stage rang had sent the call on, and that has come to nothing.
+    pub(super) fn stage_failed(
+        &mut self,
+        hunt: HuntId,
+        stage: usize,
+        best: Best,
+        now: Instant,
+        random: &mut Random,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(entry) = self.hunts.get_mut(hunt).filter(|hunt| hunt.live && hunt.stage == stage) else { return };
+        entry.best = Some(best);
+        self.stage_over(hunt, false, now, random, out);
     }
 
     /// A leg has ended without an answer; when it was the last of its stage, the stage is over.
@@ -158,12 +189,19 @@ impl Bridge {
     /// Nothing of the current stage rings any more: on to the next stage, or the hunt ends with the best of the answers.
     fn stage_over(&mut self, hunt: HuntId, timed_out: bool, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         let Some(entry) = self.hunts.get(hunt) else { return };
-        let Some(stage) = entry.plan.stages.get(entry.stage) else {
+        if entry.stage >= entry.plan.stages.len() {
             // Somebody who was taken from another call: there is no plan.
             self.hunt_over(hunt, now, random, out);
             return;
-        };
+        }
         let status = entry.best.as_ref().map_or(480, Best::status);
+        if let Some(why) = self.not_taken(hunt, status, timed_out)
+            && self.user_forwards(hunt, why, now, random, out)
+        {
+            return;
+        }
+        let Some(entry) = self.hunts.get(hunt) else { return };
+        let Some(stage) = entry.plan.stages.get(entry.stage) else { return };
         let said = matches!(entry.best, Some(Best::Message(_)));
         let wanted = match status {
             // A phone that forwards in a circle is as good as busy.
@@ -198,6 +236,22 @@ impl Bridge {
     fn trunk_sends_on(&self, hunt: HuntId, status: u16) -> bool {
         let directory = self.site.directory();
         self.stage_trunks(hunt).any(|name| directory.trunk(name).is_some_and(|trunk| trunk.manners.next_on.contains(&status)))
+    }
+
+    /// Why the user whom the current stage rang has not taken the call; `None`: a person or the site has refused it.
+    fn not_taken(&self, hunt: HuntId, status: u16, timed_out: bool) -> Option<Forwarded> {
+        let entry = self.hunts.get(hunt)?;
+        // A phone that rang, or said itself that it is not there.
+        let heard = matches!(entry.best, Some(Best::Message(_)))
+            || self.legs.iter().any(|leg| leg.hunt == hunt && leg.stage == entry.stage && leg.alive);
+        match status {
+            _ if timed_out => Some(if heard { Forwarded::NoAnswer } else { Forwarded::Unreachable }),
+            // A phone that forwards in a circle is as good as busy.
+            482 | 486 | 600 => Some(Forwarded::Busy),
+            408 | 480 if heard => Some(Forwarded::NoAnswer),
+            408 | 480 | 500..=599 => Some(Forwarded::Unreachable),
+            _ => None,
+        }
     }
 
     /// Notes in what goes out that a later stage is somebody else than was called: policies forward, too.
@@ -340,7 +394,7 @@ impl Bridge {
             entry.stage_ends = None;
             entry.answer_wait_ends = None;
         }
-        let mut below = Vec::new();
+        let mut below: Vec<HuntId> = self.below_stages_of(hunt).map(|(below, _)| below).collect();
         for (place, leg) in self.legs.iter_mut().enumerate().filter(|(_, leg)| leg.hunt == hunt) {
             match leg.state {
                 LegState::Ringing if Some(place) != except => {

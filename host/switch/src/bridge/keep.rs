@@ -421,7 +421,8 @@ impl Bridge {
                 self.transfer_failed(503, "Service Unavailable", now, out);
             }
         }
-        if self.state == State::Ringing && self.legs.is_empty() {
+        let goes_on = |hunt: &Hunt| hunt.live && matches!(hunt.origin, Origin::Forward(_));
+        if self.state == State::Ringing && self.legs.is_empty() && !self.hunts.iter().any(goes_on) {
             self.routed(0, Err(lost("the gateway was restarted while a call was being taken over")), now, random, out);
             return;
         }

@@ -11,6 +11,7 @@ mod privacy;
 mod relay;
 mod reliable;
 mod replace;
+mod user;
 mod way;
 
 use super::*;
@@ -89,7 +90,7 @@ fn trunk(name: &str, host: u8) -> LegTarget {
 }
 
 fn stage(legs: Vec<LegTarget>) -> ResolvedStage {
-    ResolvedStage { legs, ring: Duration::from_secs(20), answer_wait: None, next: NextOn::default(), next_on_refusal: false }
+    ResolvedStage { legs, ring: Duration::from_secs(20), answer_wait: None, next: NextOn::default(), next_on_refusal: false, onward: None }
 }
 
 fn site() -> Arc<Site> {

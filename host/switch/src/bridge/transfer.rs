@@ -276,8 +276,8 @@ impl Bridge {
         loop {
             match self.hunts.get(hunt).map(|hunt| &hunt.origin) {
                 Some(Origin::Transfer) => return true,
-                Some(Origin::Forward(forward)) => match self.legs.get(forward.leg) {
-                    Some(leg) => hunt = leg.hunt,
+                Some(Origin::Forward(forward)) => match self.forwarded_in(forward) {
+                    Some(above) => hunt = above,
                     None => return false,
                 },
                 Some(Origin::Caller) | None => return false,

@@ -1,6 +1,6 @@
 //! What the store keeps of an endpoint and of a user, and the edits that change it.
 
-use super::roster::Claim;
+use super::{calling::CallSettings, roster::Claim};
 use serde::{Deserialize, Serialize};
 use sip::digest::Ha1;
 use std::{borrow::Cow, fmt, str::FromStr};
@@ -242,6 +242,9 @@ pub struct UserRecord {
     pub numbers: Vec<String>,
     /// Nobody reaches a disabled user.
     pub enabled: bool,
+    /// What becomes of the user's calls.
+    #[serde(default, skip_serializing_if = "CallSettings::is_plain")]
+    pub calls: CallSettings,
 }
 
 impl EndpointRecord {
@@ -316,7 +319,7 @@ pub struct EndpointFields {
     pub users: Option<Vec<Assigned>>,
 }
 
-/// New values for some fields of a user.
+/// New values for some fields of a user. An empty text takes away what may be missing.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UserFields {
@@ -332,6 +335,24 @@ pub struct UserFields {
     /// See [`UserRecord::enabled`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
+    /// See [`CallSettings::ring_seconds`]; 0: as long as the site lets them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ring_seconds: Option<u32>,
+    /// See [`CallSettings::forward_always`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward_always: Option<String>,
+    /// See [`CallSettings::forward_busy`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward_busy: Option<String>,
+    /// See [`CallSettings::forward_no_answer`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward_no_answer: Option<String>,
+    /// See [`CallSettings::forward_unreachable`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forward_unreachable: Option<String>,
+    /// See [`CallSettings::dial_class`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dial_class: Option<String>,
 }
 
 /// Whether the one that an edit names is there already.

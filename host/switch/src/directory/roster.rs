@@ -541,11 +541,20 @@ fn endpoint_difference(old: &EndpointRecord, new: &EndpointRecord) -> String {
 }
 
 fn user_difference(old: &UserRecord, new: &UserRecord) -> String {
+    let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
+    let seconds = |record: &UserRecord| record.calls.ring_seconds.map(|seconds| seconds.to_string()).unwrap_or_default();
+    let (was, is) = (&old.calls, &new.calls);
     difference(&[
         ("name", old.name.clone(), new.name.clone()),
         ("extension", old.extension.clone(), new.extension.clone()),
         ("numbers", old.numbers.join(", "), new.numbers.join(", ")),
         ("status", enabled(old.enabled), enabled(new.enabled)),
+        ("ring seconds", seconds(old), seconds(new)),
+        ("forward always", or_empty(&was.forward_always), or_empty(&is.forward_always)),
+        ("forward when busy", or_empty(&was.forward_busy), or_empty(&is.forward_busy)),
+        ("forward without answer", or_empty(&was.forward_no_answer), or_empty(&is.forward_no_answer)),
+        ("forward when unreachable", or_empty(&was.forward_unreachable), or_empty(&is.forward_unreachable)),
+        ("dial class", or_empty(&was.dial_class), or_empty(&is.dial_class)),
     ])
 }
 

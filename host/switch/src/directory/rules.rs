@@ -25,7 +25,7 @@ pub(super) fn fault(at: impl Into<String>, reason: impl Into<String>, remedy: im
 }
 
 /// What no site can have.
-fn malformed(at: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
+pub(super) fn malformed(at: impl Into<String>, reason: impl Into<String>, remedy: impl Into<String>) -> Fault {
     Fault { form: true, ..fault(at, reason, remedy) }
 }
 
@@ -59,7 +59,7 @@ pub(super) fn id(id: &str) -> Option<Fault> {
 }
 
 /// What was written, short enough for a message.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
@@ -78,7 +78,7 @@ fn longer(text: &str, most: usize) -> bool {
 }
 
 /// A word that may be missing.
-fn word(at: &str, what: &str, text: &str, faults: &mut Vec<Fault>) -> Option<String> {
+pub(super) fn word(at: &str, what: &str, text: &str, faults: &mut Vec<Fault>) -> Option<String> {
     if longer(text, WORD) || text.chars().any(char::is_control) {
         let reason = format!("the {what} `{}` is too long or cannot be shown", shown(text));
         faults.push(malformed(at, reason, format!("use at most {WORD} characters")));
@@ -251,7 +251,7 @@ fn set_account(
 
 /// Gives a user new values; `new` when it is not there yet. Says everything that is wrong with them.
 pub(super) fn set_user(record: &mut UserRecord, fields: &UserFields, new: bool, file: &Directory, faults: &mut Vec<Fault>) {
-    let UserFields { name: label, extension, numbers, enabled } = fields;
+    let UserFields { name: label, extension, numbers, enabled, .. } = fields;
     record.enabled = enabled.unwrap_or(new || record.enabled);
     if let Some(text) = label {
         record.name = name("/name", "name", text, faults);
@@ -280,6 +280,7 @@ pub(super) fn set_user(record: &mut UserRecord, fields: &UserFields, new: bool, 
         }
         record.numbers.clone_from(numbers);
     }
+    record.calls.set(fields, &record.extension, file, faults);
 }
 
 /// Why nobody could be reached at an extension.

@@ -1,7 +1,7 @@
 //! How what the store keeps joins what the configuration says: one directory, in which the configuration comes first.
 
 use super::{
-    Directory, Endpoint, Place,
+    CallSettings, Directory, Endpoint, Place,
     record::{EndpointRecord, UserRecord},
     roster::{Claim, Roster},
 };
@@ -17,6 +17,8 @@ use std::{
 pub(super) struct Users {
     /// What is found at a user's extension.
     entries: Vec<Arc<Endpoint>>,
+    /// What becomes of the calls of each; `None`: nothing is set.
+    calls: Vec<Option<Arc<CallSettings>>>,
     /// Places in [`Directory::endpoints`] of the phones that ring for each.
     phones: Vec<Vec<usize>>,
     /// The first user of each endpoint of the store, in their order: whose line it is.
@@ -68,6 +70,7 @@ impl Directory {
             joined.by_extension.insert(user.extension.clone(), Place::User(place));
             joined.by_number.extend(user.numbers.iter().map(|number| (number.clone(), Place::User(place))));
             joined.users.entries.push(Arc::new(entry(user)));
+            joined.users.calls.push((!user.calls.is_plain()).then(|| Arc::new(user.calls.clone())));
         }
         joined.users.phones.resize(users.len(), Vec::new());
         for record in roster.endpoints() {
@@ -107,6 +110,24 @@ impl Directory {
         let Some(Place::Endpoint(place)) = self.by_id.get(phone) else { return phone };
         let user = place.checked_sub(self.configured).and_then(|place| *self.users.lines.get(place)?);
         user.and_then(|user| self.users.entry(user)).map_or(phone, |user| &user.id)
+    }
+
+    /// What becomes of the calls of a user; `None`: nobody of that id is a user, or nothing is set.
+    #[must_use]
+    pub fn calls_of(&self, id: &str) -> Option<&Arc<CallSettings>> {
+        match self.by_id.get(id)? {
+            Place::User(place) => self.users.calls.get(*place)?.as_ref(),
+            Place::Endpoint(_) => None,
+        }
+    }
+
+    /// What this user, this endpoint of the configuration, or the first user of this endpoint may dial; `None`: nothing is said.
+    #[must_use]
+    pub fn dial_class(&self, id: &str) -> Option<&str> {
+        match self.dial_classes.get(id) {
+            Some(class) => Some(class),
+            None => self.calls_of(self.line_of(id))?.dial_class.as_deref(),
+        }
     }
 
     /// Everything that can be called by an extension: the configuration's endpoints, then users.

@@ -1,11 +1,11 @@
 //! One pool: who holds its seats, who waits, and whether one more is given. Knows no lock and no token.
 
 use super::{
-    NoSeat, Place, Report, Standing, Validity,
+    NoSeat, Place, Report, Standing, Turn, Validity,
     alarm::Bell,
     waiting::{Waiter, Waiting},
 };
-use crate::directory::Pool;
+use crate::{directory::Pool, limits::licence::TURNS};
 use sip::Instant;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -249,6 +249,28 @@ impl<H: Since> Account<H> {
             validity: self.validity(now),
             reduced: self.reduced.filter(|reduced| self.taken() > self.pool.seats || now < reduced.since + self.pool.grace),
         }
+    }
+
+    /// How somebody stands here; `None`: not at all.
+    pub(super) fn place(&self, name: &str, now: Instant) -> Option<Standing> {
+        if let Some((_, holder)) = self.holder(name) {
+            return Some(Standing::Seated { since: holder.since() });
+        }
+        if let Some(Waiter { since, until, asked, .. }) = self.waiting.waiter(name, now) {
+            return Some(Standing::Waiting { since: *since, until: *until, asked: *asked });
+        }
+        self.reserved.contains(name).then_some(Standing::Away)
+    }
+
+    /// Who waits, in their order, as far as that is kept over a restart.
+    pub(super) fn turns(&self, now: Instant) -> Vec<Turn> {
+        self.waiting.first(TURNS, now)
+    }
+
+    /// Those who waited before a restart wait again, but for whoever has a seat now.
+    pub(super) fn resume(&mut self, turns: &[Turn], now: Instant) {
+        let seatless: Vec<Turn> = turns.iter().filter(|turn| self.holder(&turn.name).is_none()).cloned().collect();
+        self.waiting.resume(&seatless, now);
     }
 
     /// The first `most` after `after` who hold, wait or have a seat kept, by name.

@@ -1,5 +1,6 @@
 //! Who waits for a seat of one pool, in the order in which they first asked.
 
+use super::Turn;
 use sip::Instant;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -76,6 +77,30 @@ impl Waiting {
     /// Its place in the order, while it waits.
     pub(super) fn turn(&self, name: &str, now: Instant) -> Option<u64> {
         self.turns.get(name).copied().filter(|turn| self.by_turn.get(turn).is_some_and(|waiter| waiter.until > now))
+    }
+
+    /// Who waits, while it does.
+    pub(super) fn waiter(&self, name: &str, now: Instant) -> Option<&Waiter> {
+        self.turns.get(name).and_then(|turn| self.by_turn.get(turn)).filter(|waiter| waiter.until > now)
+    }
+
+    /// The first `most` who wait, in their order.
+    pub(super) fn first(&self, most: usize, now: Instant) -> Vec<Turn> {
+        let live = self.by_turn.values().filter(|waiter| waiter.until > now);
+        live.take(most).map(|Waiter { name, since, until, .. }| Turn { name: Arc::clone(name), since: *since, until: *until }).collect()
+    }
+
+    /// They wait in this order, behind whoever waits already.
+    pub(super) fn resume(&mut self, turns: &[Turn], now: Instant) {
+        for Turn { name, since, until } in turns.iter().filter(|turn| turn.until > now) {
+            if self.turns.contains_key(name) {
+                continue;
+            }
+            let turn = self.next_turn;
+            self.next_turn = turn.wrapping_add(1);
+            self.turns.insert(Arc::clone(name), turn);
+            self.by_turn.insert(turn, Waiter { name: Arc::clone(name), since: *since, until: *until, asked: 1 });
+        }
     }
 
     /// How many wait.

@@ -246,3 +246,43 @@ fn what_is_dialled_stays_one_uri() {
         }
     }
 }
+
+#[test]
+fn a_user_who_is_rung_alone_is_rung_as_the_users_settings_say() {
+    use crate::directory::{
+        record::{Edit, Existing, UserFields},
+        roster::Roster,
+    };
+    let site = site();
+    let mut roster = Roster::default();
+    let with = |roster: &mut Roster, fields: UserFields| {
+        let edit = Edit::User { id: "ann".to_owned(), existing: Existing::May, fields };
+        let file = crate::fixture::directory();
+        let change = roster.apply(&[edit], &file).unwrap();
+        roster.commit(change);
+        site.replace_directory(file.with_roster(roster).0, at(0));
+    };
+    let text = |text: &str| Some(text.to_owned());
+    with(
+        &mut roster,
+        UserFields { extension: text("2001"), ring_seconds: Some(12), forward_no_answer: text("1002"), ..UserFields::default() },
+    );
+    bind(&site, "desk-2", "a", udp("10.1.0.2:5060"), false, "Contact: <sip:two@10.1.0.2>\n");
+    let resolved = |stages: Vec<Stage>| resolve(&plan(stages), &call(&site, "sip:2001@sip.example"), &site);
+    // Nobody is registered: the call goes on.
+    let alone = resolved(vec![stage(vec![phone("ann")])]).unwrap();
+    assert_eq!((alone.stages.len(), alone.stages[0].legs.len(), alone.stages[0].ring.as_secs()), (1, 0, 12));
+    assert_eq!(alone.stages[0].onward.as_ref().unwrap().leads(Forwarded::Unreachable), Some((Forwarded::NoAnswer, "1002")));
+    // What the policy says of the time comes first.
+    let said = resolved(vec![Stage { ring: Some(Duration::from_secs(5)), ..stage(vec![phone("ann")]) }]).unwrap();
+    assert_eq!(said.stages[0].ring.as_secs(), 5);
+    // Beside others nothing goes on.
+    let together = resolved(vec![stage(vec![phone("ann"), phone("desk-2")])]).unwrap();
+    assert_eq!((together.stages[0].onward.as_ref(), together.stages[0].legs.len()), (None, 1));
+    // Only while busy: who cannot be reached is not there.
+    with(&mut roster, UserFields { forward_no_answer: text(""), forward_busy: text("1002"), ..UserFields::default() });
+    assert_eq!(resolved(vec![stage(vec![phone("ann")])]).unwrap_err().status, 480);
+    // A disabled user sends nothing on.
+    with(&mut roster, UserFields { enabled: Some(false), forward_always: text("1002"), ..UserFields::default() });
+    assert_eq!(resolved(vec![stage(vec![phone("ann")])]).unwrap_err().status, 480);
+}

@@ -165,6 +165,35 @@ impl Registrar {
         self.commit(part, &owner, entries);
     }
 
+    /// Takes back what [`Registrar::apply`] has bound in one REGISTER (`changes`) and that could not be kept: contacts that were bound `before` it are so again, for as
+    /// long as they were; others go, with their seat. What a later REGISTER has bound anew stays, and so does the removal of a contact. Returns the changes.
+    pub fn take_back(&self, before: &[Arc<Binding>], changes: &[Change]) -> Vec<Change> {
+        let bound = |change: &Change| if let Change::Bound(binding) = change { Some(Arc::clone(binding)) } else { None };
+        let bound: Vec<Arc<Binding>> = changes.iter().filter_map(bound).collect();
+        let Some(owner) = bound.first().map(|binding| Arc::clone(&binding.endpoint)) else { return Vec::new() };
+        let mut guard = self.part(&owner);
+        let part = &mut *guard;
+        let mut entries = part.entries(&owner).to_vec();
+        for binding in bound {
+            let Some(place) = entries.iter().position(|entry| Arc::ptr_eq(&entry.binding, &binding)) else { continue };
+            let Entry { seat, .. } = entries.remove(place);
+            // The same contact, or the one that it had taken the place of.
+            let was = |old: &&Arc<Binding>| {
+                same_contact(&old.contact, &binding.contact)
+                    || (old.instance.is_some() && old.instance == binding.instance && old.reg_id == binding.reg_id)
+            };
+            for old in before.iter().filter(was) {
+                if entries.iter().any(|entry| entry.binding.contact == old.contact) {
+                    continue;
+                }
+                let serial = part.take_serial();
+                let old = Binding { pool: seat.pool().cloned(), emergency_only: binding.emergency_only, ..Binding::clone(old) };
+                entries.push(Entry { serial, way_serial: serial, binding: Arc::new(old), seat: seat.clone() });
+            }
+        }
+        self.commit(part, &owner, entries)
+    }
+
     /// Live bindings of an endpoint, highest q first, then newest first.
     #[must_use]
     pub fn bindings(&self, endpoint: &str, now: Instant) -> Vec<Arc<Binding>> {

@@ -3,10 +3,14 @@
 //! Every text that comes from outside ends up between the quotes of a value, or not in the file: nothing that stands in a name, a password or somebody's lines can begin a
 //! line of its own. All of it is printable ASCII.
 //!
-//! Which parameters, and why: Avaya, template of `46xxsettings.txt` of 22 July 2022, and what IP Office 11.0.4 sends to J100 phones.
+//! Which parameters, and why: Avaya, template of `46xxsettings.txt` of 22 July 2022, and what IP Office 11.0.4 sends to J100 phones. Keys: Avaya, "Installing and
+//! Administering Avaya J100 Series IP Phones", release 4.1, "Pre-configuration of keys".
 
 use super::{Assignment, CONTROLLER_LIST, Settings, Statement, Value, import::CREDENTIALS};
-use crate::limits::SETTINGS_VALUE;
+use crate::{
+    directory::record::{KeyKind, LineKey},
+    limits::SETTINGS_VALUE,
+};
 use std::fmt::Write as _;
 
 /// What a phone asks for first.
@@ -21,6 +25,10 @@ pub const UPGRADE_TEXT: &str = "## No firmware is kept here: each phone stays wi
 
 /// Characters of a parameter's name.
 const NAME: usize = 64;
+/// Keys that a phone can be told: "The allowed values are positive integers from 1 to 96".
+const KEYS: usize = 96;
+/// Characters beside a key.
+const LABEL: usize = 31;
 
 /// What all phones of a site are told.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +58,8 @@ pub struct Own<'a> {
     pub extension: &'a str,
     /// What stands on its screen; what is not ASCII is shown as `?`.
     pub name: &'a str,
+    /// Its keys, from the top.
+    pub keys: &'a [LineKey],
     /// Further lines, see [`further`].
     pub more: &'a str,
 }
@@ -137,6 +147,7 @@ pub fn own_text(own: &Own<'_>) -> Result<(String, Vec<LeftOut>), Unfit> {
         let name: String = own.name.chars().take(SETTINGS_VALUE).map(shown).collect();
         sheet.set("DISPLAY_NAME", &name, "name")?;
     }
+    sheet.keys(own.keys);
     Ok((sheet.0, left_out))
 }
 
@@ -161,6 +172,35 @@ impl Sheet {
         }
         self.line("SET", name, value);
         Ok(())
+    }
+
+    /// Of a key that lights up, the document names no way to say so; it dials, and the lamp is set up at the telephone.
+    fn keys(&mut self, keys: &[LineKey]) {
+        for (place, LineKey { kind, number, label }) in (1..=KEYS).zip(keys) {
+            // "[label] … up to 31 symbols"; a semicolon would end it.
+            let shown = |c: char| match c {
+                '"' => '\'',
+                ';' => ',',
+                ' '..='~' => c,
+                _ => '?',
+            };
+            let label: String = label.chars().take(LABEL).map(shown).collect();
+            let label = if label.is_empty() { label } else { format!(";Label={label}") };
+            let key = match kind {
+                KeyKind::Line => format!("Key={place};Type=line;Name=primary{label}"),
+                KeyKind::SpeedDial | KeyKind::BusyLamp => format!("Key={place};Type=autodial;Name=autodial;Attr1={number}{label}"),
+            };
+            if *kind == KeyKind::BusyLamp {
+                self.0.push_str("## The lamp of the next key is set up at the telephone.\n");
+            }
+            if fits(key.as_bytes()) {
+                self.line("SET", "PHONEKEY", &key);
+            }
+        }
+        if keys.len() > KEYS {
+            // Writing to a String does not fail.
+            let _written = writeln!(self.0, "## It has {} keys here and takes {KEYS}.", keys.len());
+        }
     }
 
     /// What is given has been looked at: it has no quotes and no line ends.

@@ -1203,6 +1203,35 @@ pub mod holdfast {
                         .finish()
                 }
             }
+            /// What becomes of a user's calls. The host carries it out by itself where a plan rings the user alone and names no ring time: a policy needs it only to do
+            /// otherwise, e.g. by naming the user's phones. Frozen.
+            #[derive(Clone, Eq, PartialEq)]
+            pub struct CallSettings {
+                /// How long the phones ring, 1 to 600; as long as the site lets them when `none`.
+                pub ring_seconds: ::core::option::Option<u32>,
+                /// Where every call goes on to, without ringing: an extension or an outside number, as the user would dial it. So are the other three.
+                pub forward_always: ::core::option::Option<_rt::String>,
+                /// Where calls go on to while the user is busy.
+                pub forward_busy: ::core::option::Option<_rt::String>,
+                /// Where calls go on to that nobody answers.
+                pub forward_no_answer: ::core::option::Option<_rt::String>,
+                /// Where calls go on to while no phone can be reached; as those that nobody answers when `none`.
+                pub forward_unreachable: ::core::option::Option<_rt::String>,
+            }
+            impl ::core::fmt::Debug for CallSettings {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("CallSettings")
+                        .field("ring-seconds", &self.ring_seconds)
+                        .field("forward-always", &self.forward_always)
+                        .field("forward-busy", &self.forward_busy)
+                        .field("forward-no-answer", &self.forward_no_answer)
+                        .field("forward-unreachable", &self.forward_unreachable)
+                        .finish()
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// The endpoint with this id.
             #[allow(async_fn_in_trait)]
@@ -1698,6 +1727,231 @@ pub mod holdfast {
                 };
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// What becomes of the calls of a user; `none` where nothing is set, and for whom is no user. A call that goes on from there has the user as its caller.
+            #[allow(async_fn_in_trait)]
+            pub fn call_settings_of(id: &str) -> ::core::option::Option<CallSettings> {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::call_settings_of(id);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 8 + 13 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 8
+                            + 13 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = id;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "call-settings-of"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result22 = match l3 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                let l6 = i32::from(
+                                    *ptr1
+                                        .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l10 = i32::from(
+                                    *ptr1
+                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l14 = i32::from(
+                                    *ptr1
+                                        .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l18 = i32::from(
+                                    *ptr1
+                                        .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                CallSettings {
+                                    ring_seconds: match l4 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l5 = *ptr1
+                                                    .add(4 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i32>();
+                                                l5 as u32
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    forward_always: match l6 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l7 = *ptr1
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l8 = *ptr1
+                                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len9 = l8;
+                                                let bytes9 = _rt::Vec::from_raw_parts(
+                                                    l7.cast(),
+                                                    len9,
+                                                    len9,
+                                                );
+                                                _rt::string_lift(bytes9)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    forward_busy: match l10 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l11 = *ptr1
+                                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l12 = *ptr1
+                                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len13 = l12;
+                                                let bytes13 = _rt::Vec::from_raw_parts(
+                                                    l11.cast(),
+                                                    len13,
+                                                    len13,
+                                                );
+                                                _rt::string_lift(bytes13)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    forward_no_answer: match l14 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l15 = *ptr1
+                                                    .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l16 = *ptr1
+                                                    .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len17 = l16;
+                                                let bytes17 = _rt::Vec::from_raw_parts(
+                                                    l15.cast(),
+                                                    len17,
+                                                    len17,
+                                                );
+                                                _rt::string_lift(bytes17)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    forward_unreachable: match l18 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l19 = *ptr1
+                                                    .add(8 + 11 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l20 = *ptr1
+                                                    .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len21 = l20;
+                                                let bytes21 = _rt::Vec::from_raw_parts(
+                                                    l19.cast(),
+                                                    len21,
+                                                    len21,
+                                                );
+                                                _rt::string_lift(bytes21)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                }
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result22
+                };
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The class of what a user, or the first user of an endpoint, may dial; what it means is for policies to say. `none` where nothing is said.
+            #[allow(async_fn_in_trait)]
+            pub fn dial_class_of(endpoint: &str) -> ::core::option::Option<_rt::String> {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::directory::dial_class_of(endpoint);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 3 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 3
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = endpoint;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "dial-class-of"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result7 = match l3 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                _rt::string_lift(bytes6)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result7
+                };
+            }
+            #[allow(unused_unsafe, clippy::all)]
             /// The length of the longest extension, in characters; 0 when there is none.
             #[allow(async_fn_in_trait)]
             pub fn longest_extension() -> u32 {
@@ -1816,6 +2070,270 @@ pub mod holdfast {
                         .field("taken", &self.taken)
                         .finish()
                 }
+            }
+            /// Where a pool stands between its dates.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Validity {
+                /// Before the first: no seat is given.
+                NotYet,
+                /// Between them.
+                Valid,
+                /// In the grace period after the last: seats are given as before.
+                Grace,
+                /// After that: no seat is given to whom comes new.
+                Ended,
+            }
+            impl ::core::fmt::Debug for Validity {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Validity::NotYet => f.debug_tuple("Validity::NotYet").finish(),
+                        Validity::Valid => f.debug_tuple("Validity::Valid").finish(),
+                        Validity::Grace => f.debug_tuple("Validity::Grace").finish(),
+                        Validity::Ended => f.debug_tuple("Validity::Ended").finish(),
+                    }
+                }
+            }
+            impl Validity {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Validity {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Validity::NotYet,
+                        1 => Validity::Valid,
+                        2 => Validity::Grace,
+                        3 => Validity::Ended,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// What else is known of a pool. Frozen.
+            #[repr(C)]
+            #[derive(Clone, Copy, Eq, PartialEq)]
+            pub struct Standing {
+                /// Reserved seats whose owners are away: nobody else gets them.
+                pub kept: u32,
+                /// How many wait for a seat.
+                pub waiting: u32,
+                /// The most seats in use at a time, also before a restart.
+                pub most: u32,
+                /// How often one asked who found no seat, since the gateway started.
+                pub refused: u64,
+                /// Whether seats are given.
+                pub validity: Validity,
+            }
+            impl ::core::fmt::Debug for Standing {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Standing")
+                        .field("kept", &self.kept)
+                        .field("waiting", &self.waiting)
+                        .field("most", &self.most)
+                        .field("refused", &self.refused)
+                        .field("validity", &self.validity)
+                        .finish()
+                }
+            }
+            /// How somebody stands in a pool.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Place {
+                /// Neither holds a seat nor waits for one, and none is kept.
+                None,
+                /// Holds a seat.
+                Seated,
+                /// Waits for one.
+                Waiting,
+                /// One is kept, which is not in use.
+                Kept,
+            }
+            impl ::core::fmt::Debug for Place {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Place::None => f.debug_tuple("Place::None").finish(),
+                        Place::Seated => f.debug_tuple("Place::Seated").finish(),
+                        Place::Waiting => f.debug_tuple("Place::Waiting").finish(),
+                        Place::Kept => f.debug_tuple("Place::Kept").finish(),
+                    }
+                }
+            }
+            impl Place {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Place {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Place::None,
+                        1 => Place::Seated,
+                        2 => Place::Waiting,
+                        3 => Place::Kept,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The names of all pools, in the order of the configuration.
+            #[allow(async_fn_in_trait)]
+            pub fn names() -> _rt::Vec<_rt::String> {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::licences::names();
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 2
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "names"]
+                        fn wit_import1(_: *mut u8);
+                    }
+                    wit_import1(ptr0);
+                    let l2 = *ptr0.add(0).cast::<*mut u8>();
+                    let l3 = *ptr0
+                        .add(::core::mem::size_of::<*const u8>())
+                        .cast::<usize>();
+                    let base7 = l2;
+                    let len7 = l3;
+                    let mut result7 = _rt::Vec::with_capacity(len7);
+                    for i in 0..len7 {
+                        let base = base7
+                            .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                        let e7 = {
+                            let l4 = *base.add(0).cast::<*mut u8>();
+                            let l5 = *base
+                                .add(::core::mem::size_of::<*const u8>())
+                                .cast::<usize>();
+                            let len6 = l5;
+                            let bytes6 = _rt::Vec::from_raw_parts(l4.cast(), len6, len6);
+                            _rt::string_lift(bytes6)
+                        };
+                        result7.push(e7);
+                    }
+                    _rt::cabi_dealloc(
+                        base7,
+                        len7 * (2 * ::core::mem::size_of::<*const u8>()),
+                        ::core::mem::size_of::<*const u8>(),
+                    );
+                    let result8 = result7;
+                    result8
+                };
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// High-water mark, refusals and turns of a pool; `none` when there is no such pool.
+            #[allow(async_fn_in_trait)]
+            pub fn standing_of(pool: &str) -> ::core::option::Option<Standing> {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::licences::standing_of(pool);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
+                    #[repr(align(8))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 40]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 40]);
+                    let vec0 = pool;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "standing-of"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result9 = match l3 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l4 = *ptr1.add(8).cast::<i32>();
+                                let l5 = *ptr1.add(12).cast::<i32>();
+                                let l6 = *ptr1.add(16).cast::<i32>();
+                                let l7 = *ptr1.add(24).cast::<i64>();
+                                let l8 = i32::from(*ptr1.add(32).cast::<u8>());
+                                Standing {
+                                    kept: l4 as u32,
+                                    waiting: l5 as u32,
+                                    most: l6 as u32,
+                                    refused: l7 as u64,
+                                    validity: Validity::_lift(l8 as u8),
+                                }
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result9
+                };
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// How an endpoint stands in a pool, or its user where a seat is for a user; `none` when there is no such pool.
+            #[allow(async_fn_in_trait)]
+            pub fn place_of(
+                pool: &str,
+                endpoint: &str,
+            ) -> ::core::option::Option<Place> {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::licences::place_of(pool, endpoint);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = pool;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = endpoint;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.1")]
+                    unsafe extern "C" {
+                        #[link_name = "place-of"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result6 = match l4 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(*ptr2.add(1).cast::<u8>());
+                                Place::_lift(l5 as u8)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result6
+                };
             }
             #[allow(unused_unsafe, clippy::all)]
             /// How full a pool is; `none` when there is no such pool.
@@ -5088,99 +5606,107 @@ macro_rules! __export_policy_impl {
         #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
         "component-type:wit-bindgen:0.63.0:holdfast:policy@0.1.1:policy:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4050] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4446] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd5\x1e\x01A\x02\x01\
-A*\x01B\x14\x01r\x03\x06status{\x06phrases\x06details\x04\0\x07refusal\x03\0\0\x01\
-m\x03\x06normal\x09emergency\x0eemergency-test\x04\0\x09call-kind\x03\0\x02\x01r\
-\x02\x04names\x05values\x04\0\x09attribute\x03\0\x04\x01r\x03\x04busy\x7f\x09no-\
-answer\x7f\x0bunreachable\x7f\x04\0\x07next-on\x03\0\x06\x01ks\x01r\x03\x05trunk\
-s\x06numbers\x0dcaller-number\x08\x04\0\x0ctrunk-target\x03\0\x09\x01q\x02\x08en\
-dpoint\x01s\0\x05trunk\x01\x0a\0\x04\0\x06target\x03\0\x0b\x01p\x0c\x01ky\x01r\x03\
-\x07targets\x0d\x0cring-seconds\x0e\x04next\x07\x04\0\x05stage\x03\0\x0f\x01p\x10\
-\x01r\x01\x06stages\x11\x04\0\x04plan\x03\0\x12\x03\0\x1bholdfast:policy/types@0\
-.1.1\x05\0\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x17\x02\x03\x02\
-\x01\x01\x04\0\x09call-kind\x03\0\0\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\0\
-\x02\x01q\x03\x08endpoint\x01s\0\x05trunk\x01s\0\x07unknown\0\0\x04\0\x06caller\x03\
-\0\x04\x01ks\x01r\x05\x04kind\x01\x06caller\x05\x06calleds\x0dcaller-numbers\x08\
-location\x06\x04\0\x0acall-facts\x03\0\x07\x04\0\x04call\x03\x01\x01h\x09\x01@\x01\
-\x04self\x0a\0s\x04\0\x14[method]call.call-id\x01\x0b\x04\0\x18[method]call.call\
-er-name\x01\x0b\x04\0\x18[method]call.request-uri\x01\x0b\x01@\x02\x04self\x0a\x04\
-names\0\x06\x04\0\x13[method]call.header\x01\x0c\x04\0\x16[method]call.attribute\
-\x01\x0c\x01p\x03\x01@\x01\x04self\x0a\0\x0d\x04\0\x17[method]call.attributes\x01\
-\x0e\x04\0\x13[method]call.source\x01\x0b\x04\0\x16[method]call.transport\x01\x0b\
-\x03\0\x1bholdfast:policy/calls@0.1.1\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\
-\x09attribute\x03\0\0\x01ks\x01r\x05\x08endpoints\x09extensions\x04pool\x02\x0ar\
-egistered\x7f\x0fexpires-secondsy\x04\0\x12registration-facts\x03\0\x03\x04\0\x0c\
-registration\x03\x01\x01h\x05\x01@\x01\x04self\x06\0s\x04\0\x1c[method]registrat\
-ion.call-id\x01\x07\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04se\
-lf\x06\x04names\0\x02\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\
-\x01\x04self\x06\0\x09\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b\
-[method]registration.source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\
-\x03\0#holdfast:policy/registrations@0.1.1\x05\x04\x01B\x1f\x01r\x04\x02ids\x09e\
-xtensions\x04names\x07enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregist\
-ered\x0eemergency-only\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07con\
-tacts\x0auser-agents\x0fexpires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\
-\0\x04\x01k\x01\x01@\x01\x02ids\0\x06\x04\0\x0eendpoint-by-id\x01\x07\x01@\x01\x09\
-extensions\0\x06\x04\0\x15endpoint-by-extension\x01\x08\x01@\x01\x06numbers\0\x06\
-\x04\0\x12endpoint-by-number\x01\x09\x01ps\x01@\x01\x02ids\0\x0a\x04\0\x0anumber\
-s-of\x01\x0b\x01ks\x01@\x01\x02ids\0\x0c\x04\0\x07pool-of\x01\x0d\x01@\x01\x02id\
-s\0\x03\x04\0\x0bstanding-of\x01\x0e\x01p\x05\x01@\x01\x02ids\0\x0f\x04\0\x0bbin\
-dings-of\x01\x10\x01@\0\0y\x04\0\x11longest-extension\x01\x11\x01ky\x01@\x01\x02\
-ids\0\x12\x04\0\x0cidle-seconds\x01\x13\x01@\0\0\x12\x04\0\x0eoutage-seconds\x01\
-\x14\x03\0\x1fholdfast:policy/directory@0.1.1\x05\x05\x01B\x05\x01r\x02\x05seats\
-y\x05takeny\x04\0\x05usage\x03\0\0\x01k\x01\x01@\x01\x04pools\0\x02\x04\0\x08usa\
-ge-of\x01\x03\x03\0\x1eholdfast:policy/licences@0.1.1\x05\x06\x01B\x10\x01r\x03\x04\
-names\x07healthy\x7f\x05callsy\x04\0\x05trunk\x03\0\0\x01r\x04\x05callsy\x0dcall\
-s-in-houry\x0eseconds-in-dayy\x11seconds-in-outagey\x04\0\x0doutside-usage\x03\0\
-\x02\x01ps\x01@\0\0\x04\x04\0\x05names\x01\x05\x04\0\x0femergency-names\x01\x05\x01\
-k\x01\x01@\x01\x04names\0\x06\x04\0\x0dtrunk-by-name\x01\x07\x01ks\x01@\x02\x05t\
-runks\x06numbers\0\x08\x04\0\x08own-part\x01\x09\x01@\x01\x08endpoints\0\x03\x04\
-\0\x08usage-of\x01\x0a\x03\0\x1choldfast:policy/trunks@0.1.1\x05\x07\x01B\x06\x01\
-ks\x01r\x03\x04names\x04elin\0\x07address\0\x04\0\x08location\x03\0\x01\x01k\x02\
-\x01@\x01\x04names\0\x03\x04\0\x10location-by-name\x01\x04\x03\0\x1fholdfast:pol\
-icy/locations@0.1.1\x05\x08\x01B\x0b\x01ps\x01q\x04\x04text\x01s\0\x06number\x01\
-x\0\x04flag\x01\x7f\0\x05texts\x01\0\0\x04\0\x05value\x03\0\x01\x01r\x02\x03keys\
-\x05value\x02\x04\0\x07setting\x03\0\x03\x01k\x02\x01@\x01\x03keys\0\x05\x04\0\x03\
-get\x01\x06\x01p\x04\x01@\0\0\x07\x04\0\x03all\x01\x08\x03\0\x1eholdfast:policy/\
-settings@0.1.1\x05\x09\x01B\x04\x01m\x03\x05debug\x04info\x04warn\x04\0\x05level\
-\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x19\
-holdfast:policy/log@0.1.1\x05\x0a\x01B\x02\x01@\0\0w\x04\0\x06now-ms\x01\0\x03\0\
-\x1bholdfast:policy/clock@0.1.1\x05\x0b\x01B\x0d\x01m\x02\x08too-long\x04full\x04\
-\0\x0cmemory-error\x03\0\0\x01ks\x01@\x01\x03keys\0\x02\x04\0\x03get\x01\x03\x01\
-j\0\x01\x01\x01@\x02\x03keys\x05values\0\x04\x04\0\x03set\x01\x05\x01@\x01\x03ke\
-ys\x01\0\x04\0\x06remove\x01\x06\x01j\x01x\x01\x01\x01@\x02\x03keys\x06amountx\0\
-\x07\x04\0\x03add\x01\x08\x03\0\x1choldfast:policy/memory@0.1.1\x05\x0c\x02\x03\0\
-\0\x07refusal\x02\x03\0\x02\x0cregistration\x02\x03\0\x02\x12registration-facts\x01\
-B\x0f\x02\x03\x02\x01\x0d\x04\0\x07refusal\x03\0\0\x02\x03\x02\x01\x0e\x04\0\x07\
-attempt\x03\0\x02\x02\x03\x02\x01\x0f\x04\0\x12registration-facts\x03\0\x04\x01q\
-\x02\x06refuse\x01\x01\0\x0eemergency-only\0\0\x04\0\x09when-full\x03\0\x06\x01r\
-\x02\x04pools\x09when-full\x07\x04\0\x0cseat-request\x03\0\x08\x01q\x03\x04pass\0\
-\0\x05admit\x01\x09\0\x06refuse\x01\x01\0\x04\0\x09admission\x03\0\x0a\x01h\x03\x01\
-@\x02\x05facts\x05\x0cregistration\x0c\0\x0b\x04\0\x05admit\x01\x0d\x04\0\"holdf\
-ast:policy/registration@0.1.1\x05\x10\x02\x03\0\0\x04plan\x02\x03\0\x01\x04call\x02\
-\x03\0\x01\x0acall-facts\x01B\x13\x02\x03\x02\x01\x0d\x04\0\x07refusal\x03\0\0\x02\
-\x03\x02\x01\x11\x04\0\x04plan\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\
-\0\x04\x02\x03\x02\x01\x12\x04\0\x04call\x03\0\x06\x02\x03\x02\x01\x13\x04\0\x0a\
-call-facts\x03\0\x08\x01ks\x01p\x05\x01r\x04\x06called\x0a\x0dcaller-number\x0a\x0b\
-caller-name\x0a\x0aattributes\x0b\x04\0\x0aamendments\x03\0\x0c\x01q\x03\x04pass\
-\x01\x0d\0\x05route\x01\x03\0\x06refuse\x01\x01\0\x04\0\x08decision\x03\0\x0e\x01\
-h\x07\x01@\x02\x05facts\x09\x04call\x10\0\x0f\x04\0\x05route\x01\x11\x04\0\x1dho\
-ldfast:policy/routing@0.1.1\x05\x14\x02\x03\0\0\x0ctrunk-target\x01B\x0c\x02\x03\
-\x02\x01\x15\x04\0\x0ctrunk-target\x03\0\0\x02\x03\x02\x01\x12\x04\0\x04call\x03\
-\0\x02\x02\x03\x02\x01\x13\x04\0\x0acall-facts\x03\0\x04\x01p\x01\x01r\x01\x06tr\
-unks\x06\x04\0\x0eemergency-plan\x03\0\x07\x01h\x03\x01@\x02\x05facts\x05\x04cal\
-l\x09\0\x08\x04\0\x05route\x01\x0a\x04\0\x1fholdfast:policy/emergency@0.1.1\x05\x16\
-\x01B\x08\x02\x03\x02\x01\x01\x04\0\x09call-kind\x03\0\0\x01ks\x01kw\x01r\x0a\x07\
-call-ids\x04kind\x01\x06callers\x06calleds\x0banswered-by\x02\x08began-msw\x0ban\
-swered-ms\x03\x08ended-msw\x06status{\x05causes\x04\0\x0bcall-record\x03\0\x04\x01\
-@\x01\x04call\x05\x01\0\x04\0\x05ended\x01\x06\x04\0!holdfast:policy/observation\
-@0.1.1\x05\x17\x02\x03\0\x07\x07setting\x01B\x09\x02\x03\x02\x01\x18\x04\0\x07se\
-tting\x03\0\0\x01r\x02\x03keys\x07messages\x04\0\x07problem\x03\0\x02\x01p\x01\x01\
-p\x03\x01j\0\x01\x05\x01@\x01\x08settings\x04\0\x06\x04\0\x05check\x01\x07\x04\0\
-#holdfast:policy/configuration@0.1.1\x05\x19\x04\0\x1choldfast:policy/policy@0.1\
-.1\x04\0\x0b\x0c\x01\0\x06policy\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe1!\x01A\x02\x01A*\x01\
+B\x14\x01r\x03\x06status{\x06phrases\x06details\x04\0\x07refusal\x03\0\0\x01m\x03\
+\x06normal\x09emergency\x0eemergency-test\x04\0\x09call-kind\x03\0\x02\x01r\x02\x04\
+names\x05values\x04\0\x09attribute\x03\0\x04\x01r\x03\x04busy\x7f\x09no-answer\x7f\
+\x0bunreachable\x7f\x04\0\x07next-on\x03\0\x06\x01ks\x01r\x03\x05trunks\x06numbe\
+rs\x0dcaller-number\x08\x04\0\x0ctrunk-target\x03\0\x09\x01q\x02\x08endpoint\x01\
+s\0\x05trunk\x01\x0a\0\x04\0\x06target\x03\0\x0b\x01p\x0c\x01ky\x01r\x03\x07targ\
+ets\x0d\x0cring-seconds\x0e\x04next\x07\x04\0\x05stage\x03\0\x0f\x01p\x10\x01r\x01\
+\x06stages\x11\x04\0\x04plan\x03\0\x12\x03\0\x1bholdfast:policy/types@0.1.1\x05\0\
+\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x17\x02\x03\x02\x01\x01\x04\
+\0\x09call-kind\x03\0\0\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\0\x02\x01q\x03\
+\x08endpoint\x01s\0\x05trunk\x01s\0\x07unknown\0\0\x04\0\x06caller\x03\0\x04\x01\
+ks\x01r\x05\x04kind\x01\x06caller\x05\x06calleds\x0dcaller-numbers\x08location\x06\
+\x04\0\x0acall-facts\x03\0\x07\x04\0\x04call\x03\x01\x01h\x09\x01@\x01\x04self\x0a\
+\0s\x04\0\x14[method]call.call-id\x01\x0b\x04\0\x18[method]call.caller-name\x01\x0b\
+\x04\0\x18[method]call.request-uri\x01\x0b\x01@\x02\x04self\x0a\x04names\0\x06\x04\
+\0\x13[method]call.header\x01\x0c\x04\0\x16[method]call.attribute\x01\x0c\x01p\x03\
+\x01@\x01\x04self\x0a\0\x0d\x04\0\x17[method]call.attributes\x01\x0e\x04\0\x13[m\
+ethod]call.source\x01\x0b\x04\0\x16[method]call.transport\x01\x0b\x03\0\x1bholdf\
+ast:policy/calls@0.1.1\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\
+\0\0\x01ks\x01r\x05\x08endpoints\x09extensions\x04pool\x02\x0aregistered\x7f\x0f\
+expires-secondsy\x04\0\x12registration-facts\x03\0\x03\x04\0\x0cregistration\x03\
+\x01\x01h\x05\x01@\x01\x04self\x06\0s\x04\0\x1c[method]registration.call-id\x01\x07\
+\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04self\x06\x04names\0\x02\
+\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\x01\x04self\x06\0\x09\
+\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b[method]registration.\
+source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\x03\0#holdfast:po\
+licy/registrations@0.1.1\x05\x04\x01B&\x01r\x04\x02ids\x09extensions\x04names\x07\
+enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregistered\x0eemergency-only\
+\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07contacts\x0auser-agents\x0f\
+expires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\0\x04\x01ky\x01ks\x01\
+r\x05\x0cring-seconds\x06\x0eforward-always\x07\x0cforward-busy\x07\x11forward-n\
+o-answer\x07\x13forward-unreachable\x07\x04\0\x0dcall-settings\x03\0\x08\x01k\x01\
+\x01@\x01\x02ids\0\x0a\x04\0\x0eendpoint-by-id\x01\x0b\x01@\x01\x09extensions\0\x0a\
+\x04\0\x15endpoint-by-extension\x01\x0c\x01@\x01\x06numbers\0\x0a\x04\0\x12endpo\
+int-by-number\x01\x0d\x01ps\x01@\x01\x02ids\0\x0e\x04\0\x0anumbers-of\x01\x0f\x01\
+@\x01\x02ids\0\x07\x04\0\x07pool-of\x01\x10\x01@\x01\x02ids\0\x03\x04\0\x0bstand\
+ing-of\x01\x11\x01p\x05\x01@\x01\x02ids\0\x12\x04\0\x0bbindings-of\x01\x13\x01k\x09\
+\x01@\x01\x02ids\0\x14\x04\0\x10call-settings-of\x01\x15\x01@\x01\x08endpoints\0\
+\x07\x04\0\x0ddial-class-of\x01\x16\x01@\0\0y\x04\0\x11longest-extension\x01\x17\
+\x01@\x01\x02ids\0\x06\x04\0\x0cidle-seconds\x01\x18\x01@\0\0\x06\x04\0\x0eoutag\
+e-seconds\x01\x19\x03\0\x1fholdfast:policy/directory@0.1.1\x05\x05\x01B\x14\x01r\
+\x02\x05seatsy\x05takeny\x04\0\x05usage\x03\0\0\x01m\x04\x07not-yet\x05valid\x05\
+grace\x05ended\x04\0\x08validity\x03\0\x02\x01r\x05\x04kepty\x07waitingy\x04most\
+y\x07refusedw\x08validity\x03\x04\0\x08standing\x03\0\x04\x01m\x04\x04none\x06se\
+ated\x07waiting\x04kept\x04\0\x05place\x03\0\x06\x01ps\x01@\0\0\x08\x04\0\x05nam\
+es\x01\x09\x01k\x05\x01@\x01\x04pools\0\x0a\x04\0\x0bstanding-of\x01\x0b\x01k\x07\
+\x01@\x02\x04pools\x08endpoints\0\x0c\x04\0\x08place-of\x01\x0d\x01k\x01\x01@\x01\
+\x04pools\0\x0e\x04\0\x08usage-of\x01\x0f\x03\0\x1eholdfast:policy/licences@0.1.\
+1\x05\x06\x01B\x10\x01r\x03\x04names\x07healthy\x7f\x05callsy\x04\0\x05trunk\x03\
+\0\0\x01r\x04\x05callsy\x0dcalls-in-houry\x0eseconds-in-dayy\x11seconds-in-outag\
+ey\x04\0\x0doutside-usage\x03\0\x02\x01ps\x01@\0\0\x04\x04\0\x05names\x01\x05\x04\
+\0\x0femergency-names\x01\x05\x01k\x01\x01@\x01\x04names\0\x06\x04\0\x0dtrunk-by\
+-name\x01\x07\x01ks\x01@\x02\x05trunks\x06numbers\0\x08\x04\0\x08own-part\x01\x09\
+\x01@\x01\x08endpoints\0\x03\x04\0\x08usage-of\x01\x0a\x03\0\x1choldfast:policy/\
+trunks@0.1.1\x05\x07\x01B\x06\x01ks\x01r\x03\x04names\x04elin\0\x07address\0\x04\
+\0\x08location\x03\0\x01\x01k\x02\x01@\x01\x04names\0\x03\x04\0\x10location-by-n\
+ame\x01\x04\x03\0\x1fholdfast:policy/locations@0.1.1\x05\x08\x01B\x0b\x01ps\x01q\
+\x04\x04text\x01s\0\x06number\x01x\0\x04flag\x01\x7f\0\x05texts\x01\0\0\x04\0\x05\
+value\x03\0\x01\x01r\x02\x03keys\x05value\x02\x04\0\x07setting\x03\0\x03\x01k\x02\
+\x01@\x01\x03keys\0\x05\x04\0\x03get\x01\x06\x01p\x04\x01@\0\0\x07\x04\0\x03all\x01\
+\x08\x03\0\x1eholdfast:policy/settings@0.1.1\x05\x09\x01B\x04\x01m\x03\x05debug\x04\
+info\x04warn\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\
+\x05write\x01\x02\x03\0\x19holdfast:policy/log@0.1.1\x05\x0a\x01B\x02\x01@\0\0w\x04\
+\0\x06now-ms\x01\0\x03\0\x1bholdfast:policy/clock@0.1.1\x05\x0b\x01B\x0d\x01m\x02\
+\x08too-long\x04full\x04\0\x0cmemory-error\x03\0\0\x01ks\x01@\x01\x03keys\0\x02\x04\
+\0\x03get\x01\x03\x01j\0\x01\x01\x01@\x02\x03keys\x05values\0\x04\x04\0\x03set\x01\
+\x05\x01@\x01\x03keys\x01\0\x04\0\x06remove\x01\x06\x01j\x01x\x01\x01\x01@\x02\x03\
+keys\x06amountx\0\x07\x04\0\x03add\x01\x08\x03\0\x1choldfast:policy/memory@0.1.1\
+\x05\x0c\x02\x03\0\0\x07refusal\x02\x03\0\x02\x0cregistration\x02\x03\0\x02\x12r\
+egistration-facts\x01B\x0f\x02\x03\x02\x01\x0d\x04\0\x07refusal\x03\0\0\x02\x03\x02\
+\x01\x0e\x04\0\x07attempt\x03\0\x02\x02\x03\x02\x01\x0f\x04\0\x12registration-fa\
+cts\x03\0\x04\x01q\x02\x06refuse\x01\x01\0\x0eemergency-only\0\0\x04\0\x09when-f\
+ull\x03\0\x06\x01r\x02\x04pools\x09when-full\x07\x04\0\x0cseat-request\x03\0\x08\
+\x01q\x03\x04pass\0\0\x05admit\x01\x09\0\x06refuse\x01\x01\0\x04\0\x09admission\x03\
+\0\x0a\x01h\x03\x01@\x02\x05facts\x05\x0cregistration\x0c\0\x0b\x04\0\x05admit\x01\
+\x0d\x04\0\"holdfast:policy/registration@0.1.1\x05\x10\x02\x03\0\0\x04plan\x02\x03\
+\0\x01\x04call\x02\x03\0\x01\x0acall-facts\x01B\x13\x02\x03\x02\x01\x0d\x04\0\x07\
+refusal\x03\0\0\x02\x03\x02\x01\x11\x04\0\x04plan\x03\0\x02\x02\x03\x02\x01\x02\x04\
+\0\x09attribute\x03\0\x04\x02\x03\x02\x01\x12\x04\0\x04call\x03\0\x06\x02\x03\x02\
+\x01\x13\x04\0\x0acall-facts\x03\0\x08\x01ks\x01p\x05\x01r\x04\x06called\x0a\x0d\
+caller-number\x0a\x0bcaller-name\x0a\x0aattributes\x0b\x04\0\x0aamendments\x03\0\
+\x0c\x01q\x03\x04pass\x01\x0d\0\x05route\x01\x03\0\x06refuse\x01\x01\0\x04\0\x08\
+decision\x03\0\x0e\x01h\x07\x01@\x02\x05facts\x09\x04call\x10\0\x0f\x04\0\x05rou\
+te\x01\x11\x04\0\x1dholdfast:policy/routing@0.1.1\x05\x14\x02\x03\0\0\x0ctrunk-t\
+arget\x01B\x0c\x02\x03\x02\x01\x15\x04\0\x0ctrunk-target\x03\0\0\x02\x03\x02\x01\
+\x12\x04\0\x04call\x03\0\x02\x02\x03\x02\x01\x13\x04\0\x0acall-facts\x03\0\x04\x01\
+p\x01\x01r\x01\x06trunks\x06\x04\0\x0eemergency-plan\x03\0\x07\x01h\x03\x01@\x02\
+\x05facts\x05\x04call\x09\0\x08\x04\0\x05route\x01\x0a\x04\0\x1fholdfast:policy/\
+emergency@0.1.1\x05\x16\x01B\x08\x02\x03\x02\x01\x01\x04\0\x09call-kind\x03\0\0\x01\
+ks\x01kw\x01r\x0a\x07call-ids\x04kind\x01\x06callers\x06calleds\x0banswered-by\x02\
+\x08began-msw\x0banswered-ms\x03\x08ended-msw\x06status{\x05causes\x04\0\x0bcall\
+-record\x03\0\x04\x01@\x01\x04call\x05\x01\0\x04\0\x05ended\x01\x06\x04\0!holdfa\
+st:policy/observation@0.1.1\x05\x17\x02\x03\0\x07\x07setting\x01B\x09\x02\x03\x02\
+\x01\x18\x04\0\x07setting\x03\0\0\x01r\x02\x03keys\x07messages\x04\0\x07problem\x03\
+\0\x02\x01p\x01\x01p\x03\x01j\0\x01\x05\x01@\x01\x08settings\x04\0\x06\x04\0\x05\
+check\x01\x07\x04\0#holdfast:policy/configuration@0.1.1\x05\x19\x04\0\x1choldfas\
+t:policy/policy@0.1.1\x04\0\x0b\x0c\x01\0\x06policy\x03\0\0\0G\x09producers\x01\x0c\
+processed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
         };
     };
 }
@@ -5193,8 +5719,8 @@ pub use __export_policy_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2963] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf6\x15\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3359] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x82\x19\x01A\x02\x01\
 A\x18\x01B\x14\x01r\x03\x06status{\x06phrases\x06details\x04\0\x07refusal\x03\0\0\
 \x01m\x03\x06normal\x09emergency\x0eemergency-test\x04\0\x09call-kind\x03\0\x02\x01\
 r\x02\x04names\x05values\x04\0\x09attribute\x03\0\x04\x01r\x03\x04busy\x7f\x09no\
@@ -5221,43 +5747,52 @@ ion.call-id\x01\x07\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04se
 lf\x06\x04names\0\x02\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\
 \x01\x04self\x06\0\x09\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b\
 [method]registration.source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\
-\x03\0#holdfast:policy/registrations@0.1.1\x05\x04\x01B\x1f\x01r\x04\x02ids\x09e\
-xtensions\x04names\x07enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregist\
-ered\x0eemergency-only\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07con\
-tacts\x0auser-agents\x0fexpires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\
-\0\x04\x01k\x01\x01@\x01\x02ids\0\x06\x04\0\x0eendpoint-by-id\x01\x07\x01@\x01\x09\
-extensions\0\x06\x04\0\x15endpoint-by-extension\x01\x08\x01@\x01\x06numbers\0\x06\
-\x04\0\x12endpoint-by-number\x01\x09\x01ps\x01@\x01\x02ids\0\x0a\x04\0\x0anumber\
-s-of\x01\x0b\x01ks\x01@\x01\x02ids\0\x0c\x04\0\x07pool-of\x01\x0d\x01@\x01\x02id\
-s\0\x03\x04\0\x0bstanding-of\x01\x0e\x01p\x05\x01@\x01\x02ids\0\x0f\x04\0\x0bbin\
-dings-of\x01\x10\x01@\0\0y\x04\0\x11longest-extension\x01\x11\x01ky\x01@\x01\x02\
-ids\0\x12\x04\0\x0cidle-seconds\x01\x13\x01@\0\0\x12\x04\0\x0eoutage-seconds\x01\
-\x14\x03\0\x1fholdfast:policy/directory@0.1.1\x05\x05\x01B\x05\x01r\x02\x05seats\
-y\x05takeny\x04\0\x05usage\x03\0\0\x01k\x01\x01@\x01\x04pools\0\x02\x04\0\x08usa\
-ge-of\x01\x03\x03\0\x1eholdfast:policy/licences@0.1.1\x05\x06\x01B\x10\x01r\x03\x04\
-names\x07healthy\x7f\x05callsy\x04\0\x05trunk\x03\0\0\x01r\x04\x05callsy\x0dcall\
-s-in-houry\x0eseconds-in-dayy\x11seconds-in-outagey\x04\0\x0doutside-usage\x03\0\
-\x02\x01ps\x01@\0\0\x04\x04\0\x05names\x01\x05\x04\0\x0femergency-names\x01\x05\x01\
-k\x01\x01@\x01\x04names\0\x06\x04\0\x0dtrunk-by-name\x01\x07\x01ks\x01@\x02\x05t\
-runks\x06numbers\0\x08\x04\0\x08own-part\x01\x09\x01@\x01\x08endpoints\0\x03\x04\
-\0\x08usage-of\x01\x0a\x03\0\x1choldfast:policy/trunks@0.1.1\x05\x07\x01B\x06\x01\
-ks\x01r\x03\x04names\x04elin\0\x07address\0\x04\0\x08location\x03\0\x01\x01k\x02\
-\x01@\x01\x04names\0\x03\x04\0\x10location-by-name\x01\x04\x03\0\x1fholdfast:pol\
-icy/locations@0.1.1\x05\x08\x01B\x0b\x01ps\x01q\x04\x04text\x01s\0\x06number\x01\
-x\0\x04flag\x01\x7f\0\x05texts\x01\0\0\x04\0\x05value\x03\0\x01\x01r\x02\x03keys\
-\x05value\x02\x04\0\x07setting\x03\0\x03\x01k\x02\x01@\x01\x03keys\0\x05\x04\0\x03\
-get\x01\x06\x01p\x04\x01@\0\0\x07\x04\0\x03all\x01\x08\x03\0\x1eholdfast:policy/\
-settings@0.1.1\x05\x09\x01B\x04\x01m\x03\x05debug\x04info\x04warn\x04\0\x05level\
-\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x19\
-holdfast:policy/log@0.1.1\x05\x0a\x01B\x02\x01@\0\0w\x04\0\x06now-ms\x01\0\x03\0\
-\x1bholdfast:policy/clock@0.1.1\x05\x0b\x01B\x0d\x01m\x02\x08too-long\x04full\x04\
-\0\x0cmemory-error\x03\0\0\x01ks\x01@\x01\x03keys\0\x02\x04\0\x03get\x01\x03\x01\
-j\0\x01\x01\x01@\x02\x03keys\x05values\0\x04\x04\0\x03set\x01\x05\x01@\x01\x03ke\
-ys\x01\0\x04\0\x06remove\x01\x06\x01j\x01x\x01\x01\x01@\x02\x03keys\x06amountx\0\
-\x07\x04\0\x03add\x01\x08\x03\0\x1choldfast:policy/memory@0.1.1\x05\x0c\x04\0<ho\
-ldfast:policy/policy-with-all-of-its-exports-removed@0.1.1\x04\0\x0b,\x01\0&poli\
-cy-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\
-\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
+\x03\0#holdfast:policy/registrations@0.1.1\x05\x04\x01B&\x01r\x04\x02ids\x09exte\
+nsions\x04names\x07enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregistere\
+d\x0eemergency-only\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07contac\
+ts\x0auser-agents\x0fexpires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\
+\0\x04\x01ky\x01ks\x01r\x05\x0cring-seconds\x06\x0eforward-always\x07\x0cforward\
+-busy\x07\x11forward-no-answer\x07\x13forward-unreachable\x07\x04\0\x0dcall-sett\
+ings\x03\0\x08\x01k\x01\x01@\x01\x02ids\0\x0a\x04\0\x0eendpoint-by-id\x01\x0b\x01\
+@\x01\x09extensions\0\x0a\x04\0\x15endpoint-by-extension\x01\x0c\x01@\x01\x06num\
+bers\0\x0a\x04\0\x12endpoint-by-number\x01\x0d\x01ps\x01@\x01\x02ids\0\x0e\x04\0\
+\x0anumbers-of\x01\x0f\x01@\x01\x02ids\0\x07\x04\0\x07pool-of\x01\x10\x01@\x01\x02\
+ids\0\x03\x04\0\x0bstanding-of\x01\x11\x01p\x05\x01@\x01\x02ids\0\x12\x04\0\x0bb\
+indings-of\x01\x13\x01k\x09\x01@\x01\x02ids\0\x14\x04\0\x10call-settings-of\x01\x15\
+\x01@\x01\x08endpoints\0\x07\x04\0\x0ddial-class-of\x01\x16\x01@\0\0y\x04\0\x11l\
+ongest-extension\x01\x17\x01@\x01\x02ids\0\x06\x04\0\x0cidle-seconds\x01\x18\x01\
+@\0\0\x06\x04\0\x0eoutage-seconds\x01\x19\x03\0\x1fholdfast:policy/directory@0.1\
+.1\x05\x05\x01B\x14\x01r\x02\x05seatsy\x05takeny\x04\0\x05usage\x03\0\0\x01m\x04\
+\x07not-yet\x05valid\x05grace\x05ended\x04\0\x08validity\x03\0\x02\x01r\x05\x04k\
+epty\x07waitingy\x04mosty\x07refusedw\x08validity\x03\x04\0\x08standing\x03\0\x04\
+\x01m\x04\x04none\x06seated\x07waiting\x04kept\x04\0\x05place\x03\0\x06\x01ps\x01\
+@\0\0\x08\x04\0\x05names\x01\x09\x01k\x05\x01@\x01\x04pools\0\x0a\x04\0\x0bstand\
+ing-of\x01\x0b\x01k\x07\x01@\x02\x04pools\x08endpoints\0\x0c\x04\0\x08place-of\x01\
+\x0d\x01k\x01\x01@\x01\x04pools\0\x0e\x04\0\x08usage-of\x01\x0f\x03\0\x1eholdfas\
+t:policy/licences@0.1.1\x05\x06\x01B\x10\x01r\x03\x04names\x07healthy\x7f\x05cal\
+lsy\x04\0\x05trunk\x03\0\0\x01r\x04\x05callsy\x0dcalls-in-houry\x0eseconds-in-da\
+yy\x11seconds-in-outagey\x04\0\x0doutside-usage\x03\0\x02\x01ps\x01@\0\0\x04\x04\
+\0\x05names\x01\x05\x04\0\x0femergency-names\x01\x05\x01k\x01\x01@\x01\x04names\0\
+\x06\x04\0\x0dtrunk-by-name\x01\x07\x01ks\x01@\x02\x05trunks\x06numbers\0\x08\x04\
+\0\x08own-part\x01\x09\x01@\x01\x08endpoints\0\x03\x04\0\x08usage-of\x01\x0a\x03\
+\0\x1choldfast:policy/trunks@0.1.1\x05\x07\x01B\x06\x01ks\x01r\x03\x04names\x04e\
+lin\0\x07address\0\x04\0\x08location\x03\0\x01\x01k\x02\x01@\x01\x04names\0\x03\x04\
+\0\x10location-by-name\x01\x04\x03\0\x1fholdfast:policy/locations@0.1.1\x05\x08\x01\
+B\x0b\x01ps\x01q\x04\x04text\x01s\0\x06number\x01x\0\x04flag\x01\x7f\0\x05texts\x01\
+\0\0\x04\0\x05value\x03\0\x01\x01r\x02\x03keys\x05value\x02\x04\0\x07setting\x03\
+\0\x03\x01k\x02\x01@\x01\x03keys\0\x05\x04\0\x03get\x01\x06\x01p\x04\x01@\0\0\x07\
+\x04\0\x03all\x01\x08\x03\0\x1eholdfast:policy/settings@0.1.1\x05\x09\x01B\x04\x01\
+m\x03\x05debug\x04info\x04warn\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07m\
+essages\x01\0\x04\0\x05write\x01\x02\x03\0\x19holdfast:policy/log@0.1.1\x05\x0a\x01\
+B\x02\x01@\0\0w\x04\0\x06now-ms\x01\0\x03\0\x1bholdfast:policy/clock@0.1.1\x05\x0b\
+\x01B\x0d\x01m\x02\x08too-long\x04full\x04\0\x0cmemory-error\x03\0\0\x01ks\x01@\x01\
+\x03keys\0\x02\x04\0\x03get\x01\x03\x01j\0\x01\x01\x01@\x02\x03keys\x05values\0\x04\
+\x04\0\x03set\x01\x05\x01@\x01\x03keys\x01\0\x04\0\x06remove\x01\x06\x01j\x01x\x01\
+\x01\x01@\x02\x03keys\x06amountx\0\x07\x04\0\x03add\x01\x08\x03\0\x1choldfast:po\
+licy/memory@0.1.1\x05\x0c\x04\0<holdfast:policy/policy-with-all-of-its-exports-r\
+emoved@0.1.1\x04\0\x0b,\x01\0&policy-with-all-of-its-exports-removed\x03\0\0\0G\x09\
+producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rus\
+t\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -40,6 +40,7 @@ struct EndpointRow {
     location: Option<String>,
     #[serde(default)]
     numbers: Vec<String>,
+    dial_class: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -239,7 +240,8 @@ impl File {
         let mut site = Site::new().emergency_trunks(&self.emergency.trunks);
         for row in &self.endpoint {
             let named = Endpoint::new(&row.id, &row.extension).name(row.name.as_ref().unwrap_or(&row.extension)).numbers(&row.numbers);
-            let endpoint = Endpoint { pool: row.licence.clone(), location: row.location.clone(), ..named };
+            let (pool, location, dial_class) = (row.licence.clone(), row.location.clone(), row.dial_class.clone());
+            let endpoint = Endpoint { pool, location, dial_class, ..named };
             site = site.endpoint(if row.enabled.unwrap_or(true) { endpoint } else { endpoint.disabled() });
         }
         for row in &self.licence {

@@ -92,7 +92,7 @@ pub mod registrations {
 pub mod directory {
     use super::asked;
     use crate::{
-        directory::{Binding, Endpoint, Standing},
+        directory::{Binding, CallSettings, Endpoint, Standing},
         testing,
     };
 
@@ -147,6 +147,16 @@ pub mod directory {
     }
 
     #[track_caller]
+    pub(crate) fn call_settings_of(id: &str) -> Option<CallSettings> {
+        asked().site.endpoints.iter().find(|endpoint| endpoint.id == id)?.calls.clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn dial_class_of(id: &str) -> Option<String> {
+        asked().site.endpoints.iter().find(|endpoint| endpoint.id == id)?.dial_class.clone()
+    }
+
+    #[track_caller]
     pub(crate) fn longest_extension() -> u32 {
         let longest = asked().site.endpoints.iter().map(|endpoint| endpoint.extension.chars().count()).max();
         longest.map_or(0, |longest| u32::try_from(longest).unwrap_or(u32::MAX))
@@ -166,7 +176,30 @@ pub mod directory {
 /// See `wit/licences.wit`.
 pub mod licences {
     use super::asked;
-    use crate::licences::Usage;
+    use crate::licences::{Place, Standing, Usage, Validity};
+
+    #[track_caller]
+    pub(crate) fn names() -> Vec<String> {
+        asked().site.pools.iter().map(|(name, ..)| name.clone()).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn standing_of(pool: &str) -> Option<Standing> {
+        let moment = asked();
+        let &(_, _, most) = moment.site.pools.iter().find(|(name, ..)| name == pool)?;
+        let told = moment.site.standings.iter().find(|(name, _)| name == pool).map(|(_, standing)| *standing);
+        Some(told.unwrap_or(Standing { kept: 0, waiting: 0, most, refused: 0, validity: Validity::Valid }))
+    }
+
+    /// Whoever is registered with a seat has it of the pool that the directory names.
+    #[track_caller]
+    pub(crate) fn place_of(pool: &str, endpoint: &str) -> Option<Place> {
+        let moment = asked();
+        moment.site.pools.iter().find(|(name, ..)| name == pool)?;
+        let draws = moment.site.endpoints.iter().any(|known| known.id == endpoint && known.pool.as_deref() == Some(pool));
+        let seated = draws && moment.site.bindings(endpoint).any(|binding| !binding.emergency_only);
+        Some(if seated { Place::Seated } else { Place::None })
+    }
 
     #[track_caller]
     pub(crate) fn usage_of(pool: &str) -> Option<Usage> {

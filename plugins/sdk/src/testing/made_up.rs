@@ -48,6 +48,8 @@ pub fn sites() -> impl Strategy<Value = Site> {
                 pool: pool.filter(|_| !pools.is_empty()).map(|index| format!("pool-{}", index.index(pools.len()))),
                 location: location.filter(|_| !locations.is_empty()).map(|index| format!("place-{}", index.index(locations.len()))),
                 numbers,
+                dial_class: None,
+                calls: None,
             });
         }
         site

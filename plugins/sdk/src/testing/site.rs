@@ -3,7 +3,10 @@
 use super::{Call, Fault, Hooks, Registration, at_site, subject::Subject};
 use crate::{
     Admission, CallKind, CallRecord, ConfigurationPolicy, Decision, EmergencyPlan, EmergencyPolicy, ObservationPolicy, Problem,
-    RegistrationPolicy, RoutingPolicy, Setting, Value, directory::Binding, log::Level,
+    RegistrationPolicy, RoutingPolicy, Setting, Value,
+    directory::{Binding, CallSettings},
+    licences::Standing,
+    log::Level,
 };
 use std::{
     cell::RefCell,
@@ -28,14 +31,26 @@ pub struct Endpoint {
     pub(super) pool: Option<String>,
     pub(super) location: Option<String>,
     pub(super) numbers: Vec<String>,
+    pub(super) dial_class: Option<String>,
+    pub(super) calls: Option<CallSettings>,
 }
 
 impl Endpoint {
-    /// Enabled, named like its extension, with neither pool, location nor numbers.
+    /// Enabled, named like its extension, with neither pool, location, numbers, dial class nor call settings.
     #[must_use]
     pub fn new(id: impl Into<String>, extension: impl Into<String>) -> Self {
         let (id, extension) = (id.into(), extension.into());
-        Self { id, name: extension.clone(), extension, enabled: true, pool: None, location: None, numbers: Vec::new() }
+        Self {
+            id,
+            name: extension.clone(),
+            extension,
+            enabled: true,
+            pool: None,
+            location: None,
+            numbers: Vec::new(),
+            dial_class: None,
+            calls: None,
+        }
     }
 
     /// Its display name.
@@ -70,6 +85,20 @@ impl Endpoint {
     #[must_use]
     pub fn numbers<N: Into<String>>(mut self, numbers: impl IntoIterator<Item = N>) -> Self {
         self.numbers = numbers.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The class of what it may dial.
+    #[must_use]
+    pub fn dial_class(mut self, class: impl Into<String>) -> Self {
+        self.dial_class = Some(class.into());
+        self
+    }
+
+    /// It is a user, and this becomes of its calls.
+    #[must_use]
+    pub fn calls(mut self, settings: CallSettings) -> Self {
+        self.calls = Some(settings);
         self
     }
 }
@@ -168,6 +197,8 @@ pub(super) struct State {
     pub(super) locations: Vec<Location>,
     /// Name, seats, seats taken.
     pub(super) pools: Vec<(String, u32, u32)>,
+    /// What else is known of some of them.
+    pub(super) standings: Vec<(String, Standing)>,
     pub(super) emergency_trunks: Vec<String>,
     pub(super) settings: Vec<Setting>,
     /// Endpoints and how they can be reached.
@@ -212,6 +243,7 @@ impl Site {
             trunks: Vec::new(),
             locations: Vec::new(),
             pools: Vec::new(),
+            standings: Vec::new(),
             emergency_trunks: Vec::new(),
             settings: Vec::new(),
             bindings: Vec::new(),
@@ -253,6 +285,12 @@ impl Site {
     #[must_use]
     pub fn pool(self, pool: impl Into<String>, seats: u32, taken: u32) -> Self {
         self.with(|state| state.pools.push((pool.into(), seats, taken)))
+    }
+
+    /// What else is known of a licence pool; where nothing is said: nobody waits, none was refused, and as many seats were in use as are taken.
+    #[must_use]
+    pub fn standing(self, pool: impl Into<String>, standing: Standing) -> Self {
+        self.with(|state| state.standings.push((pool.into(), standing)))
     }
 
     /// The trunks for calls for help, in order.

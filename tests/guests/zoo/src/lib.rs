@@ -80,6 +80,13 @@ impl RoutingPolicy for Zoo {
                 let used = (used.calls, used.calls_in_hour, used.seconds_in_day, used.seconds_in_outage);
                 phrase(&format!("{:?} {:?} {used:?}", directory::idle_seconds("desk-1"), directory::outage_seconds()))
             }
+            "class" => phrase(&directory::dial_class_of("desk-1").unwrap_or_default()),
+            "settings" => phrase(if directory::call_settings_of("desk-1").is_some() { "some" } else { "none" }),
+            "pools" => {
+                let standing = licences::standing_of("site").map(|standing| (standing.waiting, standing.most, standing.refused));
+                phrase(&format!("{:?} {standing:?}", licences::names()))
+            }
+            "places" => phrase(&format!("{:?} {:?}", licences::place_of("site", "desk-1"), licences::place_of("gone", "desk-1"))),
             "refuse" => {
                 Decision::refuse(403, "Not today", format!("from {} over {} as {}", call.source(), call.transport(), call.request_uri()))
             }

@@ -151,6 +151,24 @@ impl imports::directory::Host for State {
         })
     }
 
+    fn call_settings_of(&mut self, id: String) -> Result<Option<imports::directory::CallSettings>> {
+        self.answer("directory.call-settings-of", &[&id], |state| {
+            // What the user may dial is asked for itself.
+            let settings = state.directory.calls_of(&id).filter(|settings| settings.ring_seconds.is_some() || settings.forwards())?;
+            Some(imports::directory::CallSettings {
+                ring_seconds: settings.ring_seconds,
+                forward_always: settings.forward_always.clone(),
+                forward_busy: settings.forward_busy.clone(),
+                forward_no_answer: settings.forward_no_answer.clone(),
+                forward_unreachable: settings.forward_unreachable.clone(),
+            })
+        })
+    }
+
+    fn dial_class_of(&mut self, endpoint: String) -> Result<Option<String>> {
+        self.answer("directory.dial-class-of", &[&endpoint], |state| state.directory.dial_class(&endpoint).map(str::to_owned))
+    }
+
     fn longest_extension(&mut self) -> Result<u32> {
         self.answer("directory.longest-extension", &[], Self::longest_extension)
     }
@@ -177,6 +195,37 @@ impl imports::directory::Host for State {
 }
 
 impl imports::licences::Host for State {
+    fn names(&mut self) -> Result<Vec<String>> {
+        self.answer("licences.names", &[], |state| state.directory.pools.iter().map(|pool| pool.pool.clone()).collect::<Vec<_>>())
+    }
+
+    fn standing_of(&mut self, pool: String) -> Result<Option<imports::licences::Standing>> {
+        self.answer("licences.standing-of", &[&pool], |state| {
+            let report = state.site.ledger.report(&pool, state.now)?;
+            Some(imports::licences::Standing {
+                kept: report.away,
+                waiting: report.waiting,
+                most: report.peak.taken,
+                refused: report.refused,
+                validity: validity(report.validity),
+            })
+        })
+    }
+
+    fn place_of(&mut self, pool: String, endpoint: String) -> Result<Option<imports::licences::Place>> {
+        use imports::licences::Place;
+        use switch::licence::Standing;
+        self.answer("licences.place-of", &[&pool, &endpoint], |state| {
+            let holder = state.directory.seat_holder(&pool, &endpoint);
+            let place = state.site.ledger.place(&pool, holder, state.now)?;
+            Some(place.map_or(Place::None, |place| match place {
+                Standing::Seated { .. } => Place::Seated,
+                Standing::Waiting { .. } => Place::Waiting,
+                Standing::Away => Place::Kept,
+            }))
+        })
+    }
+
     fn usage_of(&mut self, pool: String) -> Result<Option<imports::licences::Usage>> {
         self.answer("licences.usage-of", &[&pool], |state| {
             state.site.ledger.usage(&pool).map(|usage| imports::licences::Usage { seats: usage.seats, taken: usage.taken })
@@ -305,6 +354,17 @@ fn endpoint(found: &Endpoint) -> imports::directory::Endpoint {
         extension: found.extension.clone(),
         name: found.name.clone(),
         enabled: found.enabled,
+    }
+}
+
+const fn validity(validity: switch::licence::Validity) -> imports::licences::Validity {
+    use imports::licences::Validity as Told;
+    use switch::licence::Validity;
+    match validity {
+        Validity::NotYet => Told::NotYet,
+        Validity::Valid => Told::Valid,
+        Validity::Grace => Told::Grace,
+        Validity::Ended => Told::Ended,
     }
 }
 

@@ -8,6 +8,12 @@ async fn full(folder: &Path) -> std::path::PathBuf {
     let Started { store, ended, mut roster, .. } = open(&file, &site(&["a", "b"], 5), Degraded::Memory).await;
     change(&store, &mut roster, ALICE).await.unwrap();
     store.keep(vec![bound(&binding("a", "sip:a@1", 60)), bound(&binding("b", "sip:b@1", 60))]).await.unwrap();
+    let told = Arc::clone(&store);
+    let drill = move || {
+        told.begin_drill("spring", "ops", NOW).unwrap();
+        told.end_drill(1, "who came".to_owned(), vec![("a".to_owned(), NOW)], NOW).unwrap();
+    };
+    tokio::task::spawn_blocking(drill).await.unwrap();
     stop(store, ended).await;
     file
 }
@@ -102,6 +108,11 @@ async fn of_a_damaged_table_the_others_are_saved_into_a_new_store() {
     let running = tokio::spawn(Arc::clone(&keeper).run());
     let Started { store, ended, .. } = started;
     store.keep(vec![bound(&binding("a", "sip:a@1", 60))]).await.unwrap();
+    let told = Arc::clone(&store);
+    let (sightings, report) =
+        tokio::task::spawn_blocking(move || (told.sightings().unwrap(), told.drill_report(1).unwrap())).await.unwrap();
+    assert_eq!((sightings.drills.len(), sightings.drilled["a"].0), (1, 1));
+    assert_eq!(report.unwrap().report, "who came");
     for _ in 0..600 {
         let mut other = file::connect(&file).await.unwrap();
         let endpoints: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM endpoint").fetch_one(&mut other).await.unwrap();

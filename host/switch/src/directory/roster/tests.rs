@@ -259,3 +259,65 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_becomes_of_a_users_calls_is_set_and_taken_away_told_and_found() {
+    let mut roster = Roster::default();
+    made(&mut roster, &[user("alice", "2001"), user("bob", "2002"), endpoint("a", phone()), assign("a", "alice", true)]);
+    let fields = UserFields {
+        ring_seconds: Some(20),
+        forward_busy: text("2002"),
+        forward_unreachable: text("+447700900123"),
+        dial_class: text("national"),
+        ..UserFields::default()
+    };
+    let notes = made(&mut roster, &[set_user("alice", fields)]);
+    assert_eq!(
+        notes,
+        ["user `alice`: ring seconds: 20; forward when busy: 2002; forward when unreachable: +447700900123; dial class: national"]
+    );
+    let (joined, _) = directory().with_roster(&roster);
+    let settings = joined.calls_of("alice").unwrap();
+    assert_eq!(
+        (settings.ring_seconds, settings.forward_busy.as_deref(), settings.forward_always.as_deref()),
+        (Some(20), Some("2002"), None)
+    );
+    assert_eq!((joined.calls_of("bob"), joined.calls_of("a"), joined.calls_of("desk-1")), (None, None, None));
+    assert_eq!(["alice", "a", "bob", "desk-1"].map(|id| joined.dial_class(id)), [Some("national"), Some("national"), None, None]);
+    // The file speaks of its own.
+    let mut file = directory();
+    file.dial_classes.insert("desk-1".to_owned(), "local".to_owned());
+    assert_eq!(file.with_roster(&roster).0.dial_class("desk-1"), Some("local"));
+
+    let away = UserFields {
+        ring_seconds: Some(0),
+        forward_busy: text(""),
+        forward_unreachable: text(""),
+        dial_class: text(""),
+        ..UserFields::default()
+    };
+    made(&mut roster, &[set_user("alice", away)]);
+    assert!(roster.user("alice").unwrap().calls.is_plain());
+    assert_eq!(directory().with_roster(&roster).0.calls_of("alice"), None);
+}
+
+#[test]
+fn a_call_goes_on_to_a_number_that_can_be_dialled_and_that_is_no_call_for_help() {
+    let mut roster = Roster::default();
+    made(&mut roster, &[user("alice", "2001")]);
+    let to = |number: &str| set_user("alice", UserFields { forward_always: text(number), ..UserFields::default() });
+    let why = |edit: Edit| refused(&roster, &[edit]).remove(0).1;
+    assert_eq!(why(to("112")), "`112` is an emergency number: calls for help are made by whoever needs it");
+    assert_eq!(why(to("9112")), "`9112` is an emergency number: calls for help are made by whoever needs it");
+    assert_eq!(why(to("20 02")), "`20 02` is not a number that can be dialled");
+    assert_eq!(why(to("2001")), "calls to `2001` would go on to `2001` itself");
+    let seconds = set_user("alice", UserFields { ring_seconds: Some(601), ..UserFields::default() });
+    assert_eq!(why(seconds), "phones cannot ring for 601 seconds");
+    let problem = roster.apply(&[to("112")], &directory()).unwrap_err().remove(0);
+    assert_eq!((problem.at.as_str(), problem.form), ("/forward_always", false));
+    // The extension moves to where the calls go.
+    let mut moved = roster.clone();
+    made(&mut moved, &[to("2002")]);
+    let extension = UserFields { extension: text("2002"), ..UserFields::default() };
+    assert_eq!(refused(&moved, &[set_user("alice", extension)]), [(0, "calls to `2002` would go on to `2002` itself".to_owned())]);
+}

@@ -127,7 +127,7 @@ fn a_restart_neither_begins_nor_forgets_a_grace_period_nor_the_most_seats_in_use
     set(&old, Pool::new("site", 4), 0);
     let seats = ["a", "b", "c"].map(|name| ask(&old, name, 0).unwrap());
     set(&old, Pool::new("site", 2), 1);
-    let marks = old.marks();
+    let marks = old.marks(on(1));
     drop(seats);
 
     let again = |seats: u32, bound: &[&str], marks: &[Mark], day| {
@@ -146,7 +146,7 @@ fn a_restart_neither_begins_nor_forgets_a_grace_period_nor_the_most_seats_in_use
     assert_eq!(again(4, &["a"], &marks, 10), (None, 3));
     let full = Ledger::new();
     set(&full, Pool::new("site", 4), 0);
-    assert_eq!(again(1, &[], &full.marks(), 10), (Some(Reduced { former: 4, since: on(10) }), 0));
+    assert_eq!(again(1, &[], &full.marks(on(0)), 10), (Some(Reduced { former: 4, since: on(10) }), 0));
     // Nothing is known: what had been acknowledged counts.
     assert_eq!(again(1, &["a", "b", "c"], &[], 10), (Some(Reduced { former: 3, since: on(10) }), 3));
     assert_eq!(again(3, &["a", "b", "c"], &[], 10), (None, 3));

@@ -152,3 +152,29 @@ fn what_is_seen_of_a_pool_agrees_with_who_has_asked() {
     assert_eq!(ledger.places("site", "late", 2, at(5)).unwrap(), []);
     assert_eq!(ledger.places("other", "", 2, at(5)), None);
 }
+
+#[test]
+fn turns_outlive_a_restart_in_their_order() {
+    let old = with(Pool::new("site", 1));
+    let one = ask(&old, "one", 0).unwrap();
+    for (name, now) in [("late", 3), ("first", 4), ("lapsed", 5), ("seated", 6)] {
+        ask(&old, name, now).unwrap_err();
+    }
+    ask(&old, "late", 50).unwrap_err();
+    ask(&old, "first", 60).unwrap_err();
+    let marks = old.marks(at(70));
+    drop(one);
+
+    let ledger = with(Pool::new("site", 1));
+    let seat = ledger.retake("site", "seated", at(120));
+    ledger.recall(&marks, at(120));
+    assert_eq!(report(&ledger, 120).waiting, 2, "who has a seat does not wait, and a wait lapses also while nobody counts");
+    drop(seat);
+    assert_eq!(ask(&ledger, "newcomer", 121).unwrap_err(), NoSeat::Turn);
+    assert_eq!(ask(&ledger, "first", 122).unwrap_err(), NoSeat::Turn);
+    assert_eq!(ledger.place("site", "first", at(122)), Some(Some(Standing::Waiting { since: at(4), until: at(222), asked: 2 })));
+    let late = ask(&ledger, "late", 123).unwrap();
+    assert_eq!(ledger.place("site", "late", at(123)), Some(Some(Standing::Seated { since: at(123) })));
+    assert_eq!((ledger.place("site", "nobody", at(123)), ledger.place("other", "late", at(123))), (Some(None), None));
+    drop(late);
+}

@@ -233,3 +233,42 @@ fn who_registered_over_a_flow_is_found_by_it() {
     assert!(found(udp("10.1.0.7:5061"), 0).is_empty());
     assert!(found(udp("10.1.0.7:5060"), 60).is_empty());
 }
+
+#[test]
+fn what_could_not_be_kept_is_taken_back_to_what_was_before() {
+    let desk = Desk::new();
+    let take_back = |now: u64, cseq: u32, lines: &str| {
+        let before = desk.registrar.bindings("desk-1", at(now));
+        let changes = desk.send(now, &register("1001", "a", cseq, lines)).unwrap();
+        (before.clone(), told(&desk.registrar.take_back(&before, &changes)))
+    };
+    // A new one goes, and with it nothing is left.
+    let (_, told) = take_back(0, 1, "Contact: <sip:1001@10.1.0.7>\nExpires: 60\n");
+    assert_eq!(
+        (told.as_str(), desk.registrar.len(), desk.registrar.registered("desk-1", at(1))),
+        ("unbound sip:1001@10.1.0.7\n", 0, false)
+    );
+    // A refresh is as it was: it ends when it would have ended, and the next REGISTER may have the number that was refused.
+    contact(&desk, 10, "a", 2, "Contact: <sip:1001@10.1.0.7>\nExpires: 60\n");
+    let (before, told) = take_back(50, 3, "Contact: <SIP:1001@10.1.0.7>\nExpires: 60\n");
+    assert_eq!(told, "unbound SIP:1001@10.1.0.7\nbound sip:1001@10.1.0.7\n");
+    assert_eq!(desk.registrar.bindings("desk-1", at(51)), before);
+    assert!(desk.registrar.registered("desk-1", at(69)) && !desk.registrar.registered("desk-1", at(70)));
+    assert_eq!(contact(&desk, 52, "a", 3, "Contact: <sip:1001@10.1.0.7>\nExpires: 60\n"), "bound sip:1001@10.1.0.7\n");
+    // The same phone at another address: the old contact is back.
+    let phone = |address: &str| format!("Contact: <sip:{address}>;+sip.instance=\"<urn:uuid:1>\";reg-id=1\nExpires: 60\n");
+    contact(&desk, 60, "b", 1, &phone("old@10.1.0.8"));
+    let before = desk.registrar.bindings("desk-1", at(61));
+    let changes = desk.send(61, &register("1001", "b", 2, &phone("new@10.1.0.9"))).unwrap();
+    desk.registrar.take_back(&before, &changes);
+    let contacts = |now: u64| desk.registrar.bindings("desk-1", at(now)).iter().map(|b| b.contact.to_string()).collect::<Vec<_>>();
+    let mut found = contacts(62);
+    found.sort();
+    assert_eq!(found, ["sip:1001@10.1.0.7", "sip:old@10.1.0.8"]);
+    // What has been registered anew meanwhile stays.
+    let before = desk.registrar.bindings("desk-1", at(63));
+    let changes = desk.send(63, &register("1001", "b", 3, &phone("new@10.1.0.9"))).unwrap();
+    contact(&desk, 64, "b", 4, &phone("new@10.1.0.9"));
+    assert_eq!(super::told(&desk.registrar.take_back(&before, &changes)), "");
+    assert!(contacts(65).contains(&"sip:new@10.1.0.9".to_owned()));
+}

@@ -2,7 +2,7 @@ use super::*;
 use crate::settings::serve::{self, LeftOut, Own, Site, Unfit, further, own_text, site_text};
 
 fn own<'a>() -> Own<'a> {
-    Own { username: "desk-7", password: "s3cret!", extension: "1101", name: "Alice Moss", more: "" }
+    Own { username: "desk-7", password: "s3cret!", extension: "1101", name: "Alice Moss", keys: &[], more: "" }
 }
 
 fn site<'a>() -> Site<'a> {
@@ -110,7 +110,7 @@ proptest! {
     /// No directory content can inject a line: whatever it holds, the file is printable ASCII, its statements are assignments, and the account is the one that was asked for.
     #[test]
     fn nothing_in_the_directory_can_begin_a_line(username in text(), password in text(), extension in text(), name in text(), more in text()) {
-        let written = own_text(&Own { username: &username, password: &password, extension: &extension, name: &name, more: &more });
+        let written = own_text(&Own { username: &username, password: &password, extension: &extension, name: &name, keys: &[], more: &more });
         let fits = |text: &str| text.len() <= 255 && text.bytes().all(|b| (b' '..=b'~').contains(&b) && b != b'"');
         prop_assert_eq!(written.is_ok(), [&username, &password, &extension].iter().all(|text| fits(text)));
         let Ok((text, left_out)) = written else { return Ok(()) };
@@ -126,4 +126,23 @@ proptest! {
             prop_assert_eq!(value(text.as_bytes(), parameter), Ok(Value::Quoted(expected.as_bytes())));
         }
     }
+}
+
+#[test]
+fn keys_are_lines_of_the_file_in_their_order() {
+    let key = |text: &str| text.parse::<crate::directory::record::LineKey>().unwrap();
+    let keys = [key("line"), key("speed-dial:+442079460000=Night; \"porter\""), key("busy-lamp:1003=Zoë"), key("speed-dial:*97")];
+    let (text, _) = own_text(&Own { keys: &keys, ..own() }).unwrap();
+    let (_, told) = text.split_once("DISPLAY_NAME \"Alice Moss\"\n").unwrap();
+    expect_test::expect![[r#"
+        SET PHONEKEY "Key=1;Type=line;Name=primary"
+        SET PHONEKEY "Key=2;Type=autodial;Name=autodial;Attr1=+442079460000;Label=Night, 'porter'"
+        ## The lamp of the next key is set up at the telephone.
+        SET PHONEKEY "Key=3;Type=autodial;Name=autodial;Attr1=1003;Label=Zo?"
+        SET PHONEKEY "Key=4;Type=autodial;Name=autodial;Attr1=*97"
+    "#]]
+    .assert_eq(told);
+    let many = vec![key("line"); 128];
+    let (text, _) = own_text(&Own { keys: &many, ..own() }).unwrap();
+    assert!(text.contains("Key=96;") && !text.contains("Key=97;") && text.ends_with("## It has 128 keys here and takes 96.\n"), "{text}");
 }
