@@ -11,12 +11,13 @@ use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, TcpStream},
     os::unix::fs::MetadataExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 use world::agents::{
-    Callee, DOMAIN, Fleet, Folder, Line, PATIENCE, Process, Site, Subject, Way, Wire, Wish, call, free_ports, holdfast, sipp, until,
+    Callee, DOMAIN, Fleet, Folder, Line, PATIENCE, Process, Site, Subject, Way, Wire, Wish, call, fixture, free_ports, holdfast, sipp,
+    until,
 };
 
 /// A gateway with these phones, and ways to look at it.
@@ -111,7 +112,7 @@ impl Gateway {
 
     /// Waits until the alarm has ended and nothing is owed to the disk.
     fn well(&self) {
-        let all = ["full", "read-only", "damaged", "newer", "locked", "failing"];
+        let all = ["full", "read-only", "damaged", "newer", "locked", "failing", "hanging"];
         until("the store to be well again", PATIENCE, || {
             (self.metric("holdfast_store_owed") == Some(0) && !self.troubled(&all)).then_some(())
         });
@@ -239,6 +240,8 @@ fn with_a_full_disk_and_refuse_nothing_is_acknowledged_that_is_not_kept() {
     fill_disk(&gateway, true);
     new.all(0..20, Wish::Bind);
     assert_eq!((new.acknowledged, new.unavailable), (0, 20));
+    // Nor is it in force: nobody is registered who was told that he is not.
+    new.compare(&BTreeMap::new());
     until("the alarm", PATIENCE, || gateway.troubled(&FULL).then_some(()));
     call(&gateway.subject, Way::Udp, 1091, 1092, "caller-answered");
     called.saw(&["invited", "acknowledged"]);
@@ -254,8 +257,76 @@ fn with_a_full_disk_and_refuse_nothing_is_acknowledged_that_is_not_kept() {
     for fleet in [&mut old, &mut later] {
         fleet.compare(&BTreeMap::new());
     }
-    // What was refused may have been kept all the same: the second contact of each, after its challenge.
-    new.compare(&(0..20).map(|place| (place, Some(2))).collect());
+    new.compare(&BTreeMap::new());
+}
+
+/// Starts the gateway anew on a disk whose flushes hang while the file that is returned is there.
+fn on_a_disk_that_hangs(gateway: &mut Gateway) -> PathBuf {
+    let (library, hang) = (gateway.path().join("hang.so"), gateway.path().join("hang"));
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(fixture("hang.c")).status().unwrap();
+    assert!(built.success(), "cc builds tests/agents/hang.c");
+    gateway.kill();
+    let preload = format!("LD_PRELOAD={}", library.display());
+    gateway.start(&["env", &preload, &format!("HOLDFAST_HANG={}", hang.display())]);
+    gateway.ready();
+    hang
+}
+
+#[test]
+fn a_flush_that_never_returns_keeps_no_phone_waiting() {
+    let mut gateway = Gateway::new(1001..=1100, "ring_seconds = 5\nstore_patience_milliseconds = 300\n", "");
+    let hang = on_a_disk_that_hangs(&mut gateway);
+    let [mut old, mut new, mut later] = [1001..=1030, 1031..=1060, 1061..=1090].map(|phones| gateway.fleet(phones));
+    old.all(0..30, Wish::Bind);
+    assert!(!gateway.troubled(&["hanging"]));
+    fs::write(&hang, "").unwrap();
+    new.all(0..30, Wish::Bind);
+    assert_eq!((new.acknowledged, new.unavailable), (30, 0));
+    assert!(gateway.troubled(&["hanging"]), "{}", gateway.subject.process.output());
+    let (content, said) = gateway.check();
+    assert!(!content && said["running"]["state"] == "hanging", "{said}");
+    // Whoever would change the directory is told so, too.
+    let (content, said) = gateway.ask(&["user", "add", "alice", "--extension", "1999"]);
+    assert!(!content && said["reason"].as_str().unwrap().contains("does not answer"), "{said}");
+    gateway.calls_go_on(1091, 1092);
+    // Nobody waits a second time for what is known.
+    later.all(0..30, Wish::Bind);
+    assert_eq!(later.acknowledged, 30);
+    let log = gateway.subject.process.output();
+    assert!(log.contains("phones register in memory meanwhile") && log.contains("store_patience_milliseconds"), "{log}");
+
+    fs::remove_file(&hang).unwrap();
+    gateway.well();
+    gateway.kill();
+    gateway.start(&[]);
+    gateway.ready();
+    for fleet in [&mut old, &mut new, &mut later] {
+        fleet.compare(&BTreeMap::new());
+    }
+}
+
+#[test]
+fn where_a_flush_never_returns_and_nothing_may_be_acknowledged_phones_are_told_so() {
+    let more = "[store]\ndegraded = \"refuse\"\n";
+    let mut gateway = Gateway::new(1001..=1100, "ring_seconds = 5\nstore_patience_milliseconds = 300\n", more);
+    let hang = on_a_disk_that_hangs(&mut gateway);
+    let [mut old, mut new] = [1001..=1030, 1031..=1060].map(|phones| gateway.fleet(phones));
+    old.all(0..30, Wish::Bind);
+    fs::write(&hang, "").unwrap();
+    new.all(0..30, Wish::Bind);
+    assert_eq!((new.acknowledged, new.unavailable), (0, 30));
+    new.compare(&BTreeMap::new());
+    old.compare(&BTreeMap::new());
+    gateway.help_goes_out();
+
+    fs::remove_file(&hang).unwrap();
+    gateway.well();
+    gateway.kill();
+    gateway.start(&[]);
+    gateway.ready();
+    for fleet in [&mut old, &mut new] {
+        fleet.compare(&BTreeMap::new());
+    }
 }
 
 /// Whoever is root may write everything, but for these two rights.

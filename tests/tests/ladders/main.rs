@@ -13,6 +13,7 @@ mod forward;
 mod gruu;
 mod hold;
 mod message;
+mod onward;
 mod outside;
 mod park;
 mod pickup;

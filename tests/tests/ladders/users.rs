@@ -19,14 +19,14 @@ use world::{
 };
 
 /// The site's own directory, as commands change it.
-struct Office {
+pub(crate) struct Office {
     file: Directory,
     roster: Roster,
 }
 
 impl Office {
     /// User `desk` with the extension 2000 and the phones erin and frank; user `hall` with 3000 and frank, who is a second line there.
-    fn new(world: &mut World) -> Self {
+    pub(crate) fn new(world: &mut World) -> Self {
         let file = Directory::clone(&world.gateway().site().directory());
         let mut office = Self { file, roster: Roster::default() };
         let user = |id: &str, extension: &str| Edit::User {
@@ -55,7 +55,7 @@ impl Office {
         office
     }
 
-    fn change(&mut self, world: &mut World, edits: &[Edit]) {
+    pub(crate) fn change(&mut self, world: &mut World, edits: &[Edit]) {
         let change = self.roster.apply(edits, &self.file).unwrap();
         self.roster.commit(change);
         let (joined, left_out) = self.file.with_roster(&self.roster);
@@ -71,7 +71,7 @@ impl Office {
 }
 
 /// Erin and frank, registered: one by its user's extension, one by its own username.
-fn phones(world: &mut World) -> [PhoneId; 2] {
+pub(crate) fn phones(world: &mut World) -> [PhoneId; 2] {
     let gateway = world.gateway().address();
     let mut ids = Vec::new();
     for (name, extension, address) in [("erin", "2000", "10.1.0.21:5060"), ("frank", "frank", "10.1.0.22:5060")] {

@@ -149,7 +149,7 @@ pub(super) async fn begin(State(api): State<Api>, By(by): By, Sent(NewDrill { na
 
 /// Shows a drill.
 #[utoipa::path(get, path = "/v1/drills/{number}", operation_id = "get_drill", tag = "drills",
-    params(("number" = i64, Path, description = "Its number.", minimum = 1, example = 1)),
+    params(("number" = i64, Path, description = "Its number.", minimum = 1, maximum = 1000000000, example = 1)),
     responses((status = 200, description = "When it began and ended.", body = DrillShown), OfOne))]
 pub(super) async fn show(State(api): State<Api>, Named(number): Named<i64>) -> Result<Response, Refusal> {
     apart(move || {
@@ -163,7 +163,7 @@ pub(super) async fn show(State(api): State<Api>, Named(number): Named<i64>) -> R
 ///
 /// Of one that runs, as far as it has come. By id, in parts: `next` of one is `after` of the next.
 #[utoipa::path(get, path = "/v1/drills/{number}/phones", operation_id = "list_drill_phones", tag = "drills",
-    params(SurvivalFilter, ("number" = i64, Path, description = "Its number.", minimum = 1, example = 1)),
+    params(SurvivalFilter, ("number" = i64, Path, description = "Its number.", minimum = 1, maximum = 1000000000, example = 1)),
     responses((status = 200, description = "A part of its report.", body = Survivors), OfOne))]
 pub(super) async fn phones(
     State(api): State<Api>,
@@ -186,7 +186,7 @@ pub(super) async fn phones(
 ///
 /// What it has shown is kept as its report.
 #[utoipa::path(post, path = "/v1/drills/{number}/stop", operation_id = "end_drill", tag = "drills",
-    params(("number" = i64, Path, description = "Its number.", minimum = 1, example = 1)),
+    params(("number" = i64, Path, description = "Its number.", minimum = 1, maximum = 1000000000, example = 1)),
     responses((status = 200, description = "It has ended.", body = DrillShown), OfOne, Written))]
 pub(super) async fn end(State(api): State<Api>, Named(number): Named<i64>) -> Result<Response, Refusal> {
     apart(move || {

@@ -7,6 +7,7 @@ mod drills;
 mod gateway;
 mod http;
 mod licences;
+mod onward;
 mod phone;
 mod phones;
 mod policies;
