@@ -199,10 +199,11 @@ pub struct Directory {
     pub park: Park,
     /// How registrations are shortened; `None`: not at all.
     pub survivable: Option<Survivable>,
-    by_id: HashMap<String, Place>,
-    by_extension: HashMap<String, Place>,
-    by_username: HashMap<String, usize>,
-    by_number: HashMap<String, Place>,
+    // Shared by all copies: a copy of a directory is kept beside the one in force.
+    by_id: Arc<HashMap<String, Place>>,
+    by_extension: Arc<HashMap<String, Place>>,
+    by_username: Arc<HashMap<String, usize>>,
+    by_number: Arc<HashMap<String, Place>>,
     users: users::Users,
     /// So many of `endpoints` stand in the configuration; the store's follow.
     configured: usize,
@@ -253,10 +254,10 @@ impl Directory {
             features: Features::default(),
             park: Park::default(),
             survivable: None,
-            by_id,
-            by_extension,
-            by_username,
-            by_number,
+            by_id: Arc::new(by_id),
+            by_extension: Arc::new(by_extension),
+            by_username: Arc::new(by_username),
+            by_number: Arc::new(by_number),
             users: users::Users::default(),
         }
     }
