@@ -44,7 +44,8 @@ impl Decided {
         message + self.tape.octets()
     }
 
-    /// Appends its line of the record: what [`crate::record::DecisionLine`] reads, of what is here already, so that nothing is copied for it. Not for the call path.
+    /// Appends its line of the record, as [`crate::record::DecisionLine`] reads it, without its end. Made of what is here, so that nothing is copied for it;
+    /// not for the call path all the same.
     ///
     /// # Errors
     /// None that a decision can cause.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// So many registrations in the usual time are a storm…
 const STORM: usize = 3;
-/// …in which they are gathered so many times as long: a flush of the disk costs about as much as answering three of them, and shared by twenty it is hardly
+/// …in which they are gathered so many times as long: a flush of the disk costs about as much as answering two of them, and shared by twenty it is hardly
 /// felt. A phone sends its REGISTER again after half a second (RFC 3261 17.1.2.2, T1).
 const LONGER: u32 = 4;
 
