@@ -6,6 +6,7 @@ use crate::{
     gateway::Gateway,
 };
 use notify::Watcher as _;
+use sha2::{Digest as _, Sha256};
 use std::{path::Path, sync::Arc, time::Duration};
 use switch::directory::LeftOut;
 use tokio::{
@@ -133,14 +134,14 @@ pub async fn follow(gateway: &Gateway, mut running: Config, data: &DataFolder) -
     };
     let mut renew = tokio::time::interval(CERTIFICATES);
     renew.reset();
-    let mut content = std::fs::read(&running.file).ok();
+    let mut content = digest(&running.file);
     loop {
         tokio::select! {
             _ = interrupt.recv() => return Ok("interrupted"),
             _ = terminate.recv() => return Ok("told to end"),
             _ = hangup.recv() => {}
             () = file_changed(watch.as_ref()) => {
-                let now = std::fs::read(&running.file).ok();
+                let now = digest(&running.file);
                 if now == content {
                     continue;
                 }
@@ -160,6 +161,11 @@ pub async fn follow(gateway: &Gateway, mut running: Config, data: &DataFolder) -
             tracing::error!(file = %running.file.display(), "the changed configuration is not valid; the one before stays in force");
         }
     }
+}
+
+/// Tells one content of the file from another, without keeping either: a site of ten thousand phones has a file of more than a megabyte.
+fn digest(file: &Path) -> Option<[u8; 32]> {
+    std::fs::read(file).ok().map(|content| Sha256::digest(content).into())
 }
 
 async fn file_changed(watch: Option<&FileWatch>) {

@@ -208,10 +208,11 @@ pub struct Directory {
     pub survivable: Option<Survivable>,
     /// What endpoints of the configuration may dial, by id: classes that the policies know.
     pub dial_classes: BTreeMap<String, String>,
-    by_id: HashMap<String, Place>,
-    by_extension: HashMap<String, Place>,
-    by_username: HashMap<String, usize>,
-    by_number: HashMap<String, Place>,
+    // Shared by all copies: a copy of a directory is kept beside the one in force.
+    by_id: Arc<HashMap<String, Place>>,
+    by_extension: Arc<HashMap<String, Place>>,
+    by_username: Arc<HashMap<String, usize>>,
+    by_number: Arc<HashMap<String, Place>>,
     users: users::Users,
     /// So many of `endpoints` stand in the configuration; the store's follow.
     configured: usize,
@@ -264,10 +265,10 @@ impl Directory {
             tolls: Ceilings::default(),
             survivable: None,
             dial_classes: BTreeMap::new(),
-            by_id,
-            by_extension,
-            by_username,
-            by_number,
+            by_id: Arc::new(by_id),
+            by_extension: Arc::new(by_extension),
+            by_username: Arc::new(by_username),
+            by_number: Arc::new(by_number),
             users: users::Users::default(),
         }
     }

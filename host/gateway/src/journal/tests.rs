@@ -122,6 +122,8 @@ fn a_long_file_is_left_for_a_new_one_and_removed_once_all_is_carried_over() {
     let folder = tempfile::tempdir().unwrap();
     let counters = Arc::new(Counters::default());
     let mut journal = empty(folder.path(), &counters);
+    // So many writes that one of them meets a busy machine.
+    journal.wait_for_the_disk();
     let mut rolled = 0;
     for _ in 0..3 {
         for _ in 0..LENGTH / 1000 + 1 {

@@ -6,14 +6,15 @@ use super::{
     instance::Subject,
     load::Policy,
     options::Value as Setting,
-    trace::Tape,
-    v1::facts::{push_text, text},
+    trace::{Tape, Told},
+    v1::facts::{self, push_text},
 };
-use crate::record::{CallFacts, Caller as CallerFact, DecisionLine, PolicyLine, RegistrationFacts, kind};
+use crate::record::{PolicyLine, kind};
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sip::{Message, header::Name};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use switch::{
     decision::PolicyFault,
     facts::{Call, Caller, Registration},
@@ -43,36 +44,49 @@ impl Decided {
         message + self.tape.octets()
     }
 
-    /// As it stands in the record. Not for the call path.
-    pub(crate) fn line(&self) -> DecisionLine {
+    /// Appends its line of the record, as [`crate::record::DecisionLine`] reads it, without its end. Made of what is here, so that nothing is copied for it;
+    /// not for the call path all the same.
+    ///
+    /// # Errors
+    /// None that a decision can cause.
+    pub(crate) fn write(&self, line: &mut Vec<u8>) -> serde_json::Result<()> {
         let (at, call_id) = match &self.subject {
-            Subject::None => (sip::Instant::default(), String::new()),
+            Subject::None => (sip::Instant::default(), Cow::Borrowed("")),
             Subject::Call(call) => (call.at, text(call.message.call_id())),
             Subject::Registration(registration) => (registration.at, text(registration.message.call_id())),
         };
-        DecisionLine {
-            at_us: at.unix_micros(),
-            call_id,
-            hook: self.hook.name().to_owned(),
-            policy: self.policy.name.to_string(),
-            version: self.policy.version.clone(),
-            hash: self.policy.which.hash.clone(),
-            settings_id: settings_id(&self.policy).to_owned(),
-            said: self.said.clone(),
-            why: self.why.clone(),
-            fault: self.fault.as_ref().map(|fault| fault.kind().to_owned()),
-            took_us: (self.took.as_secs_f64() * 1e9).round() / 1e3,
-            call: if let Subject::Call(call) = &self.subject { Some(call_facts(call)) } else { None },
-            registration: if let Subject::Registration(registration) = &self.subject {
-                Some(registration_facts(registration))
-            } else {
-                None
+        let (hash, settings_id) = self.by();
+        serde_json::to_writer(
+            line,
+            &Written {
+                kind: "decision",
+                at_us: at.unix_micros(),
+                call_id,
+                hook: self.hook.name(),
+                policy: &self.policy.name,
+                version: self.policy.version.as_deref(),
+                hash,
+                settings_id,
+                said: &self.said,
+                why: &self.why,
+                fault: self.fault.as_ref().map(PolicyFault::kind),
+                took_us: (self.took.as_secs_f64() * 1e9).round() / 1e3,
+                call: if let Subject::Call(call) = &self.subject { Some(call_facts(call)) } else { None },
+                registration: if let Subject::Registration(registration) = &self.subject {
+                    Some(registration_facts(registration))
+                } else {
+                    None
+                },
+                asked: self.tape.asked.iter().map(|asked| (asked.question, asked.arguments.as_slice(), &asked.told)).collect(),
+                log: &self.tape.said,
+                cut: self.tape.cut,
             },
-            asked: self.tape.asked.iter().map(|asked| (asked.question.to_owned(), asked.arguments.clone(), asked.told.json())).collect(),
-            log: self.tape.said.iter().map(|(level, line)| ((*level).to_owned(), line.clone())).collect(),
-            cut: self.tape.cut,
-            masked: false,
-        }
+        )
+    }
+
+    /// Hash of the component that decided, and the name of its settings.
+    pub(crate) fn by(&self) -> (&str, &str) {
+        (&self.policy.which.hash, settings_id(&self.policy))
     }
 
     /// The policy that decided.
@@ -108,37 +122,116 @@ fn settings_id(policy: &Policy) -> &str {
     })
 }
 
-fn call_facts(call: &Call) -> CallFacts {
-    CallFacts {
-        kind: kind(call.kind).to_owned(),
+/// See [`crate::record::DecisionLine`].
+#[derive(Serialize)]
+struct Written<'a> {
+    kind: &'static str,
+    at_us: u64,
+    call_id: Cow<'a, str>,
+    hook: &'a str,
+    policy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    hash: &'a str,
+    settings_id: &'a str,
+    said: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    why: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    took_us: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call: Option<CallWritten<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registration: Option<RegistrationWritten<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    asked: Vec<(&'static str, &'a [String], &'a Told)>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    log: &'a [(&'static str, String)],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
+}
+
+/// See [`crate::record::CallFacts`].
+#[derive(Serialize)]
+struct CallWritten<'a> {
+    kind: &'static str,
+    caller: CallerWritten<'a>,
+    called: &'a str,
+    caller_number: &'a str,
+    caller_name: &'a str,
+    location: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attributes: &'a [(String, String)],
+    source: SocketAddr,
+    transport: &'static str,
+    head: String,
+}
+
+/// See [`crate::record::Caller`].
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum CallerWritten<'a> {
+    Endpoint(&'a str),
+    Trunk(&'a str),
+    Unknown,
+}
+
+fn call_facts(call: &Call) -> CallWritten<'_> {
+    CallWritten {
+        kind: kind(call.kind),
         caller: match &call.caller {
-            Caller::Endpoint(endpoint) => CallerFact::Endpoint(endpoint.id.clone()),
-            Caller::Trunk(name) => CallerFact::Trunk(name.clone()),
-            Caller::Unknown => CallerFact::Unknown,
+            Caller::Endpoint(endpoint) => CallerWritten::Endpoint(&endpoint.id),
+            Caller::Trunk(name) => CallerWritten::Trunk(name),
+            Caller::Unknown => CallerWritten::Unknown,
         },
-        called: call.called.clone(),
-        caller_number: call.caller_number.clone(),
-        caller_name: call.caller_name.clone(),
-        location: call.location.clone(),
-        attributes: call.attributes.clone(),
-        source: call.flow.remote.to_string(),
-        transport: call.flow.transport.uri_token().to_owned(),
+        called: &call.called,
+        caller_number: &call.caller_number,
+        caller_name: &call.caller_name,
+        location: call.location.as_deref(),
+        attributes: &call.attributes,
+        source: call.flow.remote,
+        transport: call.flow.transport.uri_token(),
         head: head(&call.message),
     }
 }
 
-fn registration_facts(registration: &Registration) -> RegistrationFacts {
-    RegistrationFacts {
-        endpoint: registration.endpoint.id.clone(),
-        extension: registration.endpoint.extension.clone(),
-        pool: registration.endpoint.licence.clone(),
+/// See [`crate::record::RegistrationFacts`].
+#[derive(Serialize)]
+struct RegistrationWritten<'a> {
+    endpoint: &'a str,
+    extension: &'a str,
+    pool: Option<&'a str>,
+    registered: bool,
+    expires: u32,
+    contact: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    attributes: &'a [(String, String)],
+    source: SocketAddr,
+    transport: &'static str,
+    head: String,
+}
+
+fn registration_facts(registration: &Registration) -> RegistrationWritten<'_> {
+    RegistrationWritten {
+        endpoint: &registration.endpoint.id,
+        extension: &registration.endpoint.extension,
+        pool: registration.endpoint.licence.as_deref(),
         registered: registration.registered,
         expires: registration.expires,
-        contact: registration.contact.clone(),
-        attributes: registration.attributes.clone(),
-        source: registration.flow.remote.to_string(),
-        transport: registration.flow.transport.uri_token().to_owned(),
+        contact: &registration.contact,
+        attributes: &registration.attributes,
+        source: registration.flow.remote,
+        transport: registration.flow.transport.uri_token(),
         head: head(&registration.message),
+    }
+}
+
+/// Octets from the wire as text; see [`push_text`].
+fn text(octets: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(octets) {
+        Ok(text) if memchr::memchr2(b'\r', b'\n', octets).is_none() => Cow::Borrowed(text),
+        _ => Cow::Owned(facts::text(octets)),
     }
 }
 

@@ -10,7 +10,11 @@ use super::v1::imports::{
     memory::MemoryError,
     trunks::{OutsideUsage, Trunk},
 };
-use serde_json::{Value, json};
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap as _, SerializeStruct as _},
+};
+use serde_json::Value;
 
 /// Octets of questions, answers and log lines that are kept of one decision. What is over that is left out, and the decision is marked as not whole.
 const TAPE_BYTES: usize = 64 << 10;
@@ -170,44 +174,103 @@ impl Told {
 
     /// As it stands in the record.
     pub(super) fn json(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+/// Written straight into the line: most of a record are answers, and each as a [`Value`] first would cost several times as much.
+impl Serialize for Told {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {
-            Self::Nothing | Self::Kept(Ok(None)) => Value::Null,
-            Self::Text(text) => json!(text),
-            Self::Texts(texts) => json!(texts),
-            Self::Number(number) => json!(number),
-            Self::Endpoint(endpoint) => endpoint.as_ref().map_or(
-                Value::Null,
-                |Endpoint { id, extension, name, enabled }| json!({"id": id, "extension": extension, "name": name, "enabled": enabled}),
-            ),
-            Self::Standing(standing) => json!(STANDINGS.iter().find(|(known, _)| known == standing).map(|(_, word)| word)),
-            Self::Bindings(bindings) => bindings
-                .iter()
-                .map(|Binding { contact, user_agent, expires_seconds, emergency_only }| {
-                    json!({"contact": contact, "user_agent": user_agent, "expires_seconds": expires_seconds, "emergency_only": emergency_only})
-                })
-                .collect(),
-            Self::Usage(usage) => usage.as_ref().map_or(Value::Null, |Usage { seats, taken }| json!({"seats": seats, "taken": taken})),
-            Self::Calls(calls) => calls.as_ref().map_or(Value::Null, |calls| {
-                let forwards = forwards(calls).into_iter().map(|(name, to)| (name.to_owned(), json!(to)));
-                Value::Object(std::iter::once(("ring_seconds".to_owned(), json!(calls.ring_seconds))).chain(forwards).collect())
-            }),
-            Self::Pool(pool) => pool.as_ref().map_or(Value::Null, |PoolStanding { kept, waiting, most, refused, validity }| {
-                json!({"kept": kept, "waiting": waiting, "most": most, "refused": refused, "validity": word(&VALIDITIES, validity)})
-            }),
-            Self::Place(place) => place.as_ref().map_or(Value::Null, |place| json!(word(&PLACES, place))),
-            Self::Trunk(trunk) => trunk
-                .as_ref()
-                .map_or(Value::Null, |Trunk { name, healthy, calls }| json!({"name": name, "healthy": healthy, "calls": calls})),
-            Self::Outside(OutsideUsage { calls, calls_in_hour, seconds_in_day, seconds_in_outage }) => json!({
-                "calls": calls, "calls_in_hour": calls_in_hour, "seconds_in_day": seconds_in_day, "seconds_in_outage": seconds_in_outage
-            }),
-            Self::Count(count) => json!(count),
-            Self::Location(location) => location
-                .as_ref()
-                .map_or(Value::Null, |Location { name, elin, address }| json!({"name": name, "elin": elin, "address": address})),
-            Self::Kept(Ok(Some(sum))) => json!(sum),
-            Self::Kept(Err(error)) => json!({"error": if *error == MemoryError::Full { "full" } else { "too-long" }}),
+            Self::Nothing
+            | Self::Endpoint(None)
+            | Self::Usage(None)
+            | Self::Calls(None)
+            | Self::Pool(None)
+            | Self::Trunk(None)
+            | Self::Location(None)
+            | Self::Kept(Ok(None)) => to.serialize_unit(),
+            Self::Text(text) => text.serialize(to),
+            Self::Texts(texts) => texts.serialize(to),
+            Self::Number(number) => to.serialize_u64(*number),
+            Self::Endpoint(Some(Endpoint { id, extension, name, enabled })) => {
+                let mut told = to.serialize_struct("", 4)?;
+                told.serialize_field("id", id)?;
+                told.serialize_field("extension", extension)?;
+                told.serialize_field("name", name)?;
+                told.serialize_field("enabled", enabled)?;
+                told.end()
+            }
+            Self::Standing(standing) => word(&STANDINGS, standing).serialize(to),
+            Self::Bindings(bindings) => to.collect_seq(bindings.iter().map(BindingTold)),
+            Self::Usage(Some(Usage { seats, taken })) => {
+                let mut told = to.serialize_struct("", 2)?;
+                told.serialize_field("seats", seats)?;
+                told.serialize_field("taken", taken)?;
+                told.end()
+            }
+            Self::Calls(Some(calls)) => {
+                let mut told = to.serialize_map(None)?;
+                told.serialize_entry("ring_seconds", &calls.ring_seconds)?;
+                for (name, forward) in forwards(calls) {
+                    told.serialize_entry(name, forward)?;
+                }
+                told.end()
+            }
+            Self::Pool(Some(PoolStanding { kept, waiting, most, refused, validity })) => {
+                let mut told = to.serialize_struct("", 5)?;
+                told.serialize_field("kept", kept)?;
+                told.serialize_field("waiting", waiting)?;
+                told.serialize_field("most", most)?;
+                told.serialize_field("refused", refused)?;
+                told.serialize_field("validity", &word(&VALIDITIES, validity))?;
+                told.end()
+            }
+            Self::Place(place) => place.as_ref().map(|place| word(&PLACES, place)).serialize(to),
+            Self::Outside(OutsideUsage { calls, calls_in_hour, seconds_in_day, seconds_in_outage }) => {
+                let mut told = to.serialize_struct("", 4)?;
+                told.serialize_field("calls", calls)?;
+                told.serialize_field("calls_in_hour", calls_in_hour)?;
+                told.serialize_field("seconds_in_day", seconds_in_day)?;
+                told.serialize_field("seconds_in_outage", seconds_in_outage)?;
+                told.end()
+            }
+            Self::Count(count) => count.serialize(to),
+            Self::Trunk(Some(Trunk { name, healthy, calls })) => {
+                let mut told = to.serialize_struct("", 3)?;
+                told.serialize_field("name", name)?;
+                told.serialize_field("healthy", healthy)?;
+                told.serialize_field("calls", calls)?;
+                told.end()
+            }
+            Self::Location(Some(Location { name, elin, address })) => {
+                let mut told = to.serialize_struct("", 3)?;
+                told.serialize_field("name", name)?;
+                told.serialize_field("elin", elin)?;
+                told.serialize_field("address", address)?;
+                told.end()
+            }
+            Self::Kept(Ok(Some(sum))) => to.serialize_i64(*sum),
+            Self::Kept(Err(error)) => {
+                let mut told = to.serialize_struct("", 1)?;
+                told.serialize_field("error", if *error == MemoryError::Full { "full" } else { "too-long" })?;
+                told.end()
+            }
         }
+    }
+}
+
+struct BindingTold<'a>(&'a Binding);
+
+impl Serialize for BindingTold<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(Binding { contact, user_agent, expires_seconds, emergency_only }) = self;
+        let mut told = to.serialize_struct("", 4)?;
+        told.serialize_field("contact", contact)?;
+        told.serialize_field("user_agent", user_agent)?;
+        told.serialize_field("expires_seconds", expires_seconds)?;
+        told.serialize_field("emergency_only", emergency_only)?;
+        told.end()
     }
 }
 
@@ -456,6 +519,7 @@ fn list<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn same<T: Answer + std::fmt::Debug>(answer: &T) {
         let json = answer.told().json();

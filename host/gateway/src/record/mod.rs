@@ -19,7 +19,7 @@ pub use replay::{Example, Group, Summary, replay};
 pub use story::{Entry, Story, latest, outcome, story};
 
 use crate::{
-    calls::{Ladder, Observer, Said, shard_of},
+    calls::{Beat, Ladder, Observer, Said, shard_of},
     data,
     observe::Counters,
     policy::{Decided, Step},
@@ -30,7 +30,6 @@ use files::Files;
 use mask::Mask;
 use sip::Instant;
 use std::{
-    collections::HashSet,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -53,6 +52,9 @@ pub const FOLDER: &str = "decisions";
 const QUEUE: usize = 8192;
 /// …and octets of the messages that they are about and of the host's answers: both may be long.
 const QUEUE_BYTES: usize = 32 << 20;
+
+/// Room for a line that is kept: most lines take a few kilobytes, one with a long message a hundred.
+const LINE_KEPT: usize = 16 << 10;
 
 /// How long the thread that writes lets lines gather once one has woken it. Waking it costs more than writing a line; a crash costs the lines of this time.
 const GATHER: Duration = Duration::from_millis(100);
@@ -88,8 +90,9 @@ pub struct Recorder {
 
 enum Event {
     Decided(Box<Decided>),
-    Refused(RefusedLine),
-    Told { record: CallRecord, ladder: Ladder, legs: Vec<LegRecord> },
+    Refused(Box<RefusedLine>),
+    /// Boxed, like the others: the queue has room for all that may wait from the beginning.
+    Told(Box<(CallRecord, Ladder, Vec<LegRecord>)>),
 }
 
 impl Recorder {
@@ -106,7 +109,8 @@ impl Recorder {
         let (events, inbox) = sync_channel(QUEUE);
         let mask = Mask::new(settings.mask, data::random_bytes()?);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let writer = Writer { files, mask, known: HashSet::new(), counters: Arc::clone(&counters), waiting: Arc::clone(&waiting) };
+        let writer =
+            Writer { files, mask, line: Vec::new(), known: Vec::new(), counters: Arc::clone(&counters), waiting: Arc::clone(&waiting) };
         let thread = std::thread::Builder::new().name("decisions".to_owned()).spawn(move || {
             behind_the_calls();
             writer.run(&inbox);
@@ -158,13 +162,13 @@ impl Observer for Recorder {
                 detail: refusal.detail.clone(),
                 policy: step.map(|step| step.policy.to_string()),
             };
-            self.push(0, Event::Refused(line));
+            self.push(0, Event::Refused(Box::new(line)));
         }
     }
 
     fn told(&self, record: &CallRecord, ladder: &Ladder, legs: &[LegRecord]) {
         if self.wants(record.call_id.as_bytes()) {
-            self.push(0, Event::Told { record: record.clone(), ladder: ladder.clone(), legs: legs.to_vec() });
+            self.push(0, Event::Told(Box::new((record.clone(), ladder.clone(), legs.to_vec()))));
         }
     }
 }
@@ -172,8 +176,10 @@ impl Observer for Recorder {
 struct Writer {
     files: Files,
     mask: Mask,
-    /// Policies that the current file names: hash and settings.
-    known: HashSet<(String, String)>,
+    /// The line that is being written; its room is kept.
+    line: Vec<u8>,
+    /// Policies that the current file names: hash and settings. A chain has few.
+    known: Vec<(String, String)>,
     counters: Arc<Counters>,
     waiting: Arc<AtomicUsize>,
 }
@@ -217,25 +223,34 @@ impl Writer {
     fn write(&mut self, event: Event) -> std::io::Result<()> {
         match event {
             Event::Decided(decided) => {
-                let mut line = decided.line();
-                self.mask.decision(&mut line);
-                let policy = (line.hash.clone(), line.settings_id.clone());
-                let text = text(&Line::Decision(Box::new(line)))?;
-                self.room(text.len())?;
-                if !self.known.contains(&policy) {
-                    let named = self::text(&Line::Policy(decided.policy_line()))?;
-                    self.files.write(&named)?;
-                    self.known.insert(policy);
+                self.line.clear();
+                decided.write(&mut self.line)?;
+                if !self.mask.is_empty() {
+                    let mut line = serde_json::from_slice(&self.line)?;
+                    self.mask.decision(&mut line);
+                    self.line.clear();
+                    serde_json::to_writer(&mut self.line, &Line::Decision(Box::new(line)))?;
                 }
-                self.files.write(&text)
+                self.line.push(b'\n');
+                self.room(self.line.len())?;
+                let (hash, settings_id) = decided.by();
+                if !self.known.iter().any(|(known, settings)| known == hash && settings == settings_id) {
+                    let named = text(&Line::Policy(decided.policy_line()))?;
+                    self.files.write(&named)?;
+                    self.known.push((hash.to_owned(), settings_id.to_owned()));
+                }
+                self.files.write(&self.line)?;
+                self.line.shrink_to(LINE_KEPT);
+                Ok(())
             }
             Event::Refused(mut line) => {
                 if !self.mask.is_empty() {
                     line.detail.clear();
                 }
-                self.append(&Line::Refused(line))
+                self.append(&Line::Refused(*line))
             }
-            Event::Told { record, ladder, legs } => {
+            Event::Told(told) => {
+                let (record, ladder, legs) = *told;
                 let line = self.call(&record, &ladder, legs);
                 self.append(&Line::Call(line))
             }
@@ -256,18 +271,25 @@ impl Writer {
     }
 
     fn call(&self, record: &CallRecord, ladder: &Ladder, legs: Vec<LegRecord>) -> CallLine {
-        let address = |at: std::net::SocketAddr| {
+        // A call has two addresses, and a dozen messages that name one of them.
+        let mut known: Vec<(std::net::SocketAddr, String)> = Vec::with_capacity(2);
+        let mut address = |at: std::net::SocketAddr| {
+            if let Some((_, text)) = known.iter().find(|(address, _)| *address == at) {
+                return text.clone();
+            }
             let mut text = at.to_string();
             self.mask.value(Field::Address, &mut text);
+            known.push((at, text.clone()));
             text
         };
-        let ms = |at: Instant| at.since(record.began).as_secs_f64() * 1e3;
+        // In whole microseconds, which is what there is: a line says 35.584 and not 35.583999999999996.
+        let ms = |at: Instant| (at.since(record.began).as_secs_f64() * 1e6).round() / 1e3;
         let (mut caller, mut called) = (record.caller.clone(), record.called.clone());
         self.mask.value(Field::Called, &mut called);
         if !caller.starts_with("trunk:") && caller.contains(':') {
             self.mask.value(Field::Address, &mut caller);
         }
-        let beats = ladder.beats().map(|beat| BeatLine {
+        let mut beat_line = |beat: Beat| BeatLine {
             ms: ms(beat.at),
             peer: address(beat.peer),
             inbound: beat.inbound,
@@ -276,7 +298,8 @@ impl Writer {
                 Said::Response(status) => format!("{status} {}", sip::build::reason_phrase(status)),
                 Said::Silence => "no answer".to_owned(),
             },
-        });
+        };
+        let beats = ladder.beats().map(&mut beat_line).collect();
         CallLine {
             at_us: record.began.unix_micros(),
             call_id: record.call_id.clone(),
@@ -289,7 +312,7 @@ impl Writer {
             status: record.status,
             cause: record.cause.to_owned(),
             legs: legs.into_iter().map(|leg| LegLine { call_id: leg.call_id, at: address(leg.at), who: leg.who }).collect(),
-            ladder: beats.collect(),
+            ladder: beats,
             left_out: ladder.left_out(),
         }
     }

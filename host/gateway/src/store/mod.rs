@@ -11,6 +11,7 @@ mod commit;
 mod directory;
 mod drills;
 mod file;
+mod gather;
 mod licences;
 mod look;
 mod owed;

@@ -10,7 +10,9 @@ use super::{
     commit::Options,
     directory::{self, Entry},
     drills::{self, Begun, Drill, Report, Sightings},
-    file, licences,
+    file,
+    gather::Gather,
+    licences,
     owed::Owed,
     trouble::{Health, Kind, Trouble},
 };
@@ -108,6 +110,7 @@ pub(super) struct Writer {
     connection: Option<SqliteConnection>,
     site: Arc<Site>,
     options: Options,
+    gather: Gather,
     counters: Arc<Counters>,
     health: Health,
     renew: watch::Sender<u64>,
@@ -137,11 +140,13 @@ impl Writer {
     ) -> Self {
         // What is opened later may be another file, or the same without what only memory has.
         let foreign = connection.is_none();
+        let gather = Gather::new(options.wait);
         Self {
             file,
             connection,
             site,
             options,
+            gather,
             counters,
             health,
             renew,
@@ -182,12 +187,13 @@ impl Writer {
             }
             if !jobs.is_empty() {
                 // Not while waiting for more: each would wake the thread.
-                sleep(self.options.wait).await;
+                sleep(self.gather.wait()).await;
                 while jobs.len() < TOGETHER
                     && let Ok(job) = queue.try_recv()
                 {
                     jobs.push(job);
                 }
+                self.gather.came(jobs.len());
             }
             self.commit(&mut jobs).await;
         }

@@ -119,6 +119,19 @@ fn the_component_that_decided_decides_the_same_again_without_the_site() {
 }
 
 #[test]
+fn what_is_written_of_a_decision_is_what_is_read_of_it() {
+    let site = site();
+    let folder = recorded(&site, Settings::default(), day(&site));
+    for file in files(&folder) {
+        for text in fs::read_to_string(file).unwrap().lines() {
+            let written: serde_json::Value = serde_json::from_str(text).unwrap();
+            let read = Line::read(text.as_bytes()).unwrap().unwrap();
+            assert_eq!(serde_json::to_value(read).unwrap(), written);
+        }
+    }
+}
+
+#[test]
 fn a_record_names_what_was_told_asked_and_said_and_by_whom() {
     let site = site();
     let folder = recorded(&site, Settings::default(), day(&site));

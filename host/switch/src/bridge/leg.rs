@@ -110,6 +110,8 @@ impl Bridge {
         let flow = target.flow;
         let send = self.send(request, flow, Sent::Invite(leg), out);
         let state = LegState::Ringing;
+        // Most calls have one leg and two parties: room for four of each, which a vector would make, is two kilobytes more.
+        self.legs.reserve_exact(1);
         self.legs.push(Leg {
             target,
             state,
@@ -220,6 +222,7 @@ impl Bridge {
         let of_tag = |tag: &[u8]| self.parties.iter().position(|party| party.leg == Some(leg) && party.dialog.remote_tag == tag);
         let place = of_tag(tag).or_else(|| of_tag(b"")).unwrap_or_else(|| {
             let dialog = self.legs.get(leg).map_or_else(|| self.caller.clone(), |leg| leg.template.clone());
+            self.parties.reserve_exact(1);
             self.parties.push(Party { dialog, leg: Some(leg), instance: None, left: false });
             self.parties.len() - 1
         });
@@ -244,6 +247,7 @@ impl Bridge {
         let token = random.token();
         out.push(Effect::Own(token));
         let dialog = Dialog::as_server(&self.call.message, token.as_str(), self.call.flow).unwrap_or_else(|| self.caller.clone());
+        self.parties.reserve_exact(1);
         self.parties.push(Party { dialog, leg: None, instance: None, left: false });
         self.pairs.push(Pair { caller: self.parties.len() - 1, callee });
         self.pairs.len() - 1

@@ -558,6 +558,7 @@ impl Bridge {
     fn send(&mut self, request: Request, flow: Flow, what: Sent, out: &mut Vec<Effect>) -> SendId {
         let id = self.next_send;
         self.next_send = self.next_send.wrapping_add(1);
+        self.sent.reserve_exact(1);
         self.sent.push((id, what));
         out.push(Effect::Send { id, request, flow });
         id

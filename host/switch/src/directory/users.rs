@@ -55,9 +55,11 @@ impl Directory {
         let macs = self.macs();
         let mut left_out = Vec::new();
         let (endpoints, users) = roster.sizes();
-        joined.by_id.reserve(endpoints + users);
-        joined.by_username.reserve(endpoints);
-        joined.by_extension.reserve(users);
+        let (by_id, by_username) = (Arc::make_mut(&mut joined.by_id), Arc::make_mut(&mut joined.by_username));
+        let (by_extension, by_number) = (Arc::make_mut(&mut joined.by_extension), Arc::make_mut(&mut joined.by_number));
+        by_id.reserve(endpoints + users);
+        by_username.reserve(endpoints);
+        by_extension.reserve(users);
         let mut users: HashMap<&str, (usize, &UserRecord)> = HashMap::with_capacity(users);
         for user in roster.users() {
             if let Some(reason) = self.clash(&user.id, user.claims(), &macs) {
@@ -66,9 +68,9 @@ impl Directory {
             }
             let place = users.len();
             users.insert(&user.id, (place, user));
-            joined.by_id.insert(user.id.clone(), Place::User(place));
-            joined.by_extension.insert(user.extension.clone(), Place::User(place));
-            joined.by_number.extend(user.numbers.iter().map(|number| (number.clone(), Place::User(place))));
+            by_id.insert(user.id.clone(), Place::User(place));
+            by_extension.insert(user.extension.clone(), Place::User(place));
+            by_number.extend(user.numbers.iter().map(|number| (number.clone(), Place::User(place))));
             joined.users.entries.push(Arc::new(entry(user)));
             joined.users.calls.push((!user.calls.is_plain()).then(|| Arc::new(user.calls.clone())));
         }
@@ -82,8 +84,8 @@ impl Directory {
             let assigned = || record.users.iter().filter_map(|assigned| Some((*users.get(assigned.user.as_str())?, assigned.rings)));
             let main = assigned().next().map(|(user, _)| user);
             joined.endpoints.push(Arc::new(endpoint(record, main.map(|(_, user)| user), &self.domain)));
-            joined.by_id.insert(record.id.clone(), Place::Endpoint(place));
-            joined.by_username.insert(record.username.clone(), place);
+            by_id.insert(record.id.clone(), Place::Endpoint(place));
+            by_username.insert(record.username.clone(), place);
             joined.users.lines.push(main.map(|(user, _)| user));
             for ((user, _), _) in assigned().filter(|(_, rings)| *rings) {
                 if let Some(phones) = joined.users.phones.get_mut(user) {
