@@ -112,5 +112,5 @@ fn each_call_has_one_record_although_the_gateway_is_killed_under_load() {
     assert!(twice.is_empty(), "more than one record: {twice:?}");
     assert_eq!(count.keys().cloned().collect::<BTreeSet<_>>(), made);
     let restored = records(&path).iter().filter(|record| record["restored"] == true).count();
-    println!("{CALLS} calls, {restored} of them went through a restart, each with one record");
+    eprintln!("{CALLS} calls, {restored} of them went through a restart, each with one record");
 }

@@ -197,7 +197,7 @@ impl Follower {
     pub(super) fn heard(&self, message: &Message, now: Instant) {
         let Some(trace) = self.trace.as_ref().filter(|_| message.method() == Method::Invite) else { return };
         let mut trace = trace.lock().unwrap_or_else(PoisonError::into_inner);
-        trace.first.get_or_insert((message.status(), now));
+        trace.first.get_or_insert_with(|| (message.status(), now));
         if message.status() >= 200 {
             trace.last = Some((message.status(), String::from_utf8_lossy(message.reason()).into_owned(), now));
         }

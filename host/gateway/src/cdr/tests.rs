@@ -66,7 +66,11 @@ fn now() -> Instant {
 
 fn lines(folder: &Path, wanted: &Wanted) -> Vec<CallLine> {
     let mut lines = Vec::new();
-    assert_eq!(find(folder, wanted, |line| Ok(lines.push(line))).unwrap(), 0);
+    let unreadable = find(folder, wanted, |line| {
+        lines.push(line);
+        Ok(())
+    });
+    assert_eq!(unreadable.unwrap(), 0);
     lines
 }
 

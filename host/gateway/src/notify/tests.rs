@@ -67,7 +67,7 @@ fn certificate(folder: &Path) -> (PathBuf, Arc<ServerConfig>) {
 }
 
 /// Answers every POST with `status`, and hands on what came.
-async fn hook(listener: TcpListener, status: StatusCode) -> Receiver<(HeaderMap, Value)> {
+fn hook(listener: TcpListener, status: StatusCode) -> Receiver<(HeaderMap, Value)> {
     let (came, inbox) = channel(16);
     let take = move |headers: HeaderMap, body: axum::body::Bytes| {
         let came = came.clone();
@@ -94,7 +94,7 @@ async fn loopback() -> (TcpListener, SocketAddr) {
 #[tokio::test]
 async fn a_webhook_gets_everything_as_json_and_says_whether_it_has_it() {
     let (listener, address) = loopback().await;
-    let mut came = hook(listener, StatusCode::ACCEPTED).await;
+    let mut came = hook(listener, StatusCode::ACCEPTED);
     let token = Secret("s3cret".to_owned());
     webhook::post(&url("http", address), Some(&token), None, &alarm()).await.unwrap();
     let (headers, said) = came.recv().await.unwrap();
@@ -109,7 +109,7 @@ async fn a_webhook_gets_everything_as_json_and_says_whether_it_has_it() {
     assert!(said["time"].as_str().unwrap().ends_with('Z'));
 
     let (listener, address) = loopback().await;
-    let _came = hook(listener, StatusCode::SERVICE_UNAVAILABLE).await;
+    let _came = hook(listener, StatusCode::SERVICE_UNAVAILABLE);
     let refused = webhook::post(&url("http", address), None, None, &alarm()).await.unwrap_err();
     assert!(refused.to_string().contains("503"), "{refused}");
 }
@@ -299,7 +299,7 @@ fn hook_way(name: &str, address: SocketAddr) -> Way {
 async fn a_dead_webhook_delays_no_other_and_is_told_when_it_comes_back() {
     let folder = tempfile::tempdir().unwrap();
     let (listener, well) = loopback().await;
-    let mut well_came = hook(listener, StatusCode::OK).await;
+    let mut well_came = hook(listener, StatusCode::OK);
     let (listener, dead) = loopback().await;
     drop(listener);
     let notifier = start(folder.path(), &[hook_way("dead", dead), hook_way("well", well)], Limits::default());
@@ -310,7 +310,7 @@ async fn a_dead_webhook_delays_no_other_and_is_told_when_it_comes_back() {
     until("the dead one was not tried", || notifier.alarm(1).is_some_and(|alarm| alarm.told["dead"].error.is_some())).await;
     assert!(notifier.alarm(1).unwrap().told["dead"].at.is_none());
 
-    let mut dead_came = hook(TcpListener::bind(dead).await.unwrap(), StatusCode::OK).await;
+    let mut dead_came = hook(TcpListener::bind(dead).await.unwrap(), StatusCode::OK);
     assert_eq!(timeout(PATIENCE, dead_came.recv()).await.unwrap().unwrap().1["call_id"], "a@phone");
     until("both were told", || notifier.alarm(1).is_some_and(|alarm| alarm.told.values().all(|told| told.at.is_some()))).await;
     assert_eq!(notifier.alarms().len(), 1);
@@ -323,7 +323,7 @@ async fn a_dead_webhook_delays_no_other_and_is_told_when_it_comes_back() {
 async fn what_was_not_told_before_the_end_is_told_after_it_and_nothing_twice() {
     let folder = tempfile::tempdir().unwrap();
     let (listener, well) = loopback().await;
-    let mut well_came = hook(listener, StatusCode::OK).await;
+    let mut well_came = hook(listener, StatusCode::OK);
     let (listener, dead) = loopback().await;
     drop(listener);
     let ways = [hook_way("dead", dead), hook_way("well", well)];
@@ -338,7 +338,7 @@ async fn what_was_not_told_before_the_end_is_told_after_it_and_nothing_twice() {
     fs::copy(&file, later.path().join("alarms.jsonl")).unwrap();
     let notifier = start(later.path(), &ways, Limits::default());
     until("the alarm is taken up", || notifier.alarm(1).is_some()).await;
-    let mut dead_came = hook(TcpListener::bind(dead).await.unwrap(), StatusCode::OK).await;
+    let mut dead_came = hook(TcpListener::bind(dead).await.unwrap(), StatusCode::OK);
     assert_eq!(timeout(PATIENCE, dead_came.recv()).await.unwrap().unwrap().1["alarm"], 1);
     assert!(well_came.try_recv().is_err(), "told twice");
     // The call goes on and is reported again; the next one has the next number.
@@ -372,7 +372,7 @@ async fn an_acknowledged_alarm_is_told_to_nobody_any_more() {
 async fn tests_are_left_out_where_that_is_wanted_and_every_way_can_be_tried() {
     let folder = tempfile::tempdir().unwrap();
     let (listener, address) = loopback().await;
-    let mut came = hook(listener, StatusCode::OK).await;
+    let mut came = hook(listener, StatusCode::OK);
     let (listener, dead) = loopback().await;
     drop(listener);
     let ways = [Way { tests: false, ..hook_way("hook", address) }, hook_way("dead", dead)];

@@ -6,7 +6,7 @@ use sip::{Message, build::Writer, header::Name, message::Method};
 use std::{
     cell::{Cell, RefCell},
     net::{SocketAddr, UdpSocket},
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, sync_channel},
     thread::JoinHandle,
     time::Duration,
 };
@@ -154,7 +154,7 @@ impl Phone {
 
 /// Answers every request at `socket`, an INVITE after it has rung, until the test ends; each that was not heard before is handed on.
 pub(crate) fn listen(socket: UdpSocket) -> Receiver<Message> {
-    let (heard, inbox) = channel();
+    let (heard, inbox) = sync_channel(64);
     std::thread::spawn(move || {
         socket.set_read_timeout(None).unwrap();
         let mut known: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();

@@ -12,7 +12,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
     process::Output,
-    sync::mpsc::{Receiver, channel},
+    sync::mpsc::{Receiver, sync_channel},
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ fn said(output: &Output) -> Value {
 
 /// Answers POSTs with 200 on a thread of its own; the bodies.
 fn hook(listener: TcpListener) -> Receiver<Value> {
-    let (came, inbox) = channel();
+    let (came, inbox) = sync_channel(64);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = BufReader::new(stream.unwrap());
@@ -53,7 +53,7 @@ fn hook(listener: TcpListener) -> Receiver<Value> {
 
 /// Takes mail (RFC 5321) on a thread of its own; the messages.
 fn mailbox(listener: TcpListener) -> Receiver<String> {
-    let (came, inbox) = channel();
+    let (came, inbox) = sync_channel(64);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream: TcpStream = stream.unwrap();
