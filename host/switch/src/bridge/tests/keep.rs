@@ -125,7 +125,7 @@ fn a_trunk_channel_is_taken_again_and_given_back() {
 fn a_call_outside_lasts_no_longer_for_a_restart_in_its_middle() {
     use crate::{toll::Ceilings, trunk::TrunkManners};
     let longest_call = Some(Duration::from_secs(60));
-    let mut rig = super::outside::begun("", TrunkManners::default(), Ceilings { longest_call, ..Ceilings::default() });
+    let mut rig = outside::begun("", TrunkManners::default(), Ceilings { longest_call, ..Ceilings::default() });
     rig.answer(0, 200, "nine", "");
     rig.caller(0, "ACK", 7, "");
     rig.pass(29);
