@@ -68,6 +68,11 @@ typedef struct {
   size_t len;
 } holdfast_policy_directory_list_binding_t;
 
+typedef struct {
+  bool is_some;
+  uint32_t val;
+} business_hours_option_u32_t;
+
 // One value. Dates are texts; numbers with a fraction are texts too.
 typedef struct holdfast_policy_settings_value_t {
   uint8_t tag;
@@ -173,11 +178,6 @@ typedef struct {
   holdfast_policy_types_target_t *ptr;
   size_t len;
 } holdfast_policy_types_list_target_t;
-
-typedef struct {
-  bool is_some;
-  uint32_t val;
-} business_hours_option_u32_t;
 
 // Targets that ring together.
 typedef struct holdfast_policy_types_stage_t {
@@ -341,6 +341,11 @@ extern holdfast_policy_directory_standing_t holdfast_policy_directory_standing_o
 extern void holdfast_policy_directory_bindings_of(business_hours_string_t *id, holdfast_policy_directory_list_binding_t *ret);
 // The length of the longest extension, in characters; 0 when there is none.
 extern uint32_t holdfast_policy_directory_longest_extension(void);
+// Seconds since the last call at an endpoint in which somebody talked; 0 while somebody does; `none` when nobody has talked since the gateway runs. Of a user
+// those of its phone that talked last.
+extern bool holdfast_policy_directory_idle_seconds(business_hours_string_t *id, uint32_t *ret);
+// Since how many seconds phones are here without their cloud: from the first that registered when none was registered. `none` when none is.
+extern bool holdfast_policy_directory_outage_seconds(uint32_t *ret);
 
 // Imported Functions from `holdfast:policy/settings@0.1.1`
 // The value under a key; `none` when the operator did not write it: use your default.
@@ -388,6 +393,8 @@ void business_hours_option_string_free(business_hours_option_string_t *ptr);
 
 void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_binding_t *ptr);
 
+void business_hours_option_u32_free(business_hours_option_u32_t *ptr);
+
 void holdfast_policy_settings_value_free(holdfast_policy_settings_value_t *ptr);
 
 void holdfast_policy_settings_setting_free(holdfast_policy_settings_setting_t *ptr);
@@ -405,8 +412,6 @@ void holdfast_policy_types_trunk_target_free(holdfast_policy_types_trunk_target_
 void holdfast_policy_types_target_free(holdfast_policy_types_target_t *ptr);
 
 void holdfast_policy_types_list_target_free(holdfast_policy_types_list_target_t *ptr);
-
-void business_hours_option_u32_free(business_hours_option_u32_t *ptr);
 
 void holdfast_policy_types_stage_free(holdfast_policy_types_stage_t *ptr);
 
