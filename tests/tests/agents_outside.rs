@@ -3,13 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
-use world::agents::{Callee, DOMAIN, Folder, Line, PATIENCE, Process, Site, Subject, Way, free_ports, sipp, until};
+use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
+use world::agents::{Callee, DOMAIN, Folder, Line, PATIENCE, Process, Site, Subject, Way, fixture, free_ports, sipp, until};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -43,10 +38,14 @@ impl Edge {
 
     /// A provider that plays a scenario, and where it writes down what it gets.
     fn provider(&self, port: u16, scenario: &str, status: u16) -> (Process, PathBuf) {
+        // The status line is the one place where sipp takes no key.
+        let script = self.subject.folder.path().join(format!("{scenario}-{status}"));
+        let text = fs::read_to_string(fixture(&format!("{scenario}.xml"))).unwrap().replace("[status]", &status.to_string());
+        fs::write(script.with_extension("xml"), text).unwrap();
         let line = Line::new(&self.subject, Way::Udp);
-        let mut command = sipp(&self.subject, &line, Way::Udp, 1, scenario);
+        let mut command = sipp(&self.subject, &line, Way::Udp, 1, script.to_str().unwrap());
         let seen = self.subject.folder.path().join(format!("messages-{port}"));
-        command.args(["-p", &port.to_string(), "-key", "status", &status.to_string(), "-trace_msg", "-message_file"]).arg(&seen);
+        command.args(["-p", &port.to_string(), "-trace_msg", "-message_file"]).arg(&seen);
         (Process::start(&format!("sipp-provider-{port}"), command, self.subject.folder.path()), seen)
     }
 
@@ -90,9 +89,8 @@ fn a_provider_is_told_what_it_must_know_and_no_more() {
     assert!(invite.contains("INVITE sip:+442079460000@127.0.0.1"), "{invite}");
     assert!(invite.contains("<sip:+442030001000@far.example>") && invite.contains("P-Asserted-Identity: "), "{invite}");
     let said = fs::read_to_string(&seen).unwrap();
-    let told: Vec<_> = said.lines().filter(|line| line.contains("evil") && !line.starts_with("Accept:")).collect();
+    let told: Vec<_> = said.lines().filter(|line| line.contains("evil")).collect();
     assert!(told.is_empty(), "{told:?}");
-    assert!(said.contains("Accept: application/sdp,  application/evil+x"), "a folded line goes out as one: {invite}");
 }
 
 #[test]
@@ -113,11 +111,6 @@ fn the_next_provider_is_tried_in_its_own_form_when_one_fails() {
     }
     // Nobody is there, and the kernel says so.
     assert_eq!(edge.calls(1001, "02079460000", "caller-answered"), 0, "{}", edge.subject.errors());
-    // Somebody is there and says nothing: four seconds.
-    let _silent = std::net::UdpSocket::bind(("127.0.0.1", edge.north)).unwrap();
-    let begun = Instant::now();
-    assert_eq!(edge.calls(1001, "02079460000", "caller-answered"), 0, "{}", edge.subject.errors());
-    assert!(begun.elapsed() >= Duration::from_secs(4));
 }
 
 #[test]

@@ -7,339 +7,369 @@
 package main
 
 import (
-	witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
-	witTypes "go.bytecodealliance.org/pkg/wit/types"
-	"runtime"
-	"unsafe"
-	"wit_component/export_holdfast_policy_configuration"
-	"wit_component/export_holdfast_policy_routing"
-	"wit_component/holdfast_policy_calls"
-	"wit_component/holdfast_policy_routing"
-	"wit_component/holdfast_policy_settings"
-	"wit_component/holdfast_policy_types"
+        "runtime"
+        "wit_component/export_holdfast_policy_configuration"
+"wit_component/export_holdfast_policy_routing"
+"wit_component/holdfast_policy_calls"
+"wit_component/holdfast_policy_routing"
+"wit_component/holdfast_policy_settings"
+"wit_component/holdfast_policy_types"
+witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
+witTypes "go.bytecodealliance.org/pkg/wit/types"
+"unsafe"
 )
 
 var staticPinner = runtime.Pinner{}
-var exportReturnArea = uintptr(witRuntime.Allocate(&staticPinner, (12 * 4), 4))
+var exportReturnArea = uintptr(witRuntime.Allocate(&staticPinner, (12*4), 4))
 var syncExportPinner = runtime.Pinner{}
+
 
 //go:wasmexport holdfast:policy/routing@0.1.1#route
 func wasm_export_holdfast_policy_routing_route(arg0 int32, arg1 int32, arg2 uintptr, arg3 uint32, arg4 uintptr, arg5 uint32, arg6 uintptr, arg7 uint32, arg8 int32, arg9 uintptr, arg10 uint32, arg11 int32) uintptr {
+        
+        pinner := &syncExportPinner
+        var variant holdfast_policy_calls.Caller
+switch arg1 {
+case 0:
+        value := unsafe.String((*uint8)(unsafe.Pointer(arg2)), arg3)
 
-	pinner := &syncExportPinner
-	var variant holdfast_policy_calls.Caller
-	switch arg1 {
-	case 0:
-		value := unsafe.String((*uint8)(unsafe.Pointer(arg2)), arg3)
+        variant = holdfast_policy_calls.MakeCallerEndpoint(value)
 
-		variant = holdfast_policy_calls.MakeCallerEndpoint(value)
+case 1:
+        value0 := unsafe.String((*uint8)(unsafe.Pointer(arg2)), arg3)
 
-	case 1:
-		value0 := unsafe.String((*uint8)(unsafe.Pointer(arg2)), arg3)
+        variant = holdfast_policy_calls.MakeCallerTrunk(value0)
 
-		variant = holdfast_policy_calls.MakeCallerTrunk(value0)
+case 2:
+        
+        variant = holdfast_policy_calls.MakeCallerUnknown()
 
-	case 2:
+default:
+        panic("unreachable")
+}
+value1 := unsafe.String((*uint8)(unsafe.Pointer(arg4)), arg5)
+value2 := unsafe.String((*uint8)(unsafe.Pointer(arg6)), arg7)
+var option witTypes.Option[string]
+switch arg8 {
+case 0:
+        
+        option = witTypes.None[string]()
+case 1:
+        value3 := unsafe.String((*uint8)(unsafe.Pointer(arg9)), arg10)
 
-		variant = holdfast_policy_calls.MakeCallerUnknown()
+        option = witTypes.Some[string](value3)
+default:
+        panic("unreachable")
+}
+witRuntime.Unpin()
+result := export_holdfast_policy_routing.Route(holdfast_policy_calls.CallFacts{Kind: uint8(arg0), Caller: variant, Called: value1, CallerNumber: value2, Location: option}, holdfast_policy_calls.CallFromBorrowHandle(int32(uintptr(arg11))))
 
-	default:
-		panic("unreachable")
-	}
-	value1 := unsafe.String((*uint8)(unsafe.Pointer(arg4)), arg5)
-	value2 := unsafe.String((*uint8)(unsafe.Pointer(arg6)), arg7)
-	var option witTypes.Option[string]
-	switch arg8 {
-	case 0:
+switch result.Tag() {
+case holdfast_policy_routing.Decision_Pass:
+        payload := result.Pass()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(0))
 
-		option = witTypes.None[string]()
-	case 1:
-		value3 := unsafe.String((*uint8)(unsafe.Pointer(arg9)), arg10)
+switch (payload).Called.Tag() {
+case witTypes.OptionNone:
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(0))
 
-		option = witTypes.Some[string](value3)
-	default:
-		panic("unreachable")
-	}
-	witRuntime.Unpin()
-	result := export_holdfast_policy_routing.Route(holdfast_policy_calls.CallFacts{Kind: uint8(arg0), Caller: variant, Called: value1, CallerNumber: value2, Location: option}, holdfast_policy_calls.CallFromBorrowHandle(int32(uintptr(arg11))))
+        
+case witTypes.OptionSome:
+        payload := (payload).Called.Some()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(1))
+utf8 := unsafe.Pointer(unsafe.StringData(payload))
+pinner.Pin(utf8)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (3*4))) = uint32(uint32(len(payload)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2*4))) = uint32(uintptr(uintptr(utf8)))
 
-	switch result.Tag() {
-	case holdfast_policy_routing.Decision_Pass:
-		payload := result.Pass()
-		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(0))
+        
+default:
+        panic("unreachable")
+}
 
-		switch (payload).Called.Tag() {
-		case witTypes.OptionNone:
-			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(0))
+switch (payload).CallerNumber.Tag() {
+case witTypes.OptionNone:
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), (4*4))) = int8(int32(0))
 
-		case witTypes.OptionSome:
-			payload := (payload).Called.Some()
-			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int8(int32(1))
-			utf8 := unsafe.Pointer(unsafe.StringData(payload))
-			pinner.Pin(utf8)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (3 * 4))) = uint32(uint32(len(payload)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2 * 4))) = uint32(uintptr(uintptr(utf8)))
+        
+case witTypes.OptionSome:
+        payload := (payload).CallerNumber.Some()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), (4*4))) = int8(int32(1))
+utf84 := unsafe.Pointer(unsafe.StringData(payload))
+pinner.Pin(utf84)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (6*4))) = uint32(uint32(len(payload)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (5*4))) = uint32(uintptr(uintptr(utf84)))
 
-		default:
-			panic("unreachable")
-		}
+        
+default:
+        panic("unreachable")
+}
 
-		switch (payload).CallerNumber.Tag() {
-		case witTypes.OptionNone:
-			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), (4 * 4))) = int8(int32(0))
+switch (payload).CallerName.Tag() {
+case witTypes.OptionNone:
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), (7*4))) = int8(int32(0))
 
-		case witTypes.OptionSome:
-			payload := (payload).CallerNumber.Some()
-			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), (4 * 4))) = int8(int32(1))
-			utf84 := unsafe.Pointer(unsafe.StringData(payload))
-			pinner.Pin(utf84)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (6 * 4))) = uint32(uint32(len(payload)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (5 * 4))) = uint32(uintptr(uintptr(utf84)))
+        
+case witTypes.OptionSome:
+        payload := (payload).CallerName.Some()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), (7*4))) = int8(int32(1))
+utf85 := unsafe.Pointer(unsafe.StringData(payload))
+pinner.Pin(utf85)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (9*4))) = uint32(uint32(len(payload)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (8*4))) = uint32(uintptr(uintptr(utf85)))
 
-		default:
-			panic("unreachable")
-		}
+        
+default:
+        panic("unreachable")
+}
+slice := (payload).Attributes
+length := uint32(len(slice))
+result8 := witRuntime.Allocate(pinner, uintptr(length * (4*4)), 4)
+for index, element := range slice {
+        base := unsafe.Add(result8, index * (4*4))
+        utf86 := unsafe.Pointer(unsafe.StringData((element).Name))
+pinner.Pin(utf86)
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Name)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf86)))
+utf87 := unsafe.Pointer(unsafe.StringData((element).Value))
+pinner.Pin(utf87)
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3*4))) = uint32(uint32(len((element).Value)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2*4))) = uint32(uintptr(uintptr(utf87)))
 
-		switch (payload).CallerName.Tag() {
-		case witTypes.OptionNone:
-			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), (7 * 4))) = int8(int32(0))
+}
 
-		case witTypes.OptionSome:
-			payload := (payload).CallerName.Some()
-			*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), (7 * 4))) = int8(int32(1))
-			utf85 := unsafe.Pointer(unsafe.StringData(payload))
-			pinner.Pin(utf85)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (9 * 4))) = uint32(uint32(len(payload)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (8 * 4))) = uint32(uintptr(uintptr(utf85)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (11*4))) = uint32(length)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (10*4))) = uint32(uintptr(uintptr(result8)))
 
-		default:
-			panic("unreachable")
-		}
-		slice := (payload).Attributes
-		length := uint32(len(slice))
-		result8 := witRuntime.Allocate(pinner, uintptr(length*(4*4)), 4)
-		for index, element := range slice {
-			base := unsafe.Add(result8, index*(4*4))
-			utf86 := unsafe.Pointer(unsafe.StringData((element).Name))
-			pinner.Pin(utf86)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Name)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf86)))
-			utf87 := unsafe.Pointer(unsafe.StringData((element).Value))
-			pinner.Pin(utf87)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uint32(len((element).Value)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uintptr(uintptr(utf87)))
+        
 
-		}
+case holdfast_policy_routing.Decision_Route:
+        payload := result.Route()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(1))
+slice19 := (payload).Stages
+length21 := uint32(len(slice19))
+result20 := witRuntime.Allocate(pinner, uintptr(length21 * (8+3*4)), 4)
+for index, element := range slice19 {
+        base := unsafe.Add(result20, index * (8+3*4))
+        slice13 := (element).Targets
+length15 := uint32(len(slice13))
+result14 := witRuntime.Allocate(pinner, uintptr(length15 * (8*4)), 4)
+for index, element := range slice13 {
+        base := unsafe.Add(result14, index * (8*4))
+        
+switch element.Tag() {
+case holdfast_policy_types.Target_Endpoint:
+        payload := element.Endpoint()
+        *(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(0))
+utf89 := unsafe.Pointer(unsafe.StringData(payload))
+pinner.Pin(utf89)
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2*4))) = uint32(uint32(len(payload)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uintptr(uintptr(utf89)))
 
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (11 * 4))) = uint32(length)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (10 * 4))) = uint32(uintptr(uintptr(result8)))
+        
 
-	case holdfast_policy_routing.Decision_Route:
-		payload := result.Route()
-		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(1))
-		slice19 := (payload).Stages
-		length21 := uint32(len(slice19))
-		result20 := witRuntime.Allocate(pinner, uintptr(length21*(8+3*4)), 4)
-		for index, element := range slice19 {
-			base := unsafe.Add(result20, index*(8+3*4))
-			slice13 := (element).Targets
-			length15 := uint32(len(slice13))
-			result14 := witRuntime.Allocate(pinner, uintptr(length15*(8*4)), 4)
-			for index, element := range slice13 {
-				base := unsafe.Add(result14, index*(8*4))
+case holdfast_policy_types.Target_Trunk:
+        payload := element.Trunk()
+        *(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(1))
+utf810 := unsafe.Pointer(unsafe.StringData((payload).Trunk))
+pinner.Pin(utf810)
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2*4))) = uint32(uint32(len((payload).Trunk)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uintptr(uintptr(utf810)))
+utf811 := unsafe.Pointer(unsafe.StringData((payload).Number))
+pinner.Pin(utf811)
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4*4))) = uint32(uint32(len((payload).Number)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3*4))) = uint32(uintptr(uintptr(utf811)))
 
-				switch element.Tag() {
-				case holdfast_policy_types.Target_Endpoint:
-					payload := element.Endpoint()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(0))
-					utf89 := unsafe.Pointer(unsafe.StringData(payload))
-					pinner.Pin(utf89)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uint32(len(payload)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uintptr(uintptr(utf89)))
+switch (payload).CallerNumber.Tag() {
+case witTypes.OptionNone:
+        *(*int8)(unsafe.Add(unsafe.Pointer(base), (5*4))) = int8(int32(0))
 
-				case holdfast_policy_types.Target_Trunk:
-					payload := element.Trunk()
-					*(*int8)(unsafe.Add(unsafe.Pointer(base), 0)) = int8(int32(1))
-					utf810 := unsafe.Pointer(unsafe.StringData((payload).Trunk))
-					pinner.Pin(utf810)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uint32(len((payload).Trunk)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uintptr(uintptr(utf810)))
-					utf811 := unsafe.Pointer(unsafe.StringData((payload).Number))
-					pinner.Pin(utf811)
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 * 4))) = uint32(uint32(len((payload).Number)))
-					*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uintptr(uintptr(utf811)))
+        
+case witTypes.OptionSome:
+        payload := (payload).CallerNumber.Some()
+        *(*int8)(unsafe.Add(unsafe.Pointer(base), (5*4))) = int8(int32(1))
+utf812 := unsafe.Pointer(unsafe.StringData(payload))
+pinner.Pin(utf812)
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7*4))) = uint32(uint32(len(payload)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6*4))) = uint32(uintptr(uintptr(utf812)))
 
-					switch (payload).CallerNumber.Tag() {
-					case witTypes.OptionNone:
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = int8(int32(0))
+        
+default:
+        panic("unreachable")
+}
 
-					case witTypes.OptionSome:
-						payload := (payload).CallerNumber.Some()
-						*(*int8)(unsafe.Add(unsafe.Pointer(base), (5 * 4))) = int8(int32(1))
-						utf812 := unsafe.Pointer(unsafe.StringData(payload))
-						pinner.Pin(utf812)
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (7 * 4))) = uint32(uint32(len(payload)))
-						*(*uint32)(unsafe.Add(unsafe.Pointer(base), (6 * 4))) = uint32(uintptr(uintptr(utf812)))
+        
 
-					default:
-						panic("unreachable")
-					}
+default:
+        panic("unreachable")
+}
 
-				default:
-					panic("unreachable")
-				}
+}
 
-			}
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(length15)
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(result14)))
 
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(length15)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(result14)))
+switch (element).RingSeconds.Tag() {
+case witTypes.OptionNone:
+        *(*int8)(unsafe.Add(unsafe.Pointer(base), (2*4))) = int8(int32(0))
 
-			switch (element).RingSeconds.Tag() {
-			case witTypes.OptionNone:
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(int32(0))
+        
+case witTypes.OptionSome:
+        payload := (element).RingSeconds.Some()
+        *(*int8)(unsafe.Add(unsafe.Pointer(base), (2*4))) = int8(int32(1))
+*(*int32)(unsafe.Add(unsafe.Pointer(base), (4+2*4))) = int32(payload)
 
-			case witTypes.OptionSome:
-				payload := (element).RingSeconds.Some()
-				*(*int8)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = int8(int32(1))
-				*(*int32)(unsafe.Add(unsafe.Pointer(base), (4 + 2*4))) = int32(payload)
+        
+default:
+        panic("unreachable")
+}
+var result16 int32
+if ((element).Next).Busy {
+        result16 = 1
+} else {
+        result16 = 0
+}
+*(*int8)(unsafe.Add(unsafe.Pointer(base), (8+2*4))) = int8(result16)
+var result17 int32
+if ((element).Next).NoAnswer {
+        result17 = 1
+} else {
+        result17 = 0
+}
+*(*int8)(unsafe.Add(unsafe.Pointer(base), (9+2*4))) = int8(result17)
+var result18 int32
+if ((element).Next).Unreachable {
+        result18 = 1
+} else {
+        result18 = 0
+}
+*(*int8)(unsafe.Add(unsafe.Pointer(base), (10+2*4))) = int8(result18)
 
-			default:
-				panic("unreachable")
-			}
-			var result16 int32
-			if ((element).Next).Busy {
-				result16 = 1
-			} else {
-				result16 = 0
-			}
-			*(*int8)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))) = int8(result16)
-			var result17 int32
-			if ((element).Next).NoAnswer {
-				result17 = 1
-			} else {
-				result17 = 0
-			}
-			*(*int8)(unsafe.Add(unsafe.Pointer(base), (9 + 2*4))) = int8(result17)
-			var result18 int32
-			if ((element).Next).Unreachable {
-				result18 = 1
-			} else {
-				result18 = 0
-			}
-			*(*int8)(unsafe.Add(unsafe.Pointer(base), (10 + 2*4))) = int8(result18)
+}
 
-		}
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2*4))) = uint32(length21)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = uint32(uintptr(uintptr(result20)))
 
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2 * 4))) = uint32(length21)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = uint32(uintptr(uintptr(result20)))
+        
 
-	case holdfast_policy_routing.Decision_Refuse:
-		payload := result.Refuse()
-		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(2))
-		*(*int16)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int16(int32((payload).Status))
-		utf822 := unsafe.Pointer(unsafe.StringData((payload).Phrase))
-		pinner.Pin(utf822)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (3 * 4))) = uint32(uint32(len((payload).Phrase)))
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2 * 4))) = uint32(uintptr(uintptr(utf822)))
-		utf823 := unsafe.Pointer(unsafe.StringData((payload).Detail))
-		pinner.Pin(utf823)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (5 * 4))) = uint32(uint32(len((payload).Detail)))
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (4 * 4))) = uint32(uintptr(uintptr(utf823)))
+case holdfast_policy_routing.Decision_Refuse:
+        payload := result.Refuse()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(2))
+*(*int16)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = int16(int32((payload).Status))
+utf822 := unsafe.Pointer(unsafe.StringData((payload).Phrase))
+pinner.Pin(utf822)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (3*4))) = uint32(uint32(len((payload).Phrase)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2*4))) = uint32(uintptr(uintptr(utf822)))
+utf823 := unsafe.Pointer(unsafe.StringData((payload).Detail))
+pinner.Pin(utf823)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (5*4))) = uint32(uint32(len((payload).Detail)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (4*4))) = uint32(uintptr(uintptr(utf823)))
 
-	default:
-		panic("unreachable")
-	}
-	return exportReturnArea
+        
 
+default:
+        panic("unreachable")
+}
+return exportReturnArea
+
+        
 }
 
 //go:wasmexport cabi_post_holdfast:policy/routing@0.1.1#route
 func wasm_export_post_return_holdfast_policy_routing_route(result uintptr) {
-	syncExportPinner.Unpin()
+        syncExportPinner.Unpin()
 }
+
 
 //go:wasmexport holdfast:policy/configuration@0.1.1#check
 func wasm_export_holdfast_policy_configuration_check(arg0 uintptr, arg1 uint32) uintptr {
+        
+        pinner := &syncExportPinner
+        result2 := make([]holdfast_policy_settings.Setting, 0, arg1)
+for index := 0; index < int(arg1); index++ {
+        base := unsafe.Add(unsafe.Pointer(arg0), index * (8+4*4))
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
+var variant holdfast_policy_settings.Value
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2*4)))) {
+case 0:
+        value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+2*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+3*4))))
 
-	pinner := &syncExportPinner
-	result2 := make([]holdfast_policy_settings.Setting, 0, arg1)
-	for index := 0; index < int(arg1); index++ {
-		base := unsafe.Add(unsafe.Pointer(arg0), index*(8+4*4))
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
-		var variant holdfast_policy_settings.Value
-		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4)))) {
-		case 0:
-			value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 3*4))))
+        variant = holdfast_policy_settings.MakeValueText(value0)
 
-			variant = holdfast_policy_settings.MakeValueText(value0)
+case 1:
+        
+        variant = holdfast_policy_settings.MakeValueNumber(*(*int64)(unsafe.Add(unsafe.Pointer(base), (8+2*4))))
 
-		case 1:
+case 2:
+        
+        variant = holdfast_policy_settings.MakeValueFlag((uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+2*4)))) != 0))
 
-			variant = holdfast_policy_settings.MakeValueNumber(*(*int64)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))))
+case 3:
+        result := make([]string, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+3*4))))
+for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+3*4)))); index++ {
+        base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+2*4))))), index * (2*4))
+        value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
 
-		case 2:
+        result = append(result, value1)
+}
 
-			variant = holdfast_policy_settings.MakeValueFlag((uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4)))) != 0))
 
-		case 3:
-			result := make([]string, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 3*4))))
-			for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 3*4)))); index++ {
-				base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))))), index*(2*4))
-				value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
+        variant = holdfast_policy_settings.MakeValueTexts(result)
 
-				result = append(result, value1)
-			}
+default:
+        panic("unreachable")
+}
 
-			variant = holdfast_policy_settings.MakeValueTexts(result)
+        result2 = append(result2, holdfast_policy_settings.Setting{Key: value, Value: variant})
+}
 
-		default:
-			panic("unreachable")
-		}
+witRuntime.Unpin()
+result3 := export_holdfast_policy_configuration.Check(result2)
 
-		result2 = append(result2, holdfast_policy_settings.Setting{Key: value, Value: variant})
-	}
+switch result3.Tag() {
+case witTypes.ResultOk:
+        
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(0))
 
-	witRuntime.Unpin()
-	result3 := export_holdfast_policy_configuration.Check(result2)
+        
+case witTypes.ResultErr:
+        payload := result3.Err()
+        *(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(1))
+slice := payload
+length := uint32(len(slice))
+result5 := witRuntime.Allocate(pinner, uintptr(length * (4*4)), 4)
+for index, element := range slice {
+        base := unsafe.Add(result5, index * (4*4))
+        utf8 := unsafe.Pointer(unsafe.StringData((element).Key))
+pinner.Pin(utf8)
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Key)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8)))
+utf84 := unsafe.Pointer(unsafe.StringData((element).Message))
+pinner.Pin(utf84)
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3*4))) = uint32(uint32(len((element).Message)))
+*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2*4))) = uint32(uintptr(uintptr(utf84)))
 
-	switch result3.Tag() {
-	case witTypes.ResultOk:
+}
 
-		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(0))
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2*4))) = uint32(length)
+*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = uint32(uintptr(uintptr(result5)))
 
-	case witTypes.ResultErr:
-		payload := result3.Err()
-		*(*int8)(unsafe.Add(unsafe.Pointer(exportReturnArea), 0)) = int8(int32(1))
-		slice := payload
-		length := uint32(len(slice))
-		result5 := witRuntime.Allocate(pinner, uintptr(length*(4*4)), 4)
-		for index, element := range slice {
-			base := unsafe.Add(result5, index*(4*4))
-			utf8 := unsafe.Pointer(unsafe.StringData((element).Key))
-			pinner.Pin(utf8)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)) = uint32(uint32(len((element).Key)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0)) = uint32(uintptr(uintptr(utf8)))
-			utf84 := unsafe.Pointer(unsafe.StringData((element).Message))
-			pinner.Pin(utf84)
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))) = uint32(uint32(len((element).Message)))
-			*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4))) = uint32(uintptr(uintptr(utf84)))
+        
+default:
+        panic("unreachable")
+}
+return exportReturnArea
 
-		}
-
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), (2 * 4))) = uint32(length)
-		*(*uint32)(unsafe.Add(unsafe.Pointer(exportReturnArea), 4)) = uint32(uintptr(uintptr(result5)))
-
-	default:
-		panic("unreachable")
-	}
-	return exportReturnArea
-
+        
 }
 
 //go:wasmexport cabi_post_holdfast:policy/configuration@0.1.1#check
 func wasm_export_post_return_holdfast_policy_configuration_check(result uintptr) {
-	syncExportPinner.Unpin()
+        syncExportPinner.Unpin()
 }
+
+
 
 // Unused, but present to make the compiler happy
 func main() {}
+

@@ -91,7 +91,7 @@ fn says(header: &Header<'_>) -> Says {
             let is = |name: &&[u8]| header.raw_name.eq_ignore_ascii_case(name);
             match header.raw_name {
                 _ if !is_token(header.raw_name) => Says::Riddle,
-                _ if !IDENTITY.iter().any(|name| is(name)) => Says::Other,
+                _ if !IDENTITY.iter().any(is) => Says::Other,
                 name if name.eq_ignore_ascii_case(b"CC-Diversion") => Says::Way,
                 name if name.eq_ignore_ascii_case(b"Identity-Info") || name.eq_ignore_ascii_case(b"N") => Says::Signature,
                 _ => Says::Caller,

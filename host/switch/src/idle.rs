@@ -21,7 +21,7 @@ struct Phone {
 }
 
 /// How a phone stands.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rest {
     /// Somebody talks.
     Talks,

@@ -40,6 +40,12 @@ extern void __wasm_import_holdfast_policy_directory_dial_class_of(uint8_t *, siz
 __attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("longest-extension")))
 extern int32_t __wasm_import_holdfast_policy_directory_longest_extension(void);
 
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("idle-seconds")))
+extern void __wasm_import_holdfast_policy_directory_idle_seconds(uint8_t *, size_t, uint8_t *);
+
+__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("outage-seconds")))
+extern void __wasm_import_holdfast_policy_directory_outage_seconds(uint8_t *);
+
 // Imported Functions from `holdfast:policy/settings@0.1.1`
 
 __attribute__((__import_module__("holdfast:policy/settings@0.1.1"), __import_name__("get")))
@@ -297,6 +303,8 @@ void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_
 void holdfast_policy_directory_option_call_settings_free(holdfast_policy_directory_option_call_settings_t *ptr) {
   if (ptr->is_some) {
     holdfast_policy_directory_call_settings_free(&ptr->val);
+void business_hours_option_u32_free(business_hours_option_u32_t *ptr) {
+  if (ptr->is_some) {
   }
 }
 
@@ -804,6 +812,48 @@ bool holdfast_policy_directory_dial_class_of(business_hours_string_t *endpoint, 
 uint32_t holdfast_policy_directory_longest_extension(void) {
   int32_t ret = __wasm_import_holdfast_policy_directory_longest_extension();
   return (uint32_t) (ret);
+}
+
+bool holdfast_policy_directory_idle_seconds(business_hours_string_t *id, uint32_t *ret) {
+  __attribute__((__aligned__(4)))
+  uint8_t ret_area[8];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_holdfast_policy_directory_idle_seconds((uint8_t *) (*id).ptr, (*id).len, ptr);
+  business_hours_option_u32_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (uint32_t) (*((int32_t*) (ptr + 4)));
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
+}
+
+bool holdfast_policy_directory_outage_seconds(uint32_t *ret) {
+  __attribute__((__aligned__(4)))
+  uint8_t ret_area[8];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_holdfast_policy_directory_outage_seconds(ptr);
+  business_hours_option_u32_t option;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      option.is_some = false;
+      break;
+    }
+    case 1: {
+      option.is_some = true;
+      option.val = (uint32_t) (*((int32_t*) (ptr + 4)));
+      break;
+    }
+  }
+  *ret = option.val;
+  return option.is_some;
 }
 
 bool holdfast_policy_settings_get(business_hours_string_t *key, holdfast_policy_settings_value_t *ret) {

@@ -92,6 +92,8 @@ typedef struct {
   bool is_some;
   holdfast_policy_directory_call_settings_t val;
 } holdfast_policy_directory_option_call_settings_t;
+  uint32_t val;
+} business_hours_option_u32_t;
 
 // One value. Dates are texts; numbers with a fraction are texts too.
 typedef struct holdfast_policy_settings_value_t {
@@ -365,6 +367,11 @@ extern bool holdfast_policy_directory_call_settings_of(business_hours_string_t *
 extern bool holdfast_policy_directory_dial_class_of(business_hours_string_t *endpoint, business_hours_string_t *ret);
 // The length of the longest extension, in characters; 0 when there is none.
 extern uint32_t holdfast_policy_directory_longest_extension(void);
+// Seconds since the last call at an endpoint in which somebody talked; 0 while somebody does; `none` when nobody has talked since the gateway runs. Of a user
+// those of its phone that talked last.
+extern bool holdfast_policy_directory_idle_seconds(business_hours_string_t *id, uint32_t *ret);
+// Since how many seconds phones are here without their cloud: from the first that registered when none was registered. `none` when none is.
+extern bool holdfast_policy_directory_outage_seconds(uint32_t *ret);
 
 // Imported Functions from `holdfast:policy/settings@0.1.1`
 // The value under a key; `none` when the operator did not write it: use your default.
@@ -417,6 +424,7 @@ void business_hours_list_string_free(business_hours_list_string_t *ptr);
 void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_binding_t *ptr);
 
 void holdfast_policy_directory_option_call_settings_free(holdfast_policy_directory_option_call_settings_t *ptr);
+void business_hours_option_u32_free(business_hours_option_u32_t *ptr);
 
 void holdfast_policy_settings_value_free(holdfast_policy_settings_value_t *ptr);
 

@@ -7,73 +7,76 @@
 package holdfast_policy_calls
 
 import (
-	witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
-	witTypes "go.bytecodealliance.org/pkg/wit/types"
-	"runtime"
-	"unsafe"
-	"wit_component/holdfast_policy_types"
+        "wit_component/holdfast_policy_types"
+witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
+witTypes "go.bytecodealliance.org/pkg/wit/types"
+"unsafe"
+"runtime"
 )
 
 type CallKind = holdfast_policy_types.CallKind
 type Attribute = holdfast_policy_types.Attribute
 
 const (
-	// A phone, by its password: the id of its endpoint. It may be disabled, unregistered or registered without a seat: ask `directory.standing-of`.
-	Caller_Endpoint uint8 = 0
-	// A trunk, by its source address: its name.
-	Caller_Trunk uint8 = 1
-	// Nobody the host knows.
-	Caller_Unknown uint8 = 2
+// A phone, by its password: the id of its endpoint. It may be disabled, unregistered or registered without a seat: ask `directory.standing-of`.
+Caller_Endpoint uint8 = 0
+// A trunk, by its source address: its name.
+Caller_Trunk uint8 = 1
+// Nobody the host knows.
+Caller_Unknown uint8 = 2
 )
 
 // Who sent the INVITE, as far as the host has proved it.
 // Of a call that goes on, whoever sends it on: who forwards or transfers it. The rights of that one count.
 type Caller struct {
-	tag   uint8
-	value any
+        tag uint8
+        value any
 }
 
 func (self Caller) Tag() uint8 {
-	return self.tag
+        return self.tag
 }
 
-func (self Caller) Endpoint() string {
-	if self.tag != Caller_Endpoint {
-		panic("tag mismatch")
-	}
-	return self.value.(string)
+
+                            func (self Caller) Endpoint() string {
+        if self.tag != Caller_Endpoint {
+                panic("tag mismatch")
+        }
+        return self.value.(string)
 }
 
-func (self Caller) Trunk() string {
-	if self.tag != Caller_Trunk {
-		panic("tag mismatch")
-	}
-	return self.value.(string)
+                            func (self Caller) Trunk() string {
+        if self.tag != Caller_Trunk {
+                panic("tag mismatch")
+        }
+        return self.value.(string)
 }
 
 func MakeCallerEndpoint(value string) Caller {
-	return Caller{Caller_Endpoint, value}
+        return Caller{Caller_Endpoint, value}
 }
 func MakeCallerTrunk(value string) Caller {
-	return Caller{Caller_Trunk, value}
+        return Caller{Caller_Trunk, value}
 }
 func MakeCallerUnknown() Caller {
-	return Caller{Caller_Unknown, nil}
+        return Caller{Caller_Unknown, nil}
 }
+
+
 
 // What nearly every policy wants to know, handed over with each call. Frozen: everything else is asked of `call`.
 type CallFacts struct {
-	// The host's own finding.
-	Kind holdfast_policy_types.CallKind
-	// Who calls.
-	Caller Caller
-	// The called number or user, decoded, without visual separators when it is a telephone number; for a `urn:` the whole URN; for
-	// an emergency number the number itself, without the outside prefix dialled before it. As amended by earlier policies. At most 256 octets.
-	Called string
-	// The number that will be shown to the callee, as amended by earlier policies. At most 256 octets.
-	CallerNumber string
-	// The caller's location by name: the endpoint's own, else that of its network.
-	Location witTypes.Option[string]
+        // The host's own finding.
+Kind holdfast_policy_types.CallKind
+// Who calls.
+Caller Caller
+// The called number or user, decoded, without visual separators when it is a telephone number; for a `urn:` the whole URN; for
+// an emergency number the number itself, without the outside prefix dialled before it. As amended by earlier policies. At most 256 octets.
+Called string
+// The number that will be shown to the callee, as amended by earlier policies. At most 256 octets.
+CallerNumber string
+// The caller's location by name: the endpoint's own, else that of its network.
+Location witTypes.Option[string]
 }
 
 //go:wasmimport holdfast:policy/calls@0.1.1 [resource-drop]call
@@ -81,19 +84,19 @@ func resourceDropCall(handle int32)
 
 // The call itself. Borrowed for one decision; asking costs about a tenth of a microsecond a question.
 type Call struct {
-	handle *witRuntime.Handle
+        handle *witRuntime.Handle
 }
 
 func (self *Call) TakeHandle() int32 {
-	return self.handle.Take()
+        return self.handle.Take()
 }
 
 func (self *Call) SetHandle(handle int32) {
-	self.handle.Set(handle)
+        self.handle.Set(handle)
 }
 
 func (self *Call) Handle() int32 {
-	return self.handle.Use()
+        return self.handle.Use()
 }
 
 func (self *Call) Drop() {
@@ -104,15 +107,15 @@ func (self *Call) Drop() {
 }
 
 func CallFromOwnHandle(handleValue int32) *Call {
-	handle := witRuntime.MakeHandle(handleValue)
-	value := &Call{handle}
-	runtime.AddCleanup(value, func(_ int) {
-		handleValue := handle.TakeOrNil()
-		if handleValue != 0 {
-			resourceDropCall(handleValue)
-		}
-	}, 0)
-	return value
+        handle := witRuntime.MakeHandle(handleValue)
+        value := &Call{handle}
+        runtime.AddCleanup(value, func(_ int) {
+                handleValue := handle.TakeOrNil()
+                if handleValue != 0 {
+                        resourceDropCall(handleValue)
+                }
+        }, 0)
+        return value
 }
 
 func CallFromBorrowHandle(handleValue int32) *Call {
@@ -120,156 +123,165 @@ func CallFromBorrowHandle(handleValue int32) *Call {
 	return &Call{handle}
 }
 
+
 //go:wasmimport holdfast:policy/calls@0.1.1 [method]call.call-id
-func wasm_import_method_call_call_id(arg0 int32, arg1 uintptr)
+func wasm_import_method_call_call_id(arg0 int32, arg1 uintptr) 
+
 
 func (self *Call) CallId() string {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
-	wasm_import_method_call_call_id((self).Handle(), returnArea)
-	value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
-	result := value
-	return result
+        returnArea := uintptr(witRuntime.Allocate(pinner, (2*4), 4))
+        wasm_import_method_call_call_id((self).Handle(), returnArea)
+value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+result := value;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/calls@0.1.1 [method]call.caller-name
-func wasm_import_method_call_caller_name(arg0 int32, arg1 uintptr)
+func wasm_import_method_call_caller_name(arg0 int32, arg1 uintptr) 
+
 
 func (self *Call) CallerName() string {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
-	wasm_import_method_call_caller_name((self).Handle(), returnArea)
-	value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
-	result := value
-	return result
+        returnArea := uintptr(witRuntime.Allocate(pinner, (2*4), 4))
+        wasm_import_method_call_caller_name((self).Handle(), returnArea)
+value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+result := value;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/calls@0.1.1 [method]call.request-uri
-func wasm_import_method_call_request_uri(arg0 int32, arg1 uintptr)
+func wasm_import_method_call_request_uri(arg0 int32, arg1 uintptr) 
+
 
 func (self *Call) RequestUri() string {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
-	wasm_import_method_call_request_uri((self).Handle(), returnArea)
-	value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
-	result := value
-	return result
+        returnArea := uintptr(witRuntime.Allocate(pinner, (2*4), 4))
+        wasm_import_method_call_request_uri((self).Handle(), returnArea)
+value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+result := value;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/calls@0.1.1 [method]call.header
-func wasm_import_method_call_header(arg0 int32, arg1 uintptr, arg2 uint32, arg3 uintptr)
+func wasm_import_method_call_header(arg0 int32, arg1 uintptr, arg2 uint32, arg3 uintptr) 
+
 
 func (self *Call) Header(name string) witTypes.Option[string] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (3 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(name))
-	pinner.Pin(utf8)
-	wasm_import_method_call_header((self).Handle(), uintptr(utf8), uint32(len(name)), returnArea)
-	var option witTypes.Option[string]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
+        returnArea := uintptr(witRuntime.Allocate(pinner, (3*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(name))
+pinner.Pin(utf8)
+wasm_import_method_call_header((self).Handle(), uintptr(utf8), uint32(len(name)), returnArea)
+var option witTypes.Option[string]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[string]()
+case 1:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2*4))))
 
-		option = witTypes.None[string]()
-	case 1:
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
-
-		option = witTypes.Some[string](value)
-	default:
-		panic("unreachable")
-	}
-	result := option
-	return result
+        option = witTypes.Some[string](value)
+default:
+        panic("unreachable")
+}
+result := option;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/calls@0.1.1 [method]call.attribute
-func wasm_import_method_call_attribute(arg0 int32, arg1 uintptr, arg2 uint32, arg3 uintptr)
+func wasm_import_method_call_attribute(arg0 int32, arg1 uintptr, arg2 uint32, arg3 uintptr) 
+
 
 func (self *Call) Attribute(name string) witTypes.Option[string] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (3 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(name))
-	pinner.Pin(utf8)
-	wasm_import_method_call_attribute((self).Handle(), uintptr(utf8), uint32(len(name)), returnArea)
-	var option witTypes.Option[string]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
+        returnArea := uintptr(witRuntime.Allocate(pinner, (3*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(name))
+pinner.Pin(utf8)
+wasm_import_method_call_attribute((self).Handle(), uintptr(utf8), uint32(len(name)), returnArea)
+var option witTypes.Option[string]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[string]()
+case 1:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2*4))))
 
-		option = witTypes.None[string]()
-	case 1:
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
-
-		option = witTypes.Some[string](value)
-	default:
-		panic("unreachable")
-	}
-	result := option
-	return result
+        option = witTypes.Some[string](value)
+default:
+        panic("unreachable")
+}
+result := option;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/calls@0.1.1 [method]call.attributes
-func wasm_import_method_call_attributes(arg0 int32, arg1 uintptr)
+func wasm_import_method_call_attributes(arg0 int32, arg1 uintptr) 
+
 
 func (self *Call) Attributes() []holdfast_policy_types.Attribute {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
-	wasm_import_method_call_attributes((self).Handle(), returnArea)
-	result := make([]holdfast_policy_types.Attribute, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
-	for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))); index++ {
-		base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0)))), index*(4*4))
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
-		value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))))
+        returnArea := uintptr(witRuntime.Allocate(pinner, (2*4), 4))
+        wasm_import_method_call_attributes((self).Handle(), returnArea)
+result := make([]holdfast_policy_types.Attribute, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))); index++ {
+        base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0)))), index * (4*4))
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
+value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (3*4))))
 
-		result = append(result, holdfast_policy_types.Attribute{Name: value, Value: value0})
-	}
+        result = append(result, holdfast_policy_types.Attribute{Name: value, Value: value0})
+}
 
-	result1 := result
-	return result1
+result1 := result;
+return result1
 
 }
 
 //go:wasmimport holdfast:policy/calls@0.1.1 [method]call.source
-func wasm_import_method_call_source(arg0 int32, arg1 uintptr)
+func wasm_import_method_call_source(arg0 int32, arg1 uintptr) 
+
 
 func (self *Call) Source() string {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
-	wasm_import_method_call_source((self).Handle(), returnArea)
-	value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
-	result := value
-	return result
+        returnArea := uintptr(witRuntime.Allocate(pinner, (2*4), 4))
+        wasm_import_method_call_source((self).Handle(), returnArea)
+value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+result := value;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/calls@0.1.1 [method]call.transport
-func wasm_import_method_call_transport(arg0 int32, arg1 uintptr)
+func wasm_import_method_call_transport(arg0 int32, arg1 uintptr) 
+
 
 func (self *Call) Transport() string {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
-	wasm_import_method_call_transport((self).Handle(), returnArea)
-	value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
-	result := value
-	return result
+        returnArea := uintptr(witRuntime.Allocate(pinner, (2*4), 4))
+        wasm_import_method_call_transport((self).Handle(), returnArea)
+value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+result := value;
+return result
 
 }

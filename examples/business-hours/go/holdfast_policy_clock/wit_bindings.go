@@ -6,14 +6,19 @@
 
 package holdfast_policy_clock
 
-import ()
+import (
+        
+)
+
 
 //go:wasmimport holdfast:policy/clock@0.1.1 now-ms
 func wasm_import_now_ms() int64
 
-func NowMs() uint64 {
 
-	result := wasm_import_now_ms()
-	return uint64(result)
+func NowMs() uint64 {
+        
+        
+        result := wasm_import_now_ms()
+return uint64(result)
 
 }

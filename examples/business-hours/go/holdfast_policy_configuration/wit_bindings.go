@@ -7,15 +7,15 @@
 package holdfast_policy_configuration
 
 import (
-	"wit_component/holdfast_policy_settings"
+        "wit_component/holdfast_policy_settings"
 )
 
 type Setting = holdfast_policy_settings.Setting
 
 // One thing that is wrong.
 type Problem struct {
-	// The key it is about; empty when it is about none in particular.
-	Key string
-	// What is wrong and what would be right, in one sentence.
-	Message string
+        // The key it is about; empty when it is about none in particular.
+Key string
+// What is wrong and what would be right, in one sentence.
+Message string
 }

@@ -7,46 +7,46 @@
 package holdfast_policy_directory
 
 import (
-	witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
-	witTypes "go.bytecodealliance.org/pkg/wit/types"
-	"runtime"
-	"unsafe"
+        witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
+witTypes "go.bytecodealliance.org/pkg/wit/types"
+"unsafe"
+"runtime"
 )
+
 
 // One endpoint. Frozen: further facts are functions of this interface.
 type Endpoint struct {
-	// Unique, never reused; what plans name.
-	Id string
-	// What others dial.
-	Extension string
-	// Display name.
-	Name string
-	// A disabled endpoint may not register.
-	Enabled bool
+        // Unique, never reused; what plans name.
+Id string
+// What others dial.
+Extension string
+// Display name.
+Name string
+// A disabled endpoint may not register.
+Enabled bool
 }
 
 const (
-	// No binding, or no such endpoint.
-	Standing_Unregistered uint8 = 0
-	// Registered without a seat: it may call for help, nothing else.
-	Standing_EmergencyOnly uint8 = 1
-	// Registered.
-	Standing_Registered uint8 = 2
+        // No binding, or no such endpoint.
+Standing_Unregistered uint8 = 0
+// Registered without a seat: it may call for help, nothing else.
+Standing_EmergencyOnly uint8 = 1
+// Registered.
+Standing_Registered uint8 = 2
 )
-
 // How an endpoint stands with the registrar now.
 type Standing = uint8
 
 // One contact at which an endpoint can be reached.
 type Binding struct {
-	// The contact URI as registered.
-	Contact string
-	// The phone's User-Agent.
-	UserAgent string
-	// Seconds until it expires.
-	ExpiresSeconds uint32
-	// It was made without a seat.
-	EmergencyOnly bool
+        // The contact URI as registered.
+Contact string
+// The phone's User-Agent.
+UserAgent string
+// Seconds until it expires.
+ExpiresSeconds uint32
+// It was made without a seat.
+EmergencyOnly bool
 }
 
 // What becomes of a user's calls. The host carries it out by itself where a plan rings the user alone and names no ring time: a policy needs it only to do
@@ -65,183 +65,191 @@ type CallSettings struct {
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 endpoint-by-id
-func wasm_import_endpoint_by_id(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_endpoint_by_id(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func EndpointById(id string) witTypes.Option[Endpoint] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (8 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(id))
-	pinner.Pin(utf8)
-	wasm_import_endpoint_by_id(uintptr(utf8), uint32(len(id)), returnArea)
-	var option witTypes.Option[Endpoint]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
+        returnArea := uintptr(witRuntime.Allocate(pinner, (8*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(id))
+pinner.Pin(utf8)
+wasm_import_endpoint_by_id(uintptr(utf8), uint32(len(id)), returnArea)
+var option witTypes.Option[Endpoint]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[Endpoint]()
+case 1:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2*4))))
+value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (3*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (4*4))))
+value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (5*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (6*4))))
 
-		option = witTypes.None[Endpoint]()
-	case 1:
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
-		value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (3 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (4 * 4))))
-		value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (5 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (6 * 4))))
-
-		option = witTypes.Some[Endpoint](Endpoint{Id: value, Extension: value0, Name: value1, Enabled: (uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (7 * 4)))) != 0)})
-	default:
-		panic("unreachable")
-	}
-	result := option
-	return result
+        option = witTypes.Some[Endpoint](Endpoint{Id: value, Extension: value0, Name: value1, Enabled: (uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (7*4)))) != 0)})
+default:
+        panic("unreachable")
+}
+result := option;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 endpoint-by-extension
-func wasm_import_endpoint_by_extension(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_endpoint_by_extension(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func EndpointByExtension(extension string) witTypes.Option[Endpoint] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (8 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(extension))
-	pinner.Pin(utf8)
-	wasm_import_endpoint_by_extension(uintptr(utf8), uint32(len(extension)), returnArea)
-	var option witTypes.Option[Endpoint]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
+        returnArea := uintptr(witRuntime.Allocate(pinner, (8*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(extension))
+pinner.Pin(utf8)
+wasm_import_endpoint_by_extension(uintptr(utf8), uint32(len(extension)), returnArea)
+var option witTypes.Option[Endpoint]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[Endpoint]()
+case 1:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2*4))))
+value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (3*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (4*4))))
+value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (5*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (6*4))))
 
-		option = witTypes.None[Endpoint]()
-	case 1:
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
-		value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (3 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (4 * 4))))
-		value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (5 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (6 * 4))))
-
-		option = witTypes.Some[Endpoint](Endpoint{Id: value, Extension: value0, Name: value1, Enabled: (uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (7 * 4)))) != 0)})
-	default:
-		panic("unreachable")
-	}
-	result := option
-	return result
+        option = witTypes.Some[Endpoint](Endpoint{Id: value, Extension: value0, Name: value1, Enabled: (uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (7*4)))) != 0)})
+default:
+        panic("unreachable")
+}
+result := option;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 endpoint-by-number
-func wasm_import_endpoint_by_number(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_endpoint_by_number(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func EndpointByNumber(number string) witTypes.Option[Endpoint] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (8 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(number))
-	pinner.Pin(utf8)
-	wasm_import_endpoint_by_number(uintptr(utf8), uint32(len(number)), returnArea)
-	var option witTypes.Option[Endpoint]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
+        returnArea := uintptr(witRuntime.Allocate(pinner, (8*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(number))
+pinner.Pin(utf8)
+wasm_import_endpoint_by_number(uintptr(utf8), uint32(len(number)), returnArea)
+var option witTypes.Option[Endpoint]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[Endpoint]()
+case 1:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2*4))))
+value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (3*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (4*4))))
+value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (5*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (6*4))))
 
-		option = witTypes.None[Endpoint]()
-	case 1:
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
-		value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (3 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (4 * 4))))
-		value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (5 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (6 * 4))))
-
-		option = witTypes.Some[Endpoint](Endpoint{Id: value, Extension: value0, Name: value1, Enabled: (uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (7 * 4)))) != 0)})
-	default:
-		panic("unreachable")
-	}
-	result := option
-	return result
+        option = witTypes.Some[Endpoint](Endpoint{Id: value, Extension: value0, Name: value1, Enabled: (uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (7*4)))) != 0)})
+default:
+        panic("unreachable")
+}
+result := option;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 numbers-of
-func wasm_import_numbers_of(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_numbers_of(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func NumbersOf(id string) []string {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(id))
-	pinner.Pin(utf8)
-	wasm_import_numbers_of(uintptr(utf8), uint32(len(id)), returnArea)
-	result := make([]string, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
-	for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))); index++ {
-		base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0)))), index*(2*4))
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
+        returnArea := uintptr(witRuntime.Allocate(pinner, (2*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(id))
+pinner.Pin(utf8)
+wasm_import_numbers_of(uintptr(utf8), uint32(len(id)), returnArea)
+result := make([]string, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))); index++ {
+        base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0)))), index * (2*4))
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
 
-		result = append(result, value)
-	}
+        result = append(result, value)
+}
 
-	result0 := result
-	return result0
+result0 := result;
+return result0
 
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 pool-of
-func wasm_import_pool_of(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_pool_of(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func PoolOf(id string) witTypes.Option[string] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (3 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(id))
-	pinner.Pin(utf8)
-	wasm_import_pool_of(uintptr(utf8), uint32(len(id)), returnArea)
-	var option witTypes.Option[string]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
+        returnArea := uintptr(witRuntime.Allocate(pinner, (3*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(id))
+pinner.Pin(utf8)
+wasm_import_pool_of(uintptr(utf8), uint32(len(id)), returnArea)
+var option witTypes.Option[string]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[string]()
+case 1:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2*4))))
 
-		option = witTypes.None[string]()
-	case 1:
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
-
-		option = witTypes.Some[string](value)
-	default:
-		panic("unreachable")
-	}
-	result := option
-	return result
+        option = witTypes.Some[string](value)
+default:
+        panic("unreachable")
+}
+result := option;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 standing-of
 func wasm_import_standing_of(arg0 uintptr, arg1 uint32) int32
 
-func StandingOf(id string) Standing {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
 
-	utf8 := unsafe.Pointer(unsafe.StringData(id))
-	pinner.Pin(utf8)
-	result := wasm_import_standing_of(uintptr(utf8), uint32(len(id)))
-	return uint8(result)
+func StandingOf(id string) Standing {
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
+
+        
+        utf8 := unsafe.Pointer(unsafe.StringData(id))
+pinner.Pin(utf8)
+result := wasm_import_standing_of(uintptr(utf8), uint32(len(id)))
+return uint8(result)
 
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 bindings-of
-func wasm_import_bindings_of(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_bindings_of(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func BindingsOf(id string) []Binding {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(id))
-	pinner.Pin(utf8)
-	wasm_import_bindings_of(uintptr(utf8), uint32(len(id)), returnArea)
-	result := make([]Binding, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
-	for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))); index++ {
-		base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0)))), index*(8+4*4))
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
-		value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (3 * 4))))
+        returnArea := uintptr(witRuntime.Allocate(pinner, (2*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(id))
+pinner.Pin(utf8)
+wasm_import_bindings_of(uintptr(utf8), uint32(len(id)), returnArea)
+result := make([]Binding, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))); index++ {
+        base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0)))), index * (8+4*4))
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
+value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (3*4))))
 
-		result = append(result, Binding{Contact: value, UserAgent: value0, ExpiresSeconds: uint32(*(*int32)(unsafe.Add(unsafe.Pointer(base), (4 * 4)))), EmergencyOnly: (uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4 + 4*4)))) != 0)})
-	}
+        result = append(result, Binding{Contact: value, UserAgent: value0, ExpiresSeconds: uint32(*(*int32)(unsafe.Add(unsafe.Pointer(base), (4*4)))), EmergencyOnly: (uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (4+4*4)))) != 0)})
+}
 
-	result1 := result
-	return result1
+result1 := result;
+return result1
 
 }
 
@@ -362,9 +370,65 @@ func DialClassOf(endpoint string) witTypes.Option[string] {
 //go:wasmimport holdfast:policy/directory@0.1.1 longest-extension
 func wasm_import_longest_extension() int32
 
-func LongestExtension() uint32 {
 
-	result := wasm_import_longest_extension()
-	return uint32(result)
+func LongestExtension() uint32 {
+        
+        
+        result := wasm_import_longest_extension()
+return uint32(result)
+
+}
+
+//go:wasmimport holdfast:policy/directory@0.1.1 idle-seconds
+func wasm_import_idle_seconds(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
+
+func IdleSeconds(id string) witTypes.Option[uint32] {
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
+
+        returnArea := uintptr(witRuntime.Allocate(pinner, 8, 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(id))
+pinner.Pin(utf8)
+wasm_import_idle_seconds(uintptr(utf8), uint32(len(id)), returnArea)
+var option witTypes.Option[uint32]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[uint32]()
+case 1:
+        
+        option = witTypes.Some[uint32](uint32(*(*int32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))
+default:
+        panic("unreachable")
+}
+result := option;
+return result
+
+}
+
+//go:wasmimport holdfast:policy/directory@0.1.1 outage-seconds
+func wasm_import_outage_seconds(arg0 uintptr) 
+
+
+func OutageSeconds() witTypes.Option[uint32] {
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
+
+        returnArea := uintptr(witRuntime.Allocate(pinner, 8, 4))
+        wasm_import_outage_seconds(returnArea)
+var option witTypes.Option[uint32]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[uint32]()
+case 1:
+        
+        option = witTypes.Some[uint32](uint32(*(*int32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))
+default:
+        panic("unreachable")
+}
+result := option;
+return result
 
 }

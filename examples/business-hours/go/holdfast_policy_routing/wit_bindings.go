@@ -7,9 +7,9 @@
 package holdfast_policy_routing
 
 import (
-	witTypes "go.bytecodealliance.org/pkg/wit/types"
-	"wit_component/holdfast_policy_calls"
-	"wit_component/holdfast_policy_types"
+        "wit_component/holdfast_policy_calls"
+"wit_component/holdfast_policy_types"
+witTypes "go.bytecodealliance.org/pkg/wit/types"
 )
 
 type Refusal = holdfast_policy_types.Refusal
@@ -20,62 +20,65 @@ type CallFacts = holdfast_policy_calls.CallFacts
 
 // What a passing policy changes for those after it and for the call itself. Each text: at most 256 octets, no control characters.
 type Amendments struct {
-	// Replaces the called number.
-	Called witTypes.Option[string]
-	// Replaces the number shown to the callee.
-	CallerNumber witTypes.Option[string]
-	// Replaces the name shown to the callee.
-	CallerName witTypes.Option[string]
-	// Adds or replaces named remarks; at most 16.
-	Attributes []holdfast_policy_types.Attribute
+        // Replaces the called number.
+Called witTypes.Option[string]
+// Replaces the number shown to the callee.
+CallerNumber witTypes.Option[string]
+// Replaces the name shown to the callee.
+CallerName witTypes.Option[string]
+// Adds or replaces named remarks; at most 16.
+Attributes []holdfast_policy_types.Attribute
 }
 
 const (
-	// Not mine: ask the next policy, which sees the call as amended.
-	Decision_Pass uint8 = 0
-	// Take the call this way. Ends the chain.
-	Decision_Route uint8 = 1
-	// Refuse the call. Ends the chain.
-	Decision_Refuse uint8 = 2
+// Not mine: ask the next policy, which sees the call as amended.
+Decision_Pass uint8 = 0
+// Take the call this way. Ends the chain.
+Decision_Route uint8 = 1
+// Refuse the call. Ends the chain.
+Decision_Refuse uint8 = 2
 )
 
 // A policy's answer to one call.
 type Decision struct {
-	tag   uint8
-	value any
+        tag uint8
+        value any
 }
 
 func (self Decision) Tag() uint8 {
-	return self.tag
+        return self.tag
 }
 
-func (self Decision) Pass() Amendments {
-	if self.tag != Decision_Pass {
-		panic("tag mismatch")
-	}
-	return self.value.(Amendments)
+
+                            func (self Decision) Pass() Amendments {
+        if self.tag != Decision_Pass {
+                panic("tag mismatch")
+        }
+        return self.value.(Amendments)
 }
 
-func (self Decision) Route() holdfast_policy_types.Plan {
-	if self.tag != Decision_Route {
-		panic("tag mismatch")
-	}
-	return self.value.(holdfast_policy_types.Plan)
+                            func (self Decision) Route() holdfast_policy_types.Plan {
+        if self.tag != Decision_Route {
+                panic("tag mismatch")
+        }
+        return self.value.(holdfast_policy_types.Plan)
 }
 
-func (self Decision) Refuse() holdfast_policy_types.Refusal {
-	if self.tag != Decision_Refuse {
-		panic("tag mismatch")
-	}
-	return self.value.(holdfast_policy_types.Refusal)
+                            func (self Decision) Refuse() holdfast_policy_types.Refusal {
+        if self.tag != Decision_Refuse {
+                panic("tag mismatch")
+        }
+        return self.value.(holdfast_policy_types.Refusal)
 }
 
 func MakeDecisionPass(value Amendments) Decision {
-	return Decision{Decision_Pass, value}
+        return Decision{Decision_Pass, value}
 }
 func MakeDecisionRoute(value holdfast_policy_types.Plan) Decision {
-	return Decision{Decision_Route, value}
+        return Decision{Decision_Route, value}
 }
 func MakeDecisionRefuse(value holdfast_policy_types.Refusal) Decision {
-	return Decision{Decision_Refuse, value}
+        return Decision{Decision_Refuse, value}
 }
+
+

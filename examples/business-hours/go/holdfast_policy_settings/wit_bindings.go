@@ -7,185 +7,193 @@
 package holdfast_policy_settings
 
 import (
-	witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
-	witTypes "go.bytecodealliance.org/pkg/wit/types"
-	"runtime"
-	"unsafe"
+        witRuntime "go.bytecodealliance.org/pkg/wit/runtime"
+witTypes "go.bytecodealliance.org/pkg/wit/types"
+"unsafe"
+"runtime"
 )
 
+
 const (
-	// A string.
-	Value_Text uint8 = 0
-	// An integer.
-	Value_Number uint8 = 1
-	// A boolean.
-	Value_Flag uint8 = 2
-	// An array of strings.
-	Value_Texts uint8 = 3
+// A string.
+Value_Text uint8 = 0
+// An integer.
+Value_Number uint8 = 1
+// A boolean.
+Value_Flag uint8 = 2
+// An array of strings.
+Value_Texts uint8 = 3
 )
 
 // One value. Dates are texts; numbers with a fraction are texts too.
 type Value struct {
-	tag   uint8
-	value any
+        tag uint8
+        value any
 }
 
 func (self Value) Tag() uint8 {
-	return self.tag
+        return self.tag
 }
 
-func (self Value) Text() string {
-	if self.tag != Value_Text {
-		panic("tag mismatch")
-	}
-	return self.value.(string)
+
+                            func (self Value) Text() string {
+        if self.tag != Value_Text {
+                panic("tag mismatch")
+        }
+        return self.value.(string)
 }
 
-func (self Value) Number() int64 {
-	if self.tag != Value_Number {
-		panic("tag mismatch")
-	}
-	return self.value.(int64)
+                            func (self Value) Number() int64 {
+        if self.tag != Value_Number {
+                panic("tag mismatch")
+        }
+        return self.value.(int64)
 }
 
-func (self Value) Flag() bool {
-	if self.tag != Value_Flag {
-		panic("tag mismatch")
-	}
-	return self.value.(bool)
+                            func (self Value) Flag() bool {
+        if self.tag != Value_Flag {
+                panic("tag mismatch")
+        }
+        return self.value.(bool)
 }
 
-func (self Value) Texts() []string {
-	if self.tag != Value_Texts {
-		panic("tag mismatch")
-	}
-	return self.value.([]string)
+                            func (self Value) Texts() []string {
+        if self.tag != Value_Texts {
+                panic("tag mismatch")
+        }
+        return self.value.([]string)
 }
 
 func MakeValueText(value string) Value {
-	return Value{Value_Text, value}
+        return Value{Value_Text, value}
 }
 func MakeValueNumber(value int64) Value {
-	return Value{Value_Number, value}
+        return Value{Value_Number, value}
 }
 func MakeValueFlag(value bool) Value {
-	return Value{Value_Flag, value}
+        return Value{Value_Flag, value}
 }
 func MakeValueTexts(value []string) Value {
-	return Value{Value_Texts, value}
+        return Value{Value_Texts, value}
 }
+
+
 
 // One setting.
 type Setting struct {
-	// Its key. Keys of inner tables are joined by dots, tables in arrays are counted from 0: `rule.0.prefix`.
-	Key string
-	// Its value.
-	Value Value
+        // Its key. Keys of inner tables are joined by dots, tables in arrays are counted from 0: `rule.0.prefix`.
+Key string
+// Its value.
+Value Value
 }
 
 //go:wasmimport holdfast:policy/settings@0.1.1 get
-func wasm_import_get(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_get(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func Get(key string) witTypes.Option[Value] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (16 + 2*4), 8))
-	utf8 := unsafe.Pointer(unsafe.StringData(key))
-	pinner.Pin(utf8)
-	wasm_import_get(uintptr(utf8), uint32(len(key)), returnArea)
-	var option witTypes.Option[Value]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
+        returnArea := uintptr(witRuntime.Allocate(pinner, (16+2*4), 8))
+        utf8 := unsafe.Pointer(unsafe.StringData(key))
+pinner.Pin(utf8)
+wasm_import_get(uintptr(utf8), uint32(len(key)), returnArea)
+var option witTypes.Option[Value]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[Value]()
+case 1:
+        var variant Value
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 8))) {
+case 0:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 16))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (16+1*4))))
 
-		option = witTypes.None[Value]()
-	case 1:
-		var variant Value
-		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 8))) {
-		case 0:
-			value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 16))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (16 + 1*4))))
+        variant = MakeValueText(value)
 
-			variant = MakeValueText(value)
+case 1:
+        
+        variant = MakeValueNumber(*(*int64)(unsafe.Add(unsafe.Pointer(returnArea), 16)))
 
-		case 1:
+case 2:
+        
+        variant = MakeValueFlag((uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 16))) != 0))
 
-			variant = MakeValueNumber(*(*int64)(unsafe.Add(unsafe.Pointer(returnArea), 16)))
+case 3:
+        result := make([]string, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (16+1*4))))
+for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (16+1*4)))); index++ {
+        base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 16)))), index * (2*4))
+        value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
 
-		case 2:
+        result = append(result, value0)
+}
 
-			variant = MakeValueFlag((uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 16))) != 0))
 
-		case 3:
-			result := make([]string, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (16 + 1*4))))
-			for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (16 + 1*4)))); index++ {
-				base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 16)))), index*(2*4))
-				value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
+        variant = MakeValueTexts(result)
 
-				result = append(result, value0)
-			}
+default:
+        panic("unreachable")
+}
 
-			variant = MakeValueTexts(result)
-
-		default:
-			panic("unreachable")
-		}
-
-		option = witTypes.Some[Value](variant)
-	default:
-		panic("unreachable")
-	}
-	result1 := option
-	return result1
+        option = witTypes.Some[Value](variant)
+default:
+        panic("unreachable")
+}
+result1 := option;
+return result1
 
 }
 
 //go:wasmimport holdfast:policy/settings@0.1.1 all
-func wasm_import_all(arg0 uintptr)
+func wasm_import_all(arg0 uintptr) 
+
 
 func All() []Setting {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (2 * 4), 4))
-	wasm_import_all(returnArea)
-	result2 := make([]Setting, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
-	for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))); index++ {
-		base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0)))), index*(8+4*4))
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
-		var variant Value
-		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2 * 4)))) {
-		case 0:
-			value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 3*4))))
+        returnArea := uintptr(witRuntime.Allocate(pinner, (2*4), 4))
+        wasm_import_all(returnArea)
+result2 := make([]Setting, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4)))
+for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))); index++ {
+        base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0)))), index * (8+4*4))
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
+var variant Value
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (2*4)))) {
+case 0:
+        value0 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+2*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+3*4))))
 
-			variant = MakeValueText(value0)
+        variant = MakeValueText(value0)
 
-		case 1:
+case 1:
+        
+        variant = MakeValueNumber(*(*int64)(unsafe.Add(unsafe.Pointer(base), (8+2*4))))
 
-			variant = MakeValueNumber(*(*int64)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))))
+case 2:
+        
+        variant = MakeValueFlag((uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+2*4)))) != 0))
 
-		case 2:
+case 3:
+        result := make([]string, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+3*4))))
+for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+3*4)))); index++ {
+        base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8+2*4))))), index * (2*4))
+        value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
 
-			variant = MakeValueFlag((uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4)))) != 0))
+        result = append(result, value1)
+}
 
-		case 3:
-			result := make([]string, 0, *(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 3*4))))
-			for index := 0; index < int(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 3*4)))); index++ {
-				base := unsafe.Add(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), (8 + 2*4))))), index*(2*4))
-				value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(base), 0))))), *(*uint32)(unsafe.Add(unsafe.Pointer(base), 4)))
 
-				result = append(result, value1)
-			}
+        variant = MakeValueTexts(result)
 
-			variant = MakeValueTexts(result)
+default:
+        panic("unreachable")
+}
 
-		default:
-			panic("unreachable")
-		}
+        result2 = append(result2, Setting{Key: value, Value: variant})
+}
 
-		result2 = append(result2, Setting{Key: value, Value: variant})
-	}
-
-	result3 := result2
-	return result3
+result3 := result2;
+return result3
 
 }

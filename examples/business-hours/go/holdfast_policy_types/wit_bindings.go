@@ -7,110 +7,113 @@
 package holdfast_policy_types
 
 import (
-	witTypes "go.bytecodealliance.org/pkg/wit/types"
+        witTypes "go.bytecodealliance.org/pkg/wit/types"
 )
+
 
 // Why something is refused, for two listeners.
 type Refusal struct {
-	// SIP status, 400 to 699. Anything else is a fault of the policy.
-	Status uint16
-	// Short reason phrase for the phone's display: 1 to 64 octets, no control characters.
-	Phrase string
-	// What the operator should know; written to the log, never sent. At most 512 octets.
-	Detail string
+        // SIP status, 400 to 699. Anything else is a fault of the policy.
+Status uint16
+// Short reason phrase for the phone's display: 1 to 64 octets, no control characters.
+Phrase string
+// What the operator should know; written to the log, never sent. At most 512 octets.
+Detail string
 }
 
 const (
-	// Any call that is not one of the others.
-	CallKind_Normal uint8 = 0
-	// A call for help. Only the `emergency` hook is asked.
-	CallKind_Emergency uint8 = 1
-	// A test of the way for help, e.g. `urn:service:test.sos` or the number 933. Only the `emergency` hook is asked.
-	CallKind_EmergencyTest uint8 = 2
+        // Any call that is not one of the others.
+CallKind_Normal uint8 = 0
+// A call for help. Only the `emergency` hook is asked.
+CallKind_Emergency uint8 = 1
+// A test of the way for help, e.g. `urn:service:test.sos` or the number 933. Only the `emergency` hook is asked.
+CallKind_EmergencyTest uint8 = 2
 )
-
 // What kind of call the host itself has found it to be. A policy cannot change it.
 type CallKind = uint8
 
 // A named remark: written by one policy, read by later ones, kept in the call record.
 type Attribute struct {
-	// 1 to 64 octets, no control characters. Begin it with the name of your policy: `screening.score`.
-	Name string
-	// At most 256 octets, no control characters.
-	Value string
+        // 1 to 64 octets, no control characters. Begin it with the name of your policy: `screening.score`.
+Name string
+// At most 256 octets, no control characters.
+Value string
 }
 
 // The outcomes after which a call goes on to the next stage.
 type NextOn struct {
-	// Somebody was busy (486, 600).
-	Busy bool
-	// Nobody answered within the ring time (also 408 and 480 from a target).
-	NoAnswer bool
-	// Nobody could be reached: no binding, no way to the peer, no provisional response in time, 5xx.
-	Unreachable bool
+        // Somebody was busy (486, 600).
+Busy bool
+// Nobody answered within the ring time (also 408 and 480 from a target).
+NoAnswer bool
+// Nobody could be reached: no binding, no way to the peer, no provisional response in time, 5xx.
+Unreachable bool
 }
 
 // A call out through a trunk.
 type TrunkTarget struct {
-	// The trunk's name. A name that the site does not know is a fault.
-	Trunk string
-	// The number to dial, as the provider wants it; the called number of the call when empty. A `urn:` is sent as it is. At most 128 octets,
-	// no control characters, white space, quotes or angle brackets.
-	Number string
-	// The number to show; the caller's own when `none`. Same limits as `number`.
-	CallerNumber witTypes.Option[string]
+        // The trunk's name. A name that the site does not know is a fault.
+Trunk string
+// The number to dial, as the provider wants it; the called number of the call when empty. A `urn:` is sent as it is. At most 128 octets,
+// no control characters, white space, quotes or angle brackets.
+Number string
+// The number to show; the caller's own when `none`. Same limits as `number`.
+CallerNumber witTypes.Option[string]
 }
 
 const (
-	// Every binding of the endpoint with this id. An id that the directory does not know is a fault.
-	Target_Endpoint uint8 = 0
-	// A number out through a trunk.
-	Target_Trunk uint8 = 1
+// Every binding of the endpoint with this id. An id that the directory does not know is a fault.
+Target_Endpoint uint8 = 0
+// A number out through a trunk.
+Target_Trunk uint8 = 1
 )
 
 // One thing to ring.
 type Target struct {
-	tag   uint8
-	value any
+        tag uint8
+        value any
 }
 
 func (self Target) Tag() uint8 {
-	return self.tag
+        return self.tag
 }
 
-func (self Target) Endpoint() string {
-	if self.tag != Target_Endpoint {
-		panic("tag mismatch")
-	}
-	return self.value.(string)
+
+                            func (self Target) Endpoint() string {
+        if self.tag != Target_Endpoint {
+                panic("tag mismatch")
+        }
+        return self.value.(string)
 }
 
-func (self Target) Trunk() TrunkTarget {
-	if self.tag != Target_Trunk {
-		panic("tag mismatch")
-	}
-	return self.value.(TrunkTarget)
+                            func (self Target) Trunk() TrunkTarget {
+        if self.tag != Target_Trunk {
+                panic("tag mismatch")
+        }
+        return self.value.(TrunkTarget)
 }
 
 func MakeTargetEndpoint(value string) Target {
-	return Target{Target_Endpoint, value}
+        return Target{Target_Endpoint, value}
 }
 func MakeTargetTrunk(value TrunkTarget) Target {
-	return Target{Target_Trunk, value}
+        return Target{Target_Trunk, value}
 }
+
+
 
 // Targets that ring together.
 type Stage struct {
-	// All are tried at once; 1 to 16. The first that answers has the call, the others are cancelled.
-	Targets []Target
-	// How long this stage may ring, in seconds, 1 to 600; the site's limit when `none`.
-	RingSeconds witTypes.Option[uint32]
-	// After which outcomes the next stage is tried; any other final answer ends the call.
-	Next NextOn
+        // All are tried at once; 1 to 16. The first that answers has the call, the others are cancelled.
+Targets []Target
+// How long this stage may ring, in seconds, 1 to 600; the site's limit when `none`.
+RingSeconds witTypes.Option[uint32]
+// After which outcomes the next stage is tried; any other final answer ends the call.
+Next NextOn
 }
 
 // How a call is to be tried: stages one after the other, the targets of one stage all at once.
 type Plan struct {
-	// In order; 1 to 16. An empty plan is a fault: say `pass` or `refuse` instead.
-	Stages []Stage
+        // In order; 1 to 16. An empty plan is a fault: say `pass` or `refuse` instead.
+Stages []Stage
 }

@@ -18,7 +18,7 @@ pub struct TrunkManners {
     pub early_media: bool,
     /// Session timers (RFC 4028) are agreed with it; else nothing of them passes, and it finds out about the end of a call by its BYE.
     pub session_timers: bool,
-    /// Header fields that pass in both directions beside those that every call needs ([`crate::boundary`]), by any spelling; `*`: all.
+    /// Header fields that pass in both directions beside those that every call needs, by any spelling; `*`: all.
     pub headers: Vec<String>,
     /// Refusals (400 to 499) after which the next trunk is tried, beside the failures that always lead there (time-out, 5xx).
     pub next_on: Vec<u16>,

@@ -122,6 +122,22 @@ fn a_trunk_channel_is_taken_again_and_given_back() {
 }
 
 #[test]
+fn a_call_outside_lasts_no_longer_for_a_restart_in_its_middle() {
+    use crate::{toll::Ceilings, trunk::TrunkManners};
+    let longest_call = Some(Duration::from_secs(60));
+    let mut rig = outside::begun("", TrunkManners::default(), Ceilings { longest_call, ..Ceilings::default() });
+    rig.answer(0, 200, "nine", "");
+    rig.caller(0, "ACK", 7, "");
+    rig.pass(29);
+    rig.restart();
+    let calls = |rig: &Rig| rig.bridge.site.tolls.usage("desk-2", rig.now).calls;
+    assert_eq!(calls(&rig), 1);
+    rig.pass(31);
+    assert!(rig.log.contains("the longest call to the outside"), "{}", rig.log);
+    assert_eq!(calls(&rig), 0);
+}
+
+#[test]
 fn a_question_to_the_policies_is_asked_again() {
     let mut rig = Rig::new(vec![stage(vec![target(2)])]);
     rig.answer(0, 302, "bob", "Contact: <sip:1005@elsewhere>\n");

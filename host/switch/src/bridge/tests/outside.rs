@@ -50,7 +50,7 @@ fn outside(lines: &str, manners: TrunkManners, ceilings: Ceilings) -> Rig {
 }
 
 /// The same, begun.
-fn begun(lines: &str, manners: TrunkManners, ceilings: Ceilings) -> Rig {
+pub(super) fn begun(lines: &str, manners: TrunkManners, ceilings: Ceilings) -> Rig {
     let mut rig = outside(lines, manners, ceilings);
     rig.on(Event::Start);
     rig
