@@ -85,6 +85,7 @@ impl Office {
             username: None,
             password: None,
             numbers: vec![NumberPattern("7%".to_owned())],
+            ..Trunk::default()
         };
         let emergency = Emergency {
             numbers: vec!["112".to_owned()],

@@ -393,6 +393,7 @@ fn directory(plot: &Plot) -> Directory {
         username: None,
         password: None,
         numbers: vec![NumberPattern("+44203000%".into())],
+        ..Trunk::default()
     });
     let emergency = Emergency {
         numbers: vec!["112".into()],

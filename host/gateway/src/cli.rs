@@ -17,6 +17,7 @@ mod running;
 mod settings;
 mod table;
 mod token;
+mod trunk;
 mod user;
 mod watch;
 
@@ -58,6 +59,8 @@ Examples:
       Who holds a seat of the licence pool, who waits for one, and until when it is valid.
   holdfast drill
       Which phones would survive a loss of their cloud today, and what to do about the others; `holdfast drill start` begins a drill.
+  holdfast trunk list
+      Whether the ways out are up and registered, and what to do about those that are not.
   holdfast policy new night-desk --lang python
       Begin a policy of your own.
   holdfast policy test 30-internal.wasm
@@ -137,6 +140,9 @@ enum Command {
     /// See the licence pools of a running gateway: who holds a seat, who waits for one, what is wrong.
     #[command(subcommand, after_help = licence::EXAMPLES)]
     Licence(licence::Command),
+    /// See the trunks of a running gateway: which are up, registered, down, and what to do about it.
+    #[command(subcommand, after_help = trunk::EXAMPLES)]
+    Trunk(trunk::Command),
     /// See which phones would survive a loss of their cloud today; hold drills that show it.
     #[command(after_help = drill::EXAMPLES, args_conflicts_with_subcommands = true)]
     Drill(drill::Drill),
@@ -205,6 +211,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Endpoint(command) => return Ok(done(endpoint::run(command, cli.json)?)),
         Command::User(command) => return Ok(done(user::run(command, cli.json)?)),
         Command::Licence(command) => return Ok(done(licence::run(command, cli.json)?)),
+        Command::Trunk(command) => return Ok(done(trunk::run(command, cli.json)?)),
         Command::Drill(drill) => return Ok(done(drill::run(drill, cli.json)?)),
         Command::Explain(explain) => return explain::run(explain, cli.json),
         Command::Openapi => openapi::print(cli.json)?,

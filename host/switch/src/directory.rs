@@ -13,7 +13,7 @@ pub use pool::{Per, Pool};
 pub use rules::read_mac;
 pub use users::LeftOut;
 
-use crate::{park::Park, registrar::Survivable};
+use crate::{park::Park, registrar::Survivable, trunk::Reach};
 use ipnet::IpNet;
 use sip::digest::Ha1;
 use std::{
@@ -112,7 +112,7 @@ impl NumberPattern {
 }
 
 /// A SIP trunk.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Trunk {
     /// Name.
     pub name: String,
@@ -126,12 +126,14 @@ pub struct Trunk {
     pub password: Option<String>,
     /// Inbound numbers that it owns.
     pub numbers: Vec<NumberPattern>,
+    /// How it is reached and kept.
+    pub reach: Reach,
 }
 
 /// Without the password: what is printed for debugging ends up in logs.
 impl fmt::Debug for Trunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, uri, sources, username, password, numbers } = self;
+        let Self { name, uri, sources, username, password, numbers, reach } = self;
         f.debug_struct("Trunk")
             .field("name", name)
             .field("uri", uri)
@@ -139,6 +141,7 @@ impl fmt::Debug for Trunk {
             .field("username", username)
             .field("password", &password.as_ref().map(|_| "(secret)"))
             .field("numbers", numbers)
+            .field("reach", reach)
             .finish()
     }
 }

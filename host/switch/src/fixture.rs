@@ -68,6 +68,7 @@ pub(crate) fn trunk(name: &str, uri: &str, source: &str) -> Trunk {
         username: None,
         password: None,
         numbers: vec![NumberPattern("+44203000%".to_owned())],
+        ..Trunk::default()
     }
 }
 

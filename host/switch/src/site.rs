@@ -3,7 +3,7 @@
 use crate::{
     Limits,
     decision::Refusal,
-    directory::Directory,
+    directory::{Directory, Trunk},
     licence::{Ledger, NoSeat, Seat},
     lines::Lines,
     park::Lot,
@@ -11,7 +11,10 @@ use crate::{
     subscription::Places,
     trunk::Trunks,
 };
-use sip::{Instant, Message, transport::Flow};
+use sip::{
+    Instant, Message,
+    transport::{Flow, Transport},
+};
 use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -157,6 +160,18 @@ impl Site {
         let waits = |id: &str| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled || endpoint.username.is_empty());
         self.ledger.retain_waiting(now, waits);
         self.registrar.retain(|id| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled))
+    }
+
+    /// Over which trunk something comes: the one whose certificate the peer has proved, else the one whose sources contain its address, else one that we are
+    /// registered at there. The first of the configuration wins.
+    #[must_use]
+    pub fn trunk_from(&self, flow: Flow) -> Option<Arc<Trunk>> {
+        let directory = self.directory();
+        let proves = |trunk: &&Arc<Trunk>| trunk.reach.certificate.as_deref().is_some_and(|name| self.trunks.proves(flow.connection, name));
+        let certified = || directory.trunks.iter().find(proves);
+        let registered = |trunk: &&Arc<Trunk>| trunk.reach.register.is_some() && self.trunks.registered_at(&trunk.name, flow);
+        let proved = if flow.transport == Transport::Tls { certified() } else { None };
+        proved.or_else(|| directory.trunk_from(flow.remote)).or_else(|| directory.trunks.iter().find(registered)).cloned()
     }
 
     fn serves(&self, endpoint: &str) -> bool {

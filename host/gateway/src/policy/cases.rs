@@ -287,6 +287,7 @@ impl Cases {
             username: None,
             password: None,
             numbers: patterns(&row.numbers),
+            ..Trunk::default()
         });
         let emergency = Emergency {
             numbers: self.emergency.numbers.clone(),

@@ -51,6 +51,7 @@ fn site() -> Arc<Site> {
         username: None,
         password: None,
         numbers: Vec::new(),
+        ..Trunk::default()
     };
     let emergency = Emergency {
         numbers: vec!["112".to_owned()],

@@ -47,6 +47,7 @@ pub(crate) fn site() -> Arc<Site> {
         username: None,
         password: None,
         numbers: vec![NumberPattern("+44203000%".to_owned())],
+        ..Trunk::default()
     };
     let emergency = Emergency {
         numbers: vec!["112".to_owned(), "999".to_owned()],

@@ -1,5 +1,6 @@
 //! Table tests of the bridge: events in, effects out, in virtual time.
 
+mod address;
 mod credentials;
 mod forward;
 mod keep;
@@ -80,6 +81,7 @@ fn target(host: u8) -> LegTarget {
         endpoint: Some(format!("desk-{host}")),
         caller_number: None,
         called: "1002".into(),
+        more: vec![],
     }
 }
 
@@ -100,6 +102,7 @@ fn site() -> Arc<Site> {
         username: Some("acct".into()),
         password: Some("secret".into()),
         numbers: vec![],
+        ..Trunk::default()
     };
     let endpoints = (2..6_u8).map(|host| crate::fixture::endpoint(&format!("desk-{host}"), &format!("100{host}"))).collect();
     let directory = Directory::new("sip.example".into(), endpoints, vec![], vec![provider], emergency, vec![]);
