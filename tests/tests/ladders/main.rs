@@ -15,6 +15,7 @@ mod hold;
 mod message;
 mod park;
 mod pickup;
+mod providers;
 mod seats;
 mod session;
 mod transfer;

@@ -14,6 +14,7 @@ mod provision;
 mod rest;
 mod spans;
 mod survivable;
+mod trunks;
 
 use gateway::Site;
 use phone::Phone;

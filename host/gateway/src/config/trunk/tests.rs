@@ -34,3 +34,24 @@ fn addresses_and_a_certificate() {
     let addresses = trunk.reach.addresses.iter().map(|a| (a.uri.as_str(), a.priority, a.weight));
     assert_eq!(addresses.collect::<Vec<_>>(), [("sip:192.0.2.1", 10, 60), ("sip:192.0.2.2", 20, 10)]);
 }
+
+#[test]
+fn mistakes_are_named_with_their_remedy() {
+    let text = "[[trunk]]\nname = \"t\"\nuri = \"sip:provider.example\"\nregister = true\noutbound_proxy = \"edge\"\ncertificate = \"*.x\"\noptions_seconds = 99999\n\
+                [[trunk.address]]\nuri = \"sip:192.0.2.1;transport=sctp\"\nprio = 1\n\
+                [[trunk]]\nname = \"u\"\nuri = \"sip:192.0.2.1\"\nsources = [\"192.0.2.1\"]\ncontact_user = \"x\"\n\
+                [emergency]\ntrunks = [\"t\"]\n[sip]\nname_servers = [\"192.0.2.53\", \"dns\"]\n";
+    let report = Config::parse("holdfast.toml", text, None).unwrap_err().to_string();
+    for part in [
+        "trunk[1].contact_user: is missing, and so is `username`",
+        "trunk[1].outbound_proxy: `edge` is not a SIP URI",
+        "trunk[1].certificate: `*.x` is no name that a certificate shows",
+        "trunk[1].options_seconds: 99999 is outside 0 to 86400",
+        "trunk[1].address[1].uri: names a transport that is not spoken here",
+        "trunk[1].address[1].prio: unknown key; did you mean `priority`?",
+        "trunk[2].contact_user: says how to register, and nobody registers",
+        "sip.name_servers: `dns` is no address",
+    ] {
+        assert!(report.contains(part), "{part} is not in\n{report}");
+    }
+}
