@@ -335,6 +335,14 @@ impl World {
         self.act(id, |phone, now, out| phone.say(method, now, out));
     }
 
+    /// The gateway ends in order: it takes back what it has registered at providers.
+    pub fn leave(&mut self) {
+        let mut out = Vec::new();
+        let now = self.now;
+        self.gateway().leave_trunks(now, &mut out);
+        self.carry(Place::Gateway, out);
+    }
+
     /// The gateway's process is killed (`kill -9`) and started again at once, with so many shards. Its connections are gone with it.
     pub fn crash(&mut self, shards: usize) {
         let now = self.now;
@@ -475,6 +483,9 @@ impl World {
         {
             for (at, policy, outcome) in gateway.take_decisions() {
                 self.ladder.decision(at, &policy, &outcome);
+            }
+            for (at, trunk, what) in gateway.take_trunk_changes() {
+                self.ladder.event(at, &trunk, what.trim_end_matches(": "));
             }
         }
         for Transmit { flow, bytes } in out {

@@ -31,6 +31,7 @@ use switch::{
     directory::{Directory, Emergency, Endpoint, NumberPattern, Pool, Source, Trunk},
     record::{CallRecord, LegRecord},
     site::Site,
+    trunk::{Change, Reach},
 };
 
 /// Where the gateway listens.
@@ -72,6 +73,7 @@ struct Decisions {
     records: Mutex<Vec<CallRecord>>,
     ended: Mutex<Vec<(CallRecord, Vec<LegRecord>)>>,
     limits: Mutex<BTreeMap<&'static str, u64>>,
+    trunks: Mutex<Vec<Change>>,
 }
 
 impl Observer for Decisions {
@@ -86,6 +88,10 @@ impl Observer for Decisions {
 
     fn told(&self, record: &CallRecord, _ladder: &Ladder, legs: &[LegRecord]) {
         lock(&self.ended).push((record.clone(), legs.to_vec()));
+    }
+
+    fn trunk_changed(&self, change: &Change) {
+        lock(&self.trunks).push(change.clone());
     }
 
     fn dropped(&self, _at: Instant, _flow: Flow, why: &'static str) {
@@ -114,6 +120,8 @@ pub struct Plot {
     pub help_trunks: usize,
     /// Where bindings are kept before a phone hears of them; `None`: in memory.
     pub store: Option<Arc<Store>>,
+    /// How the first of [`TRUNKS`] is reached, with the account of [`crate::phone::ACCOUNT`], and addresses that it has besides.
+    pub north: (Reach, Vec<&'static str>),
 }
 
 impl Default for Plot {
@@ -126,6 +134,7 @@ impl Default for Plot {
             limits: switch::Limits::default(),
             help_trunks: TRUNKS.len(),
             store: None,
+            north: (Reach::default(), Vec::new()),
         }
     }
 }
@@ -274,6 +283,24 @@ impl Gateway {
         std::mem::take(&mut lock(&self.decisions.ended))
     }
 
+    /// How trunks have changed since the last call: which, to what, why. Told of sites only whose first trunk is kept in some way.
+    #[must_use]
+    pub fn take_trunk_changes(&self) -> Vec<(Instant, String, String)> {
+        let mut changes = std::mem::take(&mut *lock(&self.decisions.trunks));
+        changes.retain(|_| self.made_of.1.north.0 != Reach::default());
+        changes
+            .into_iter()
+            .map(|change| (change.at, change.trunk.to_string(), format!("is {}: {}", change.to.name(), change.why)))
+            .collect()
+    }
+
+    /// It ends in order: registrations at providers are taken back.
+    pub fn leave_trunks(&mut self, now: Instant, out: &mut Vec<Transmit>) {
+        for shard in &mut self.shards {
+            shard.leave_trunks(now, out);
+        }
+    }
+
     /// How often which limit or rule of the protocol has bitten.
     #[must_use]
     pub fn dropped(&self) -> BTreeMap<&'static str, u64> {
@@ -347,7 +374,10 @@ fn site(plot: &Plot) -> Arc<Site> {
     let site = Arc::new(Site::new(directory(plot), plot.limits));
     for (name, address) in TRUNKS {
         let (local, remote) = (ADDRESS.parse().expect("an address"), address.parse().expect("an address"));
-        site.trunks.set_flows(name, vec![Flow { transport: Transport::Udp, local, remote, connection: 0 }]);
+        let flow = Flow { transport: Transport::Udp, local, remote, connection: 0 };
+        let more = plot.north.1.iter().filter(|_| name == TRUNKS[0].0);
+        let more = more.map(|address| Flow { remote: address.parse().expect("an address"), ..flow });
+        site.trunks.set_flows(name, std::iter::once(flow).chain(more).collect());
     }
     site
 }
@@ -395,6 +425,16 @@ fn directory(plot: &Plot) -> Directory {
         numbers: vec![NumberPattern("+44203000%".into())],
         ..Trunk::default()
     });
+    let mut trunks = trunks.to_vec();
+    if plot.north.0 != Reach::default() {
+        let (username, password) = crate::phone::ACCOUNT;
+        let registers = plot.north.0.register.is_some();
+        let north = &mut trunks[0];
+        (north.username, north.password) = (Some(username.into()), Some(password.into()));
+        north.reach = plot.north.0.clone();
+        // Who registers there knows where its calls come from.
+        north.sources.retain(|_| !registers);
+    }
     let emergency = Emergency {
         numbers: vec!["112".into()],
         test_numbers: vec!["933".into()],
@@ -403,7 +443,7 @@ fn directory(plot: &Plot) -> Directory {
         outside_prefixes: vec!["9".into()],
     };
     let pools = vec![Pool::new("site", plot.seats)];
-    let mut directory = Directory::new(DOMAIN.into(), endpoints, pools, trunks.into(), emergency, Vec::new());
+    let mut directory = Directory::new(DOMAIN.into(), endpoints, pools, trunks, emergency, Vec::new());
     directory.park.numbers = ["701", "702"].map(str::to_owned).into();
     directory
 }

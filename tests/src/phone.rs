@@ -11,12 +11,14 @@ mod inside;
 mod manner;
 mod many;
 mod message;
+mod registrar;
 mod restless;
 mod watch;
 
 pub use call::{Call, End};
 pub use habits::{Habits, SessionTimer};
 pub use manner::Manner;
+pub use registrar::{ACCOUNT, Registrar};
 pub use restless::Restless;
 pub use watch::{Told, Watch};
 
@@ -72,6 +74,8 @@ enum Alarm {
     Refresh(usize, u32),
     /// Nobody has refreshed it.
     Expired(usize, u32),
+    /// Answer as a provider.
+    Provide(ServerId),
 }
 
 /// A phone.
@@ -102,6 +106,7 @@ pub struct Phone {
     instance: Instance,
     watches: Vec<Watch>,
     restless: Restless,
+    registrar: Option<Registrar>,
 }
 
 impl Phone {
@@ -164,6 +169,7 @@ impl Phone {
             instance: Instance::default(),
             watches: Vec::new(),
             restless: Restless::default(),
+            registrar: None,
         }
     }
 
@@ -329,6 +335,7 @@ impl Phone {
                 Alarm::Reinvite(place) => self.reinvite_now(place, now, out),
                 Alarm::Refresh(place, round) => self.refresh(place, round, now, out),
                 Alarm::Expired(place, round) => self.expired(place, round, now, out),
+                Alarm::Provide(id) => self.provide(id, now, out),
             }
         }
     }
@@ -354,6 +361,7 @@ impl Phone {
             Method::Invite if message.to().is_some_and(|to| to.tag().is_none()) => return self.rung(id, message, flow, now, out),
             Method::Message if message.to().is_some_and(|to| to.tag().is_none()) => return self.written_to(id, message, now, out),
             Method::Notify if self.told_by_notify(id, message, now, out) => return,
+            Method::Register | Method::Options if self.asked_as_provider(id, message, now, out) => return,
             _ => {}
         }
         let place = self.calls.iter().position(|call| call.end.is_none() && call.owns(message));

@@ -35,7 +35,7 @@ fn phone(extension: &str) -> Phone {
 /// A site with one phone in its configuration, two seats, and a way out for calls for help.
 fn site(trunk: u16) -> Site {
     let more = format!(
-        "[[licence]]\npool = \"site\"\nseats = 2\n\n[[trunk]]\nname = \"provider\"\nuri = \"sip:127.0.0.1:{trunk};transport=udp\"\n\n\
+        "[[licence]]\npool = \"site\"\nseats = 2\n\n[[trunk]]\nname = \"provider\"\noptions_seconds = 0\nuri = \"sip:127.0.0.1:{trunk};transport=udp\"\n\n\
          [emergency]\nnumbers = [\"112\"]\ntrunks = [\"provider\"]\nnetworks = [\"127.0.0.0/8\"]\n"
     );
     Site { limits: "ring_seconds = 30\n".into(), more, ..Site::with_phones([1001]) }

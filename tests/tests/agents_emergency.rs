@@ -37,7 +37,7 @@ fn calls_for_help(folder: Folder) -> Subject {
     let trunk_port = free_ports(1);
     let mut site = Site::with_phones([1001]);
     site.more = format!(
-        "[[licence]]\npool = \"site\"\nseats = 0\n\n[[trunk]]\nname = \"provider\"\nuri = \"sip:127.0.0.1:{trunk_port};transport=udp\"\n\n\
+        "[[licence]]\npool = \"site\"\nseats = 0\n\n[[trunk]]\nname = \"provider\"\noptions_seconds = 0\nuri = \"sip:127.0.0.1:{trunk_port};transport=udp\"\n\n\
          [emergency]\nnumbers = [\"112\", \"911\"]\ntrunks = [\"provider\"]\nnetworks = [\"127.0.0.0/8\"]\noutside_prefixes = [\"9\"]\n"
     );
     let ports = free_ports(2);

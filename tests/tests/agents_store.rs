@@ -36,7 +36,7 @@ impl Gateway {
         let seats = site.phones.len();
         let licence = if more.contains("[[licence]]") { String::new() } else { format!("[[licence]]\npool = \"site\"\nseats = {seats}\n") };
         site.more = format!(
-            "{licence}[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n[[trunk]]\nname = \"provider\"\nuri = \"sip:127.0.0.1:{trunk};transport=udp\"\n\
+            "{licence}[metrics]\nlisten = \"127.0.0.1:{metrics}\"\n[[trunk]]\nname = \"provider\"\noptions_seconds = 0\nuri = \"sip:127.0.0.1:{trunk};transport=udp\"\n\
              [emergency]\nnumbers = [\"112\"]\ntrunks = [\"provider\"]\nnetworks = [\"127.0.0.0/8\"]\n{more}"
         );
         Self { subject: Subject::holdfast_at(&site, Folder::new(), ports, ports + 1), metrics, trunk }

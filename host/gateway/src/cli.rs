@@ -19,6 +19,7 @@ mod running;
 mod settings;
 mod table;
 mod token;
+mod trunk;
 mod user;
 mod watch;
 
@@ -64,6 +65,8 @@ Examples:
       Calls for help that nobody has acknowledged; `holdfast notify test` tries the ways in which somebody is told of them.
   holdfast calls export --csv --since 30d
       The records of calls as a table.
+  holdfast trunk list
+      Whether the ways out are up and registered, and what to do about those that are not.
   holdfast policy new night-desk --lang python
       Begin a policy of your own.
   holdfast policy test 30-internal.wasm
@@ -143,6 +146,9 @@ enum Command {
     /// See the licence pools of a running gateway: who holds a seat, who waits for one, what is wrong.
     #[command(subcommand, after_help = licence::EXAMPLES)]
     Licence(licence::Command),
+    /// See the trunks of a running gateway: which are up, registered, down, and what to do about it.
+    #[command(subcommand, after_help = trunk::EXAMPLES)]
+    Trunk(trunk::Command),
     /// See which phones would survive a loss of their cloud today; hold drills that show it.
     #[command(after_help = drill::EXAMPLES, args_conflicts_with_subcommands = true)]
     Drill(drill::Drill),
@@ -220,6 +226,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Endpoint(command) => return Ok(done(endpoint::run(command, cli.json)?)),
         Command::User(command) => return Ok(done(user::run(command, cli.json)?)),
         Command::Licence(command) => return Ok(done(licence::run(command, cli.json)?)),
+        Command::Trunk(command) => return Ok(done(trunk::run(command, cli.json)?)),
         Command::Drill(drill) => return Ok(done(drill::run(drill, cli.json)?)),
         Command::Alarm(command) => return Ok(done(alarm::run(command, cli.json)?)),
         Command::Notify(command) => return Ok(done(alarm::notify(command, cli.json)?)),

@@ -90,6 +90,12 @@ impl DataFolder {
         self.root.join(crate::cdr::FOLDER)
     }
 
+    /// Where the addresses of trunks are kept.
+    #[must_use]
+    pub fn trunks(&self) -> PathBuf {
+        self.root.join("trunks.json")
+    }
+
     /// The configuration that is used when none is named.
     #[must_use]
     pub fn config(&self) -> PathBuf {

@@ -122,6 +122,8 @@ struct Driver {
     scratch: Box<[u8]>,
     /// Calls that the shard had when they were last counted.
     calls: usize,
+    /// Who waits until no registration is left at any provider.
+    leaving: Option<Arc<Notify>>,
 }
 
 /// What woke the loop.
@@ -173,6 +175,7 @@ impl Driver {
             out,
             scratch: vec![0; udp::MAX_DATAGRAM].into_boxed_slice(),
             calls: 0,
+            leaving: None,
         };
         Ok((driver, parts.stop))
     }
@@ -196,6 +199,9 @@ impl Driver {
             }
             self.flush(now);
             self.count_calls();
+            if let Some(waits) = self.leaving.take_if(|_| self.shard.trunks_left()) {
+                waits.notify_one();
+            }
             if woken.stop {
                 return;
             }
@@ -287,6 +293,10 @@ impl Driver {
             match input {
                 Input::Message { bytes, flow } => self.shard.receive(bytes, flow, now, &mut self.out),
                 Input::Unreachable(flow) => self.shard.unreachable(flow, now, &mut self.out),
+                Input::Leave(waits) => {
+                    self.shard.leave_trunks(now, &mut self.out);
+                    self.leaving = Some(waits);
+                }
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     licences::Warden,
     manage::{Doors, Shown},
     net::{
-        Listeners,
+        Input, Listeners,
         connections::{self, Connections},
         resolve::Resolver,
         tls::{self, Names},
@@ -42,6 +42,9 @@ use tokio_rustls::rustls::ServerConfig;
 
 /// How long connections and the store get to finish when the gateway ends.
 const FAREWELL: Duration = Duration::from_secs(3);
+
+/// How long providers get to hear that this gateway is not registered any more.
+const UNREGISTER: Duration = Duration::from_secs(2);
 
 /// A gateway that listens. Dropping it without [`Gateway::stop`] ends it roughly: the store keeps what was acknowledged either way.
 pub struct Gateway {
@@ -75,6 +78,8 @@ pub struct Gateway {
     pub(crate) notifier: Option<Arc<Notifier>>,
     /// Who looks after the licence pools.
     warden: Arc<Warden>,
+    /// The queue of the shard that keeps the trunks.
+    trunks: Option<mpsc::Sender<Input>>,
     stop: watch::Sender<bool>,
     shards: Vec<JoinHandle<()>>,
     store: oneshot::Receiver<()>,
@@ -112,6 +117,7 @@ impl Gateway {
         let names = names(config, &listening);
         let certificate = tls::Shown::load(&config.tls, data, &names)?;
         let server = tls::server_config(Arc::clone(&certificate))?;
+        let authorities = authorities(config)?;
         let (senders, inboxes): (Vec<_>, Vec<_>) = (0..limits.shards).map(|_| mpsc::channel(limits.shard_queue)).unzip();
         let parts = connections::Parts {
             shards: senders.clone(),
@@ -119,12 +125,17 @@ impl Gateway {
             keep: Some(Arc::clone(&keep)),
             counters: Arc::clone(&counters),
             runtime: tokio::runtime::Handle::current(),
-            server: Arc::clone(&server),
+            server: match &authorities {
+                Some(authorities) => tls::server_config_for_peers(Arc::clone(&certificate), authorities)?,
+                None => Arc::clone(&server),
+            },
             client: tls::client_config(&config.tls)?,
+            authorities,
         };
         let connections = Connections::new(limits, parts, &clock);
 
-        let resolver = Resolver::new(Arc::clone(&site), Arc::clone(&connections), listening.clone());
+        let (servers, remembered) = (config.name_servers.clone(), data.trunks());
+        let mut resolver = Resolver::new(Arc::clone(&site), Arc::clone(&connections), listening.clone(), servers, remembered);
         resolver.addresses_first();
 
         let spans = config.telemetry.as_ref().map(Spans::start).transpose()?.map(Arc::new);
@@ -210,6 +221,7 @@ impl Gateway {
             keeper,
             notifier,
             warden,
+            trunks: senders.into_iter().next(),
             stop,
             shards,
             store: started.ended,
@@ -232,6 +244,15 @@ impl Gateway {
         drop(self.doors);
         for task in self.accepting {
             task.abort();
+        }
+        let left = Arc::new(Notify::new());
+        if self.trunks.is_some_and(|trunks| trunks.try_send(Input::Leave(Arc::clone(&left))).is_ok())
+            && tokio::time::timeout(UNREGISTER, left.notified()).await.is_err()
+        {
+            tracing::warn!(
+                "a provider was not told within {} s that this gateway ends; its registration lapses by itself",
+                UNREGISTER.as_secs()
+            );
         }
         self.stop.send_replace(true);
         let shards = self.shards;
@@ -258,6 +279,12 @@ fn names(config: &Config, listening: &[Listen]) -> Names {
     let names = Names::new(&config.domain, listening.iter().map(|listen| listen.address.ip()).chain(rest).chain(provision));
     // Phones are told to look for this one.
     config.provision.iter().fold(names, |names, provision| names.and(provision.controller.host()))
+}
+
+/// Whose certificates prove who a peer is, where a trunk is known by one.
+fn authorities(config: &Config) -> anyhow::Result<Option<tls::Authorities>> {
+    let known = config.directory.trunks.iter().any(|trunk| trunk.reach.certificate.is_some());
+    known.then(|| tls::Authorities::new(config.tls.trunk_authorities.as_deref())).transpose()
 }
 
 /// Where whoever runs the gateway comes in.

@@ -20,6 +20,7 @@ use switch::{
     decision::{PolicyFault, Refusal},
     facts::{Call, CallKind},
     record::{CallDetail, CallRecord, LegRecord},
+    trunk::{Change, Standing},
 };
 
 /// A limit that bites is logged at most this often, with how often it did.
@@ -248,6 +249,22 @@ impl Observer for Logbook {
         self.0.limit(why, || format!("a message from {flow:?} was dropped or refused: {why}"));
     }
 
+    fn trunk_changed(&self, change: &Change) {
+        self.0.count(match change.to {
+            Standing::Up => "trunk-up",
+            Standing::Degraded => "trunk-degraded",
+            Standing::Down => "trunk-down",
+        });
+        let (trunk, from, to, why) = (&*change.trunk, change.from.name(), change.to.name(), Shown(change.why.as_bytes()));
+        match change.to {
+            Standing::Up => tracing::info!(trunk, from, "trunk is up"),
+            Standing::Degraded => tracing::warn!(trunk, from, "trunk is degraded: {why}"),
+            Standing::Down => {
+                tracing::error!(trunk, from, "trunk is {to}: {why}; `holdfast trunk list` says what to do");
+            }
+        }
+    }
+
     fn not_kept(&self, why: &str) {
         self.0.limit("not-kept", || format!("a registration was answered 503 because it could not be kept: {why}"));
     }
@@ -331,6 +348,10 @@ impl Observer for Both {
     fn detailed(&self, detail: &Arc<CallDetail>) {
         self.0.detailed(detail);
         self.1.detailed(detail);
+    }
+    fn trunk_changed(&self, change: &Change) {
+        self.0.trunk_changed(change);
+        self.1.trunk_changed(change);
     }
     fn not_kept(&self, why: &str) {
         self.0.not_kept(why);

@@ -7,7 +7,7 @@ mod nonce;
 #[cfg(test)]
 mod tests;
 
-pub use answer::answer;
+pub use answer::{answer, stale};
 pub use hash::{Algorithm, Ha1};
 
 use crate::{Instant, Message, header::Name, random::Random, uri::Uri};

@@ -15,7 +15,12 @@ pub use pool::{Per, Pool};
 pub use rules::read_mac;
 pub use users::LeftOut;
 
-use crate::{park::Park, registrar::Survivable, toll::Ceilings, trunk::TrunkManners};
+use crate::{
+    park::Park,
+    registrar::Survivable,
+    toll::Ceilings,
+    trunk::{Reach, TrunkManners},
+};
 use ipnet::IpNet;
 use sip::digest::Ha1;
 use std::{
@@ -130,12 +135,14 @@ pub struct Trunk {
     pub numbers: Vec<NumberPattern>,
     /// How calls go over it.
     pub manners: TrunkManners,
+    /// How it is reached and kept.
+    pub reach: Reach,
 }
 
 /// Without the password: what is printed for debugging ends up in logs.
 impl fmt::Debug for Trunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, uri, sources, username, password, numbers, manners } = self;
+        let Self { name, uri, sources, username, password, numbers, manners, reach } = self;
         f.debug_struct("Trunk")
             .field("name", name)
             .field("uri", uri)
@@ -144,6 +151,7 @@ impl fmt::Debug for Trunk {
             .field("password", &password.as_ref().map(|_| "(secret)"))
             .field("numbers", numbers)
             .field("manners", manners)
+            .field("reach", reach)
             .finish()
     }
 }

@@ -24,7 +24,7 @@ use std::sync::Arc;
 /// Who a request was proved to come from, or what to send back instead.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// A trunk, by address.
+    /// A trunk, by certificate, address or registration.
     Trunk(String),
     /// A phone, by digest.
     Endpoint(Arc<Endpoint>),
@@ -37,16 +37,17 @@ pub enum Identity {
     Refused(Refusal),
 }
 
-/// Proves who sent `request`. Trunks by source address first (never for REGISTER), phones by digest. Wrong password and unknown user look the same.
+/// Proves who sent `request`. Trunks by where it comes from first (never for REGISTER), phones by digest. Wrong password and unknown user look the same.
 ///
 /// A phone may stand in a trunk's network: whoever sends credentials for our realm is asked to prove them and is not taken for the trunk. Disabled
 /// endpoints are proved like others; [`permit`] and [`read_registration`] refuse them, so that their calls for help still show who calls.
 #[must_use]
-pub fn authenticate(request: &Message, flow: Flow, directory: &Directory, authenticator: &Authenticator, now: Instant) -> Identity {
+pub fn authenticate(request: &Message, flow: Flow, site: &Site, authenticator: &Authenticator, now: Instant) -> Identity {
+    let directory = site.directory();
     let claimed = authenticator.claimed_username(request);
     if claimed.is_none()
         && request.method() != Method::Register
-        && let Some(trunk) = directory.trunk_from(flow.remote)
+        && let Some(trunk) = site.trunk_from(flow)
     {
         return Identity::Trunk(trunk.name.clone());
     }

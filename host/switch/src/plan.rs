@@ -8,10 +8,12 @@ use crate::{
     registrar::{Binding, same_contact},
     site::Site,
     toll,
+    trunk::Standing,
 };
 use serde::{Deserialize, Serialize};
 use sip::{
     header::NameAddr,
+    random::Random,
     transport::Flow,
     uri::{Scheme, Uri},
 };
@@ -90,6 +92,8 @@ pub struct LegTarget {
     pub caller_number: Option<String>,
     /// Part before the `@` of To on this leg, escaped; a `urn:` stands for the whole URI of To.
     pub called: String,
+    /// Further addresses of the trunk, each tried when the one before it has failed.
+    pub more: Vec<Flow>,
 }
 
 /// Checks a plan against the directory: a known endpoint or trunk in every target, no more stages and targets than allowed.
@@ -137,7 +141,9 @@ pub fn check(plan: &Plan, site: &Site) -> Result<(), PolicyFault> {
 /// several flows of one instance only the newest rings ([`Site::targets`]). When a user calls the own extension, the phone that calls does not ring, the user's other phones do.
 /// A user who is rung alone is rung as the user's own settings say ([`crate::directory::CallSettings`]): for so long, and with where the call goes on to if nobody takes it. When all calls
 /// go on, no phone rings. Beside others, or called as one phone by its GRUU, a user has no say.
-/// More than [`crate::Limits::forks`] legs in a stage: the highest q of each endpoint first, the rest is left out. A trunk is dialled at its best address.
+/// More than [`crate::Limits::forks`] legs in a stage: the highest q of each endpoint first, the rest is left out. A trunk is dialled at its best address
+/// ([`crate::trunk::Trunks::choose`]), and at the others when that fails. A trunk that is down comes after those that are not: it may be back before anybody
+/// has noticed.
 ///
 /// # Errors
 /// 480 when nothing at all can be rung, 403 when nothing can be because of a ceiling for calls to the outside ([`crate::toll`]).
@@ -165,6 +171,7 @@ pub fn resolve(plan: &Plan, call: &Call, site: &Site) -> Result<Resolved, Refusa
             onward,
         });
     }
+    put_off(&mut stages, site);
     if stages.is_empty() {
         return Err(barred.unwrap_or_else(|| {
             Refusal::new(
@@ -222,6 +229,32 @@ fn own_settings(stage: &Stage, call: &Call, site: &Site) -> (Option<Duration>, O
     (settings.ring(), onward)
 }
 
+/// Puts the stages at the beginning that lead to nothing but trunks that are down behind the others, where these lead to a trunk that is not.
+fn put_off(stages: &mut Vec<ResolvedStage>, site: &Site) {
+    let down = |leg: &LegTarget| leg.trunk.as_deref().map(|trunk| site.trunks.standing(trunk) == Standing::Down);
+    let dead = |stage: &ResolvedStage| stage.next.unreachable && stage.legs.iter().all(|leg| down(leg) == Some(true));
+    let first = stages.iter().take_while(|stage| dead(stage)).count();
+    let serves = |stage: &ResolvedStage| stage.legs.iter().any(|leg| down(leg) == Some(false));
+    if first == 0 || !stages.iter().skip(first).any(serves) {
+        return;
+    }
+    if let Some(last) = stages.last_mut() {
+        last.next.unreachable = true;
+    }
+    stages.rotate_left(first);
+}
+
+/// The same for a call however often it is asked: its Call-ID is as good as chance for spreading calls over the addresses of a trunk.
+fn chance(call: &Call) -> Random {
+    let mut seed = [0_u8; 32];
+    for (place, octet) in call.message.call_id().iter().enumerate() {
+        if let Some(slot) = seed.get_mut(place % 32) {
+            *slot = slot.wrapping_mul(31) ^ octet;
+        }
+    }
+    Random::from_seed(seed)
+}
+
 /// Those of a stage. With `closed` nobody outside is called; `barred` says why.
 fn legs(stage: &Stage, call: &Call, site: &Site, closed: bool, barred: &mut Option<Refusal>) -> Vec<LegTarget> {
     let mut legs = Vec::new();
@@ -235,8 +268,9 @@ fn legs(stage: &Stage, call: &Call, site: &Site, closed: bool, barred: &mut Opti
                     barred.get_or_insert(refusal);
                     continue;
                 }
-                let flow = site.trunks.flows(&target.trunk).first().copied();
-                legs.extend(directory.trunk(&target.trunk).zip(flow).and_then(|(trunk, flow)| trunk_leg(trunk, target, call, flow)));
+                let mut flows = site.trunks.choose(&target.trunk, || chance(call)).into_iter();
+                let leg = directory.trunk(&target.trunk).zip(flows.next()).and_then(|(trunk, flow)| trunk_leg(trunk, target, call, flow));
+                legs.extend(leg.map(|leg| LegTarget { more: flows.collect(), ..leg }));
             }
         }
     }
@@ -254,6 +288,7 @@ fn endpoint_legs(id: &str, call: &Call, site: &Site, legs: &mut Vec<LegTarget>) 
             endpoint: Some(binding.endpoint.as_ref().to_owned()),
             caller_number: None,
             called: called_text(&call.called),
+            more: Vec::new(),
         });
     }
 }
@@ -282,11 +317,12 @@ pub(crate) fn trunk_leg(trunk: &Trunk, target: &TrunkTarget, call: &Call, flow: 
     Some(LegTarget {
         uri,
         flow,
-        route: Vec::new(),
+        route: trunk.reach.route().into_iter().collect(),
         trunk: Some(trunk.name.clone()),
         endpoint: None,
         caller_number: target.caller_number.clone(),
         called,
+        more: Vec::new(),
     })
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     Limits,
     decision::Refusal,
-    directory::Directory,
+    directory::{Directory, Trunk},
     idle::Idle,
     licence::{Ledger, Mark, NoSeat, Seat},
     lines::Lines,
@@ -13,7 +13,10 @@ use crate::{
     toll::Tolls,
     trunk::Trunks,
 };
-use sip::{Instant, Message, transport::Flow};
+use sip::{
+    Instant, Message,
+    transport::{Flow, Transport},
+};
 use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -182,6 +185,18 @@ impl Site {
     #[must_use]
     pub fn outage(&self) -> Option<Instant> {
         if self.registrar.is_empty() { None } else { self.tolls.outage() }
+    }
+
+    /// Over which trunk something comes: the one whose certificate the peer has proved, else the one whose sources contain its address, else one that we are
+    /// registered at there. The first of the configuration wins.
+    #[must_use]
+    pub fn trunk_from(&self, flow: Flow) -> Option<Arc<Trunk>> {
+        let directory = self.directory();
+        let proves = |trunk: &&Arc<Trunk>| trunk.reach.certificate.as_deref().is_some_and(|name| self.trunks.proves(flow.connection, name));
+        let certified = || directory.trunks.iter().find(proves);
+        let registered = |trunk: &&Arc<Trunk>| trunk.reach.register.is_some() && self.trunks.registered_at(&trunk.name, flow);
+        let proved = if flow.transport == Transport::Tls { certified() } else { None };
+        proved.or_else(|| directory.trunk_from(flow.remote)).or_else(|| directory.trunks.iter().find(registered)).cloned()
     }
 
     fn serves(&self, endpoint: &str) -> bool {

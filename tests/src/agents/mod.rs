@@ -24,7 +24,7 @@ pub use linphone::Linphone;
 pub use pjsua::Pjsua;
 pub use process::{Folder, PATIENCE, Process, free_ports, until};
 pub use real::Agent;
-pub use sipp::{Callee, Line, call, load, sipp};
+pub use sipp::{Callee, Line, Load, call, load, load_with, sipp};
 pub use softphone::{Make, Order, Rtp, Sign, Softphone};
 pub use subject::{DOMAIN, Kind, Phone, Site, Subject, holdfast};
 pub use wire::Wire;

@@ -14,6 +14,12 @@ pub struct Line {
 }
 
 impl Line {
+    /// A line to this port of the own machine, whatever listens there.
+    #[must_use]
+    pub const fn to(port: u16) -> Self {
+        Self { port, _tunnel: None }
+    }
+
     /// A line of its own for one sipp.
     #[must_use]
     pub fn new(subject: &Subject, way: Way) -> Self {
@@ -122,6 +128,12 @@ pub struct Load {
 /// Starts `rate` calls a second, `calls` in all, from 127.0.0.2, with a scenario whose fields come from `users` (a sipp injection file).
 #[must_use]
 pub fn load(subject: &Subject, scenario: &str, users: &std::path::Path, rate: u32, calls: u32) -> Load {
+    load_with(subject, scenario, users, rate, calls, &[])
+}
+
+/// The same with further arguments for sipp.
+#[must_use]
+pub fn load_with(subject: &Subject, scenario: &str, users: &std::path::Path, rate: u32, calls: u32, more: &[&str]) -> Load {
     let line = Line::new(subject, Way::Udp);
     let mut command = sipp(subject, &line, Way::Udp, 0, scenario);
     let statistics = subject.folder.path().join(format!("{scenario}.csv"));
@@ -142,6 +154,7 @@ pub fn load(subject: &Subject, scenario: &str, users: &std::path::Path, rate: u3
             "-inf",
         ])
         .arg(users)
+        .args(more)
         .args(["-trace_stat", "-fd", "1", "-stf"])
         .arg(&statistics);
     Load { process: Process::start(&format!("sipp-{scenario}"), command, subject.folder.path()), statistics }
@@ -153,20 +166,28 @@ impl Load {
         self.process.alive()
     }
 
+    /// Calls that have gone well so far, as of the last second or two.
+    #[must_use]
+    pub fn successful(&self) -> u64 {
+        self.statistic("SuccessfulCall(C)").unwrap_or(0)
+    }
+
+    /// The last value of this name that sipp has written.
+    fn statistic(&self, name: &str) -> Option<u64> {
+        let text = fs::read_to_string(&self.statistics).ok()?;
+        let mut lines = text.lines().filter(|l| !l.is_empty());
+        let place = lines.next()?.split(';').position(|n| n == name)?;
+        // The last line may not be whole yet.
+        lines.filter_map(|line| line.split(';').nth(place)?.parse().ok()).next_back()
+    }
+
     /// Waits for its end and reads sipp's statistics.
     ///
     /// # Panics
     /// When it does not end within `limit` or leaves no statistics.
     pub fn finish(&mut self, limit: Duration) -> Outcome {
         self.process.wait(limit);
-        let text = fs::read_to_string(&self.statistics).unwrap();
-        let mut lines = text.lines().filter(|l| !l.is_empty());
-        let names: Vec<&str> = lines.next().unwrap().split(';').collect();
-        let last: Vec<&str> = lines.next_back().unwrap().split(';').collect();
-        let value = |name: &str| -> u64 {
-            let place = names.iter().position(|n| *n == name).unwrap_or_else(|| panic!("sipp reports no {name}"));
-            last[place].parse().unwrap()
-        };
+        let value = |name: &str| self.statistic(name).unwrap_or_else(|| panic!("sipp reports no {name}"));
         Outcome { successful: value("SuccessfulCall(C)"), failed: value("FailedCall(C)"), retransmissions: value("Retransmissions(C)") }
     }
 }

@@ -17,6 +17,7 @@ mod onward;
 mod outside;
 mod park;
 mod pickup;
+mod providers;
 mod seats;
 mod session;
 mod transfer;

@@ -20,7 +20,7 @@ impl Shard {
             return true;
         }
         let directory = self.parts.site.directory();
-        if directory.trunk_from(flow.remote).is_some() {
+        if self.parts.site.trunk_from(flow).is_some() {
             return true;
         }
         if let Ok(message) = Message::parse(bytes.clone(), &self.parts.limits) {

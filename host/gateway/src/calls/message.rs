@@ -36,7 +36,7 @@ pub(super) fn message(shard: &mut Shard, replies: &mut Replies, message: &Messag
 fn carry(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant, more: &mut Vec<Effect>) -> Result<(), No> {
     let site = shard.parts.site.clone();
     let directory = site.directory();
-    let identity = match intake::authenticate(message, flow, &directory, &shard.parts.authenticator, now) {
+    let identity = match intake::authenticate(message, flow, &site, &shard.parts.authenticator, now) {
         Identity::Challenge { stale } => return Err(No::Challenge { stale }),
         Identity::Refused(refusal) => return Err(refusal.into()),
         proved @ (Identity::Trunk(_) | Identity::Endpoint(_)) => proved,

@@ -1,7 +1,7 @@
 //! Calls and registrations: one [`Shard`] per core owns its transactions and calls.
 //!
 //! `dispatch` says what each request is for; `setup` is the script of a new call, `register` that of a registration and `message` that of a
-//! message, each read from top to bottom; `live` drives the bridges of the calls that are up, and `onward` finds where a call goes on to that is
+//! message, each read from top to bottom; `trunks` registers at providers and asks whether they are there; `live` drives the bridges of the calls that are up, and `onward` finds where a call goes on to that is
 //! forwarded or transferred; `place` makes calls for whoever runs the gateway. `subscribe` holds the subscriptions of phones, and `lines` what calls
 //! show them.
 
@@ -22,6 +22,7 @@ mod setup;
 mod shard;
 mod subscribe;
 mod tables;
+mod trunks;
 
 pub use exchange::Exchange;
 pub use ladder::{Beat, Ladder, Said};
@@ -111,6 +112,8 @@ pub trait Observer: Send + Sync {
     fn detailed(&self, _detail: &Arc<CallDetail>) {}
     /// Something was dropped or refused by a limit or rule of the protocol: a counter's name.
     fn dropped(&self, _at: Instant, _flow: Flow, _why: &'static str) {}
+    /// A trunk stands otherwise than before.
+    fn trunk_changed(&self, _change: &switch::trunk::Change) {}
     /// Bindings could not be made durable.
     fn not_kept(&self, _why: &str) {}
 }

@@ -73,8 +73,7 @@ pub(super) fn register(shard: &mut Shard, replies: &mut Replies, message: &Messa
 /// Who asks, and for what.
 fn prove(shard: &mut Shard, replies: &mut Replies, message: &Message, flow: Flow, now: Instant) -> Result<(), No> {
     let site = shard.parts.site.clone();
-    let directory = site.directory();
-    let endpoint = match intake::authenticate(message, flow, &directory, &shard.parts.authenticator, now) {
+    let endpoint = match intake::authenticate(message, flow, &site, &shard.parts.authenticator, now) {
         Identity::Endpoint(endpoint) => endpoint,
         Identity::Refused(refusal) => return Err(refusal.into()),
         Identity::Challenge { stale } => return Err(No::Challenge { stale }),

@@ -115,7 +115,7 @@ fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
     let directory = site.directory();
     let mut call = intake::read_call(message, flow, &directory, now)?;
 
-    if call.kind != CallKind::Normal && (emergency::admitted(flow.remote.ip(), &directory) || directory.trunk_from(flow.remote).is_some()) {
+    if call.kind != CallKind::Normal && (emergency::admitted(flow.remote.ip(), &directory) || site.trunk_from(flow).is_some()) {
         return Ok(call_for_help(shard, &site, call));
     }
 
@@ -123,7 +123,7 @@ fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
         shard.parts.observer.dropped(now, flow, "too-many-calls");
         return Err(Refusal::new(503, "Too Many Calls", format!("{} calls are up, which is the limit `calls`", site.limits.calls)).into());
     }
-    let identity = match intake::authenticate(message, flow, &directory, &shard.parts.authenticator, now) {
+    let identity = match intake::authenticate(message, flow, &site, &shard.parts.authenticator, now) {
         Identity::Challenge { stale } => return Err(No::Challenge { stale }),
         Identity::Refused(refusal) => return Err(refusal.into()),
         proved @ (Identity::Trunk(_) | Identity::Endpoint(_)) => proved,
@@ -297,10 +297,9 @@ pub(super) fn decisive(steps: Vec<Step>) -> Option<Box<Step>> {
 
 /// A call for help has no way to end in a refusal: the policy may choose trunks, caller id and location; whatever it fails to say, the host says itself.
 fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> Screened {
-    let directory = site.directory();
     if matches!(call.caller, Caller::Unknown) {
         // Right credentials tell who it is; wrong ones are no reason to refuse or to ask again.
-        let identity = intake::authenticate(&call.message, call.flow, &directory, &shard.parts.authenticator, call.at);
+        let identity = intake::authenticate(&call.message, call.flow, site, &shard.parts.authenticator, call.at);
         intake::identify(&mut call, &identity, site);
     }
     if call.message.contact().is_none() {

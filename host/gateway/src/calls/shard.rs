@@ -10,6 +10,7 @@ use super::{
     register::{Admitted, Kept},
     setup::{Replies, Routed, Undecided},
     subscribe::Watchers,
+    trunks::Trunks,
 };
 use bytes::Bytes;
 use futures_util::{
@@ -56,6 +57,7 @@ pub struct Shard {
     pub(super) notices: Notices,
     pub(super) watchers: Watchers,
     pub(super) flood: Flood,
+    pub(super) trunks: Option<Trunks>,
     pub(super) random: Random,
     waiting: FuturesUnordered<Waiting>,
     waited: Vec<Waited>,
@@ -93,6 +95,7 @@ impl Shard {
             notices: Notices::default(),
             watchers: Watchers::default(),
             flood,
+            trunks: Trunks::new(parts.index, parts.shards),
             parts,
             stack,
             random: Random::from_seed(second),
@@ -124,6 +127,7 @@ impl Shard {
     pub fn unreachable(&mut self, flow: Flow, now: Instant, out: &mut Vec<Transmit>) {
         let mut effects = std::mem::take(&mut self.effects);
         self.stack.unreachable(flow, now, &mut effects);
+        self.tell_keeper_lost(flow, now);
         self.work(effects, now, out);
     }
 
@@ -132,10 +136,19 @@ impl Shard {
     pub fn deadline(&self) -> Option<Instant> {
         let stack = self.stack.deadline().map(|(at, _)| at);
         let letters = self.parts.exchange.waits(self.parts.index).then(|| Instant::from_unix_micros(0));
-        [stack, self.live.deadline(), self.live.unwritten.due(), self.watchers.deadline(), self.parts.site.registrar.deadline(), letters]
-            .into_iter()
-            .flatten()
-            .min()
+        let trunks = self.trunks.as_ref().map(Trunks::deadline);
+        [
+            stack,
+            trunks,
+            self.live.deadline(),
+            self.live.unwritten.due(),
+            self.watchers.deadline(),
+            self.parts.site.registrar.deadline(),
+            letters,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Fires timers, and goes on with what was waiting for a policy or the store.
@@ -154,6 +167,7 @@ impl Shard {
         self.read_news(now, &mut effects);
         self.expire_subscriptions(now, &mut effects);
         self.expire_bindings(now);
+        self.look_after_trunks(now, &mut effects);
         self.work(effects, now, out);
     }
 
@@ -246,10 +260,12 @@ impl Shard {
             Effect::Response { id, message, .. } if self.answer_message(id, Some(&message), now, more) => {}
             Effect::Response { id, message, .. } if self.answer_notice(id, Some(&message)) => {}
             Effect::Response { id, message, .. } if self.answer_notify(id, Some(&message), now, more) => {}
+            Effect::Response { id, message, flow } if self.answer_keeper(id, Ok((&message, flow)), now, more) => {}
             Effect::Response { id, message, flow } => self.answer_call(id, &message, flow, now, more),
             Effect::Failed { id, .. } if self.answer_message(id, None, now, more) => {}
             Effect::Failed { id, .. } if self.answer_notice(id, None) => {}
             Effect::Failed { id, .. } if self.answer_notify(id, None, now, more) => {}
+            Effect::Failed { id, why } if self.answer_keeper(id, Err(why), now, more) => {}
             Effect::Failed { id, why } => self.fail_call(id, why, now, more),
             // The peer never acknowledged a refusal: there is nothing to keep and nothing to do.
             Effect::Unacknowledged { id: _ } => {}

@@ -71,7 +71,7 @@ pub(super) fn subscribe(
         return Ok(());
     };
     let directory = shard.parts.site.directory();
-    let watcher = match intake::authenticate(message, flow, &directory, &shard.parts.authenticator, now) {
+    let watcher = match intake::authenticate(message, flow, &shard.parts.site, &shard.parts.authenticator, now) {
         Identity::Endpoint(endpoint) => endpoint,
         Identity::Challenge { stale } => return Err(No::Challenge { stale }),
         Identity::Refused(refusal) => return Err(refusal.into()),
@@ -225,7 +225,7 @@ const SUMMARY_MAX: usize = 2048;
 fn pass_on(shard: &Shard, message: &Message, flow: Flow, now: Instant) -> Result<(), No> {
     let directory = shard.parts.site.directory();
     if Package::of(message.header(Name::Event).unwrap_or_default()) != Some(Package::MessageSummary)
-        || directory.trunk_from(flow.remote).is_none()
+        || shard.parts.site.trunk_from(flow).is_none()
     {
         return Err(Refusal::new(481, "Subscription Does Not Exist", "a NOTIFY that nobody has asked for").into());
     }

@@ -102,6 +102,8 @@ pub struct Config {
     pub digest: Vec<Algorithm>,
     /// Certificates.
     pub tls: Tls,
+    /// Who is asked for the addresses of trunks; empty: whom this machine asks.
+    pub name_servers: Vec<SocketAddr>,
     /// Limits.
     pub limits: Limits,
     /// The folder of the policies, absolute or below the data folder.
@@ -229,6 +231,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
 
     let (listen, domain) = section("sip").map_or_else(|| (listen_default(), DOMAIN.to_owned()), |table| read_sip(document, table));
     let digest = section("sip").and_then(|table| read_digest(document, table)).unwrap_or_else(|| vec![Algorithm::Md5]);
+    let name_servers = section("sip").map(|table| trunk::name_servers(document, table)).unwrap_or_default();
     let limits = section("limits").map_or_else(Limits::default, Limits::read);
     order_of_limits(document, section("limits"), &limits);
     let policy_folder = section("policy").and_then(|table| {
@@ -262,6 +265,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
         domain,
         digest,
         tls,
+        name_servers,
         limits,
         policy_folder: policy_folder.unwrap_or_else(|| PathBuf::from("policies")),
         log,
@@ -290,7 +294,7 @@ fn listen_default() -> Vec<Listen> {
 }
 
 fn read_sip(document: &Document<'_>, table: Table<'_>) -> (Vec<Listen>, String) {
-    table.known(&["listen", "domain", "digest"]);
+    table.known(&["listen", "domain", "digest", "name_servers"]);
     let listen = table.texts("listen").map_or_else(listen_default, |texts| {
         let mut listen: Vec<Listen> = Vec::new();
         for text in &texts {
@@ -460,9 +464,12 @@ impl Config {
         differs(self.listen != running.listen, "sip.listen");
         differs(self.domain != running.domain, "sip.domain");
         differs(self.digest != running.digest, "sip.digest");
+        differs(self.name_servers != running.name_servers, "sip.name_servers");
         differs(self.limits != running.limits, "limits");
         differs(self.policy_folder != running.policy_folder, "policy.folder");
         differs(self.tls.trunk_authorities != running.tls.trunk_authorities, "tls.trunk_authorities");
+        let certificates = |config: &Self| config.directory.trunks.iter().any(|trunk| trunk.reach.certificate.is_some());
+        differs(certificates(self) && !certificates(running), "trunk.certificate");
         differs(self.log != running.log, "log");
         differs(self.degraded != running.degraded, "store.degraded");
         differs(self.metrics != running.metrics, "metrics.listen");

@@ -18,7 +18,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use std::fmt;
-use switch::licence::{Report, Validity};
+use switch::{
+    licence::{Report, Validity},
+    trunk::{Report as Trunk, Standing},
+};
 
 /// Of the text (OpenMetrics 1.0).
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -102,6 +105,7 @@ fn gateway(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     encoder.encode_descriptor("store_owed", help, None, MetricType::Gauge)?.encode_gauge(&standing.owed)?;
     licences(shown, encoder)?;
     alarms(shown, encoder)?;
+    trunks(&super::trunks::reports(shown), encoder)?;
     let mut build = encoder.encode_descriptor("build", "Version of the gateway", None, MetricType::Info)?;
     build.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
 }
@@ -115,6 +119,33 @@ fn alarms(shown: &Shown, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     for (way, told, failed) in notifier.counted() {
         counter(&mut attempts, [("way", &way), ("result", "told")], told)?;
         counter(&mut attempts, [("way", &way), ("result", "failed")], failed)?;
+    }
+    Ok(())
+}
+
+fn trunks(reports: &[Trunk], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut state = encoder.encode_descriptor("trunk_state", "1: the trunk stands so", None, MetricType::Gauge)?;
+    for report in reports {
+        for standing in Standing::ALL {
+            gauge(&mut state, [("trunk", &report.trunk), ("state", standing.name())], u32::from(standing == report.standing))?;
+        }
+    }
+    let mut registered = encoder.encode_descriptor("trunk_registered", "1: we are registered at it", None, MetricType::Gauge)?;
+    for report in reports {
+        if let Some(registration) = &report.registration {
+            gauge(&mut registered, [("trunk", &report.trunk)], u32::from(registration.until.is_some()))?;
+        }
+    }
+    let mut calls = encoder.encode_descriptor("trunk_calls", "Calls on it", None, MetricType::Gauge)?;
+    for report in reports {
+        gauge(&mut calls, [("trunk", &report.trunk)], report.calls)?;
+    }
+    let help = "How long it took to answer REGISTER or OPTIONS last";
+    let mut latency = encoder.encode_descriptor("trunk_latency", help, Some(&Unit::Seconds), MetricType::Gauge)?;
+    for report in reports {
+        if let Some(took) = report.latency() {
+            latency.encode_family(&[("trunk", report.trunk.as_str())])?.encode_gauge(&took.as_secs_f64())?;
+        }
     }
     Ok(())
 }

@@ -14,6 +14,7 @@
 //! | `POST /endpoints/{id}/token` with [`TokenWanted`] | 201: a one-time token for the phone's settings file ([`TokenMade`]); 404, 409: it could not be used; 503 |
 //! | `GET /licences` | licence pools ([`Pools`]) |
 //! | `GET /licences/{pool}` with [`After`] | one of them, and who holds its seats, waits, or has one kept ([`PoolPage`]); 404 |
+//! | `GET /trunks` | trunks: whether they are up and registered, and what to do about those that are not ([`TrunkRows`]) |
 //! | `GET /drill` with [`Look`] | which phones would survive a loss of their cloud ([`DrillPage`]) |
 //! | `GET /drills` | all drills ([`Drills`]) |
 //! | `GET /drills/{number}` | what an ended one showed ([`DrillPage`]); 404 |
@@ -47,6 +48,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tokens;
+mod trunks;
 
 pub use alarms::{AcknowledgedShown, AlarmShown, Alarms, By, WayShown};
 pub use calls::{HungUp, Placed, Wanted};
@@ -63,6 +65,7 @@ pub(crate) use licences::row as pool_row;
 pub use licences::{After, PoolPage, PoolRow, Pools, ReducedRow, SeatRow};
 pub use store::StoreStands;
 pub use tokens::{TokenMade, TokenWanted};
+pub use trunks::{TrunkAddress, TrunkRegistration, TrunkRow, TrunkRows};
 
 use crate::{
     calls::Exchange,
@@ -233,6 +236,7 @@ fn everything(shown: Shown) -> Router {
         .route("/store", get(store::stands))
         .route("/licences", get(licences::pools))
         .route("/licences/{pool}", get(licences::pool))
+        .route("/trunks", get(trunks::trunks))
         .route("/drill", get(drills::look))
         .route("/drills", get(drills::drills).post(drills::begin).layer(DefaultBodyLimit::max(BODY_MAX)))
         .route("/drills/{number}", get(drills::report))
@@ -380,7 +384,7 @@ fn nothing_there() -> Response {
     refuse(
         StatusCode::NOT_FOUND,
         "there is nothing of that name",
-        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users, /licences, /alarms, /store and /drill",
+        "ask for /metrics; on the socket in the data folder also for /policies, /calls, /endpoints, /users, /licences, /trunks, /alarms, /store and /drill",
     )
 }
 

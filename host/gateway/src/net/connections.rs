@@ -1,6 +1,9 @@
 //! All stream connections: who may come, how many, where bytes for one go.
 
-use super::{Input, stream};
+use super::{
+    Input, stream,
+    tls::{Authorities, names_of},
+};
 use crate::{
     calls::{Keep, shard_of},
     clock::Clock,
@@ -39,6 +42,7 @@ pub struct Connections {
     runtime: tokio::runtime::Handle,
     acceptor: TlsAcceptor,
     connector: TlsConnector,
+    authorities: Option<Authorities>,
     handshakes: Semaphore,
     next_id: AtomicU64,
     table: Mutex<Table>,
@@ -60,6 +64,8 @@ pub struct Parts {
     pub server: Arc<ServerConfig>,
     /// TLS towards trunks.
     pub client: Arc<ClientConfig>,
+    /// Whose certificates prove who a peer is, where a trunk is known by one.
+    pub authorities: Option<Authorities>,
 }
 
 #[derive(Default)]
@@ -98,6 +104,7 @@ impl Connections {
             runtime: parts.runtime,
             acceptor: TlsAcceptor::from(parts.server),
             connector: TlsConnector::from(parts.client),
+            authorities: parts.authorities,
             handshakes: Semaphore::new(limits.handshakes),
             next_id: AtomicU64::new(clock.now().unix_micros()),
             table: Mutex::default(),
@@ -152,7 +159,12 @@ impl Connections {
             self.acceptor.accept(stream).await
         };
         match timeout(self.limits.handshake, handshake).await {
-            Ok(Ok(stream)) => stream::run(self, flow, stream, outgoing).await,
+            Ok(Ok(stream)) => {
+                if let (Some(authorities), Some(shown)) = (&self.authorities, stream.get_ref().1.peer_certificates()) {
+                    self.site.trunks.prove(flow.connection, authorities.proved(shown));
+                }
+                stream::run(self, flow, stream, outgoing).await;
+            }
             Ok(Err(error)) => self.counters.limit("handshake-failed", || format!("the TLS handshake of {} failed: {error}", flow.remote)),
             Err(_) => {
                 self.counters.limit("handshake-late", || format!("the TLS handshake of {} took longer than handshake_seconds", flow.remote))
@@ -226,6 +238,10 @@ impl Connections {
         let name = self.table().names.get(&flow.remote).cloned().unwrap_or_else(|| ServerName::IpAddress(flow.remote.ip().into()));
         let handshake = timeout(self.limits.handshake, self.connector.connect(name, stream));
         let stream = handshake.await.map_err(late)?.map_err(|e| format!("TLS: {e}"))?;
+        // It has been checked: it is the trunk that we wanted.
+        if let (Some(_), Some([own, ..])) = (&self.authorities, stream.get_ref().1.peer_certificates()) {
+            self.site.trunks.prove(flow.connection, names_of(own));
+        }
         stream::run(self, flow, stream, outgoing).await;
         Ok(())
     }
@@ -283,6 +299,7 @@ impl Connections {
         if made_by_us {
             self.unreachable(Flow { connection: 0, ..flow });
         }
+        self.site.trunks.forget_connection(flow.connection);
         let changes = self.site.registrar.connection_lost(flow.connection);
         if let Some(keep) = self.keep.as_ref().filter(|_| !changes.is_empty())
             && let Err(why) = keep.keep(changes).await

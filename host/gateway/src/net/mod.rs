@@ -16,7 +16,11 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use sip::transport::{Flow, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::{
+    net::{IpAddr, SocketAddr, TcpListener},
+    sync::Arc,
+};
+use tokio::sync::Notify;
 
 /// What reaches a shard other than by its own sockets.
 #[derive(Clone, Debug)]
@@ -30,6 +34,8 @@ pub enum Input {
     },
     /// A connection is gone, or could not be made.
     Unreachable(Flow),
+    /// The gateway ends: registrations at providers are taken back, and whoever waits here hears when none is left.
+    Leave(Arc<Notify>),
 }
 
 /// Connections that may wait to be accepted: a whole site may come at once after a power cut.

@@ -73,6 +73,7 @@ impl Fixture {
             runtime: tokio::runtime::Handle::current(),
             server: tls::server_config(shown).unwrap(),
             client: tls::client_config(&authorities).unwrap(),
+            authorities: None,
         };
         let clock = Clock::start();
         let connections = Connections::new(limits, parts, &clock);
@@ -92,6 +93,7 @@ impl Fixture {
         match self.next().await {
             Input::Message { bytes, flow } => (bytes, flow),
             Input::Unreachable(flow) => panic!("{flow:?} is unreachable"),
+            Input::Leave(_) => panic!("nobody ends this gateway"),
         }
     }
 
@@ -343,7 +345,7 @@ async fn a_trunk_is_reached_over_one_connection_that_is_used_again() {
     for _ in 0..2 {
         match gateway.next().await {
             Input::Unreachable(flow) => gone.push(flow.connection),
-            other @ Input::Message { .. } => panic!("{other:?}"),
+            other @ (Input::Message { .. } | Input::Leave(_)) => panic!("{other:?}"),
         }
     }
     assert_eq!(gone, [from.connection, 0]);

@@ -5,6 +5,10 @@
 //! show have changed. Trunks over TLS are checked against the public authorities (Mozilla's list), or against the operator's
 //! `tls.trunk_authorities` instead when that is set. A trunk named by address must show that address in its certificate.
 
+mod peers;
+
+pub use peers::{Authorities, names_of};
+
 use crate::{
     config,
     data::{self, DataFolder},
@@ -109,6 +113,14 @@ fn host_name() -> Option<String> {
 /// When the cryptography cannot be set up.
 pub fn server_config(shown: Arc<Shown>) -> anyhow::Result<Arc<ServerConfig>> {
     secured(shown, WebPkiClientVerifier::no_client_auth())
+}
+
+/// How SIP connections are secured where a trunk is known by its certificate: the same, and whoever has one may show it.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn server_config_for_peers(shown: Arc<Shown>, authorities: &Authorities) -> anyhow::Result<Arc<ServerConfig>> {
+    secured(shown, authorities.asking())
 }
 
 /// The same for phones that fetch their settings: whoever has a certificate of the `authorities` (PEM) may show it; one of anybody else ends the connection.

@@ -16,6 +16,7 @@ mod rest;
 mod spans;
 mod survivable;
 mod told;
+mod trunks;
 
 use gateway::Site;
 use phone::Phone;

@@ -49,3 +49,9 @@ pub fn answer(challenge: &[u8], username: &str, password: &str, method: &str, ur
     }
     Some(value)
 }
+
+/// Whether a challenge says that only the nonce was at fault (RFC 7616 3.3: `stale=true`): the same credentials are worth another try.
+#[must_use]
+pub fn stale(challenge: &[u8]) -> bool {
+    Fields::parse(challenge).and_then(|fields| fields.stale).is_some_and(|stale| stale.eq_ignore_ascii_case(b"true"))
+}

@@ -17,6 +17,7 @@ pub(super) struct Fields<'a> {
     pub(super) cnonce: Option<&'a [u8]>,
     pub(super) opaque: Option<&'a [u8]>,
     pub(super) algorithm: Option<&'a [u8]>,
+    pub(super) stale: Option<&'a [u8]>,
 }
 
 impl<'a> Fields<'a> {
@@ -38,7 +39,7 @@ impl<'a> Fields<'a> {
     }
 
     fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        let slots: [(&str, &mut Option<&'a [u8]>); 10] = [
+        let slots: [(&str, &mut Option<&'a [u8]>); 11] = [
             ("username", &mut self.username),
             ("realm", &mut self.realm),
             ("nonce", &mut self.nonce),
@@ -49,6 +50,7 @@ impl<'a> Fields<'a> {
             ("cnonce", &mut self.cnonce),
             ("opaque", &mut self.opaque),
             ("algorithm", &mut self.algorithm),
+            ("stale", &mut self.stale),
         ];
         slots.into_iter().find(|(text, _)| name.eq_ignore_ascii_case(text.as_bytes())).map(|(_, slot)| slot)
     }

@@ -10,6 +10,7 @@ use crate::{
     facts::{Call, CallKind, Caller},
     plan::{self, Resolved},
     site::Site,
+    trunk::Sign,
 };
 use sip::{Instant, Message, dialog::Dialog, random::Random, transport::Flow};
 use std::{sync::Arc, time::Duration};
@@ -137,7 +138,7 @@ impl Bridge {
             // RFC 3261 13.2.2.4: somebody else was faster, or the call is over.
             return self.decline_answer(party, message, out);
         }
-        self.note_trunk(leg, true);
+        self.note_trunk(leg, Sign::Answered(None), now);
         self.won(leg, out);
         self.answered_at = Some(now);
         self.answered_by = Some(who);

@@ -14,6 +14,7 @@ use crate::{
     directory::Forwarded,
     facts::{Call, CallKind},
     plan::{Resolved, ResolvedStage},
+    trunk::Sign,
 };
 use serde::{Deserialize, Serialize};
 use sip::{
@@ -362,11 +363,15 @@ impl Bridge {
         let silent = |leg: &super::Leg| leg.hunt == hunt && leg.stage == stage && leg.state == LegState::Ringing && !leg.alive;
         let silent: Vec<usize> = self.legs.iter().enumerate().filter(|(_, leg)| silent(leg)).map(|(place, _)| place).collect();
         for place in silent {
-            self.note_trunk(place, false);
+            self.note_trunk(place, Sign::Silent, now);
+            let Some(leg) = self.legs.get(place) else { continue };
+            out.push(Effect::Cancel { id: leg.send, reason: None });
+            if self.next_address(place, LegState::Cancelled, now, random, out) {
+                continue;
+            }
             let Some(leg) = self.legs.get_mut(place) else { continue };
             leg.state = LegState::Cancelled;
             leg.release();
-            out.push(Effect::Cancel { id: leg.send, reason: None });
             if let Some(entry) = self.hunts.get_mut(hunt).filter(|hunt| hunt.best.is_none()) {
                 entry.best = Some(Best::Refusal(Refusal::new(408, "Request Timeout", "a trunk gave no sign of life")));
             }

@@ -3,7 +3,12 @@
 use super::{
     ACK_WAIT, Best, Bridge, CHECK_EVERY, Effect, Pair, Party, SendId, Sent, State, hunt::HuntId, relay::AckRoute, reliable::Wants, write,
 };
-use crate::{decision::Refusal, plan::LegTarget, toll::Toll, trunk::Channel};
+use crate::{
+    decision::Refusal,
+    plan::LegTarget,
+    toll::Toll,
+    trunk::{Channel, Sign},
+};
 use serde::{Deserialize, Serialize};
 use sip::{Instant, Message, dialog::Dialog, header::Name, message::Method, random::Random, stack::ServerId, transport::Flow};
 
@@ -147,7 +152,10 @@ impl Bridge {
             421 if self.insists(leg, message, out) => {}
             status => {
                 self.sent.retain(|(_, sent)| !matches!(sent, Sent::Invite(sent) if *sent == leg));
-                self.note_trunk(leg, status != 503);
+                self.note_trunk(leg, if matches!(status, 408 | 503) { Sign::Refused(status) } else { Sign::Answered(None) }, now);
+                if status == 503 && self.next_address(leg, LegState::Dead, now, random, out) {
+                    return;
+                }
                 if (300..400).contains(&status) && self.forward(leg, message, now, random, out) {
                     return;
                 }
@@ -169,7 +177,7 @@ impl Bridge {
     }
 
     fn on_provisional(&mut self, leg: usize, message: &Message, flow: Flow, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
-        self.note_trunk(leg, true);
+        self.note_trunk(leg, Sign::Answered(None), now);
         self.leg_lives(leg);
         let still_wanted = self.legs.get(leg).is_some_and(|leg| leg.state == LegState::Ringing && self.hunts_on(leg.hunt));
         if !still_wanted {
@@ -323,7 +331,7 @@ impl Bridge {
     }
 
     fn answered(&mut self, leg: usize, place: usize, invite: ServerId, message: &Message, now: Instant, out: &mut Vec<Effect>) {
-        self.note_trunk(leg, true);
+        self.note_trunk(leg, Sign::Answered(None), now);
         self.state = State::Answered(place);
         self.answered_at = Some(now);
         self.answered_by = self.legs.get(leg).map(Leg::party);
@@ -387,10 +395,32 @@ impl Bridge {
         self.send(bye, flow, Sent::Bye, out);
     }
 
-    pub(super) fn note_trunk(&self, leg: usize, reached: bool) {
-        if let Some(trunk) = self.legs.get(leg).and_then(|leg| leg.target.trunk.as_deref()) {
-            self.site.trunks.note(trunk, reached);
+    pub(super) fn note_trunk(&self, leg: usize, sign: Sign, now: Instant) {
+        if let Some(target) = self.legs.get(leg).map(|leg| &leg.target)
+            && let Some(trunk) = &target.trunk
+        {
+            self.site.trunks.note(trunk, target.flow, sign, now);
         }
+    }
+
+    /// A trunk has failed at one of its addresses: it is tried at its next one, if it has one. RFC 3263 4.3: a client "SHOULD retry the request with the next
+    /// server" after a 503, a failure of the transport, or no response; `as_now`: what becomes of the leg that has failed.
+    pub(super) fn next_address(&mut self, leg: usize, as_now: LegState, now: Instant, random: &mut Random, out: &mut Vec<Effect>) -> bool {
+        let Some(entry) = self.legs.get_mut(leg).filter(|leg| leg.state == LegState::Ringing && !leg.target.more.is_empty()) else {
+            return false;
+        };
+        let (hunt, stage) = (entry.hunt, entry.stage);
+        let Some(plan) = self.hunts.get_mut(hunt).filter(|hunt| hunt.live && hunt.stage == stage) else { return false };
+        cov_mark::hit!(rfc3263_4_3_next_server);
+        plan.answer_wait_ends = plan.plan.stages.get(stage).and_then(|stage| stage.answer_wait).map(|wait| now + wait);
+        entry.state = as_now;
+        // It is the same call to the outside, and costs what it did.
+        let toll = entry.channel.as_mut().and_then(Channel::discharge);
+        entry.release();
+        let mut target = entry.target.clone();
+        target.flow = target.more.remove(0);
+        self.dial(hunt, target, toll, random, out);
+        true
     }
 
     /// RFC 3261 22.2: a provider's challenge is answered once with the trunk's own credentials.

@@ -51,6 +51,7 @@ use crate::{
     plan::Resolved,
     record::{CallRecord, LegRecord, Said},
     site::Site,
+    trunk::Sign,
 };
 use alone::Alone;
 use best::Best;
@@ -433,7 +434,14 @@ impl Bridge {
                     Failure::Timeout => Best::Refusal(Refusal::new(408, "Request Timeout", "a target did not answer")),
                     Failure::Unreachable => Best::Refusal(Refusal::new(480, "Temporarily Unavailable", "a target is unreachable")),
                 };
-                self.note_trunk(leg, false);
+                let sign = match why {
+                    Failure::Timeout => Sign::Silent,
+                    Failure::Unreachable => Sign::Unreachable,
+                };
+                self.note_trunk(leg, sign, now);
+                if self.next_address(leg, LegState::Dead, now, random, out) {
+                    return;
+                }
                 self.dismiss_adopted(leg, best.status(), out);
                 self.leg_failed(leg, best, true, now, random, out);
             }

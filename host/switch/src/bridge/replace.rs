@@ -222,6 +222,7 @@ impl Bridge {
             endpoint,
             caller_number: None,
             called: self.call.caller_number.clone(),
+            more: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Table tests of the bridge: events in, effects out, in virtual time.
 
+mod address;
 mod credentials;
 mod forward;
 mod keep;
@@ -82,6 +83,7 @@ fn target(host: u8) -> LegTarget {
         endpoint: Some(format!("desk-{host}")),
         caller_number: None,
         called: "1002".into(),
+        more: vec![],
     }
 }
 

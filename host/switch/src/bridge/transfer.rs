@@ -22,6 +22,7 @@ use crate::{
     facts::{Call, CallKind, Caller},
     intake,
     plan::escape_user,
+    trunk::Sign,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -308,7 +309,7 @@ impl Bridge {
         let hunt = transfer.hunt;
         self.close(hunt);
         self.call_off(hunt, Some(leg), Some("SIP;cause=200;text=\"Call completed elsewhere\""), out);
-        self.note_trunk(leg, true);
+        self.note_trunk(leg, Sign::Answered(None), now);
         if message.body().is_empty() {
             self.transfer_failed(488, "Not Acceptable Here", now, out);
         } else {

@@ -3,6 +3,7 @@ use crate::{
     directory::Emergency,
     fixture::{at, directory, endpoint, invite, site, udp},
     intake::read_call,
+    trunk::Sign,
 };
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -293,8 +294,9 @@ fn the_policys_trunks_go_first_and_none_is_lost() {
     // Health is not asked.
     for trunk in ["spare", "first", "second"] {
         for _ in 0..5 {
-            site.trunks.note(trunk, false);
+            site.trunks.note(trunk, site.trunks.flows(trunk)[0], Sign::Silent, at(0));
         }
+        assert!(!site.trunks.healthy(trunk));
     }
     check(
         &site,

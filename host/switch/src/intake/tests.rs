@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     decision::Refusal,
-    directory::{Directory, Endpoint},
+    directory::{Directory, Endpoint, Trunk},
     fixture::{at, directory, invite, message, register, site, tcp, udp},
     licence::Seat,
 };
@@ -21,7 +21,7 @@ fn with_passwords(old: &Directory) -> Directory {
 }
 
 struct Door {
-    directory: Directory,
+    site: Site,
     authenticator: Authenticator,
     random: RefCell<Random>,
 }
@@ -29,7 +29,7 @@ struct Door {
 impl Door {
     fn new() -> Self {
         Self {
-            directory: with_passwords(&directory()),
+            site: Site::new(with_passwords(&directory()), crate::Limits::default()),
             authenticator: Authenticator::new(REALM, [7; 32], 300, 1000),
             random: RefCell::new(Random::from_seed([1; 32])),
         }
@@ -47,7 +47,7 @@ impl Door {
     }
 
     fn ask(&self, request: &Message, from: &str, now: u64) -> String {
-        match authenticate(request, udp(from), &self.directory, &self.authenticator, at(now)) {
+        match authenticate(request, udp(from), &self.site, &self.authenticator, at(now)) {
             Identity::Trunk(trunk) => format!("trunk {trunk}"),
             Identity::Endpoint(endpoint) => format!("endpoint {}", endpoint.id),
             Identity::Challenge { stale } => format!("challenge stale={stale}"),
@@ -319,4 +319,28 @@ fn whose_address_of_record_it_is() {
     assert_eq!((registration.contact.as_str(), wish), ("", Wish::Query));
     bind(&site, "desk-1", udp(PHONE), false);
     assert!(asked("desk-1", "<sip:1001@x>", contact).unwrap().0.registered);
+}
+
+#[test]
+fn a_trunk_is_known_where_we_are_registered_and_by_its_certificate() {
+    let site = site();
+    let mut directory = directory();
+    let register = Some(crate::trunk::Register { user: "acct".to_owned(), seconds: 60 });
+    let certificate = Some("sbc.provider.example".to_owned());
+    let with = |trunk: &Trunk, reach| Arc::new(Trunk { sources: Vec::new(), reach, ..trunk.clone() });
+    directory.trunks[0] = with(&directory.trunks[0], crate::trunk::Reach { register, ..Default::default() });
+    directory.trunks[1] = with(&directory.trunks[1], crate::trunk::Reach { certificate, ..Default::default() });
+    site.replace_directory(directory, at(0));
+    let from = |flow: Flow| site.trunk_from(flow).map(|trunk| trunk.name.clone());
+    assert_eq!(from(udp("192.0.2.10:5060")), None, "nobody has registered yet");
+    site.trunks.set_registered("first", Some(crate::trunk::RegistrationReport::default()), at(0));
+    assert_eq!(from(udp("192.0.2.10:5060")).as_deref(), Some("first"));
+    // Another port there is somebody else, and so is another transport.
+    assert_eq!((from(udp("192.0.2.10:5062")), from(tcp("192.0.2.10:5060", 3))), (None, None));
+    let tls = |connection| Flow { transport: sip::transport::Transport::Tls, ..tcp("203.0.113.77:40000", connection) };
+    site.trunks.prove(4, vec!["sbc.provider.example".to_owned()]);
+    site.trunks.prove(5, vec!["other.example".to_owned()]);
+    assert_eq!((from(tls(4)).as_deref(), from(tls(5)), from(tls(6))), (Some("second"), None, None));
+    site.trunks.forget_connection(4);
+    assert_eq!(from(tls(4)), None);
 }

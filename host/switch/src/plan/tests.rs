@@ -286,3 +286,60 @@ fn a_user_who_is_rung_alone_is_rung_as_the_users_settings_say() {
     with(&mut roster, UserFields { enabled: Some(false), forward_always: text("1002"), ..UserFields::default() });
     assert_eq!(resolved(vec![stage(vec![phone("ann")])]).unwrap_err().status, 480);
 }
+
+#[test]
+fn a_trunk_that_is_down_comes_last_and_only_where_another_serves() {
+    let order = |down: &[&str], next: NextOn| {
+        let site = site();
+        for trunk in down {
+            for _ in 0..2 {
+                site.trunks.note(trunk, site.trunks.flows(trunk)[0], crate::trunk::Sign::Silent, at(0));
+            }
+        }
+        let stages = ["first", "second", "spare"].map(|trunk| Stage { next, ..stage(vec![out(trunk, "1")]) }).to_vec();
+        let resolved = resolve(&plan(stages), &call(&site, "sip:+1@x.example"), &site).unwrap();
+        let names = resolved.stages.iter().map(|stage| (stage.legs[0].trunk.clone().unwrap(), stage.next.unreachable));
+        names.map(|(name, goes_on)| if goes_on { name } else { format!("{name}.") }).collect::<Vec<_>>().join(" ")
+    };
+    let on = NextOn { unreachable: true, ..NextOn::default() };
+    assert_eq!(order(&[], on), "first second spare");
+    assert_eq!(order(&["first"], on), "second spare first");
+    assert_eq!(order(&["first", "second"], on), "spare first second");
+    // One in the middle is met only when the first has failed.
+    assert_eq!(order(&["second"], on), "first second spare");
+    assert_eq!(order(&["first", "second", "spare"], on), "first second spare");
+    // The policy does not want to go on.
+    assert_eq!(order(&["first"], NextOn { unreachable: false, ..on }), "first. second. spare.");
+}
+
+#[test]
+fn several_addresses_are_one_leg_and_a_proxy_is_its_route() {
+    let site = site();
+    let mut directory = crate::fixture::directory();
+    let reach = crate::trunk::Reach { outbound_proxy: Some("sip:edge.example;transport=tcp".to_owned()), ..Default::default() };
+    directory.trunks[0] = Arc::new(Trunk { reach, ..(*directory.trunks[0]).clone() });
+    site.replace_directory(directory, at(0));
+    let flows = ["192.0.2.10:5060", "192.0.2.11:5060", "192.0.2.12:5060"].map(udp);
+    site.trunks.set_flows("first", flows.to_vec());
+    let resolved = resolve(&plan(vec![stage(vec![out("first", "1")])]), &call(&site, "sip:+1@x.example"), &site).unwrap();
+    let leg = &resolved.stages[0].legs[0];
+    assert_eq!((leg.flow, leg.more.as_slice()), (flows[0], &flows[1..]));
+    assert_eq!(
+        (leg.uri.as_str(), leg.route.as_slice()),
+        ("sip:1@192.0.2.10:5060;transport=udp", &["<sip:edge.example;transport=tcp;lr>".to_owned()][..])
+    );
+    // Of equals each has its calls.
+    let ways = flows.map(|flow| crate::trunk::Server { flow, priority: 1, weight: 10 });
+    site.trunks.set_servers("first", ways.to_vec());
+    let mut firsts = std::collections::BTreeMap::<Flow, u32>::new();
+    for number in 0..300 {
+        let invite = message(&format!(
+            "INVITE sip:+1@x.example SIP/2.0\nVia: SIP/2.0/UDP 10.1.0.7:5060;branch=z9hG4bKi\nMax-Forwards: 70\nFrom: <sip:1001@x>;tag=1\n\
+             To: <sip:+1@x.example>\nCall-ID: call-{number}\nCSeq: 1 INVITE\nContact: <sip:one@10.1.0.1>\nContent-Length: 0\n\n"
+        ));
+        let call = read_call(&invite, udp("10.1.0.1:5060"), &site.directory(), at(1)).unwrap();
+        let resolved = resolve(&plan(vec![stage(vec![out("first", "1")])]), &call, &site).unwrap();
+        *firsts.entry(resolved.stages[0].legs[0].flow).or_default() += 1;
+    }
+    assert!(firsts.len() == 3 && firsts.values().all(|times| *times > 60), "{firsts:?}");
+}
