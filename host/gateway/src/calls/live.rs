@@ -1,6 +1,7 @@
 //! Calls alive: which bridge an event belongs to, and what a bridge's effects mean for the stack.
 
 use super::{
+    helped::Helped,
     kept::Unwritten,
     ladder::{Ladder, Said},
     lines::OnLine,
@@ -48,6 +49,8 @@ pub(super) struct Live {
     /// Boxed: a table of entries would hold room for as many again.
     pub(super) calls: HashMap<Key, Box<Entry>>,
     pub(super) by_tag: HashMap<Box<[u8]>, Key>,
+    /// Those of them that belong to calls for help.
+    pub(super) helped: Helped,
     pub(super) by_client: HashMap<ClientId, (Key, SendId)>,
     pub(super) by_server: HashMap<ServerId, Key>,
     timers: BinaryHeap<Reverse<(Instant, Key)>>,
@@ -105,6 +108,11 @@ impl Entry {
         }
     }
 
+    /// Whether this is a call for help.
+    pub(super) const fn helps(&self) -> bool {
+        matches!(self.bridge.call().kind, CallKind::Emergency)
+    }
+
     /// Writes down what came in.
     fn hears(&mut self, event: &Event<'_>, now: Instant) {
         match event {
@@ -139,6 +147,7 @@ impl Live {
         Self {
             calls: HashMap::new(),
             by_tag: HashMap::new(),
+            helped: Helped::default(),
             by_client: HashMap::new(),
             by_server: HashMap::new(),
             timers: BinaryHeap::new(),
@@ -337,7 +346,11 @@ impl Shard {
                 bridge::Effect::Send { id, mut request, flow } => {
                     let flow = gruu::follow(&mut request, flow, &self.parts.site);
                     entry.ladder.add(now, flow.remote, false, Said::Request(request.method()));
-                    let client = self.stack.request(request, flow, now, more);
+                    let client = if entry.helps() {
+                        self.stack.request_urgent(request, flow, now, more)
+                    } else {
+                        self.stack.request(request, flow, now, more)
+                    };
                     self.live.by_client.insert(client, (key, id));
                     entry.sent.push((id, client, flow.remote));
                 }
@@ -382,6 +395,9 @@ impl Shard {
                 bridge::Effect::Own(tag) => {
                     let tag: Box<[u8]> = tag.as_bytes().into();
                     self.live.by_tag.insert(tag.clone(), key);
+                    if entry.helps() {
+                        self.live.helped.add(&tag);
+                    }
                     entry.tags.push(tag);
                 }
                 bridge::Effect::Take { hunt, dialog } => wanted.push((hunt, dialog)),
@@ -389,6 +405,9 @@ impl Shard {
                 bridge::Effect::Adopt { call_id, tag } => {
                     let tag = tag.into_boxed_slice();
                     self.live.by_tag.insert(tag.clone(), key);
+                    if entry.helps() {
+                        self.live.helped.add(&tag);
+                    }
                     entry.tags.push(tag.clone());
                     if self.parts.exchange.home(&call_id) != self.parts.index {
                         self.parts.exchange.moves(&call_id, self.parts.index);
@@ -482,6 +501,7 @@ impl Shard {
             // A dialog that was given away is another call's.
             if self.live.by_tag.get(tag) == Some(&key) {
                 self.live.by_tag.remove(tag);
+                self.live.helped.remove(tag);
             }
         }
         for (_, client, _) in &entry.sent {
