@@ -12,6 +12,7 @@ use crate::{
     net::{
         Listeners,
         connections::{self, Connections},
+        queue::queues,
         resolve::Resolver,
         tls::{self, Names},
     },
@@ -34,7 +35,7 @@ use std::{
 use switch::site::Site;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, oneshot, watch},
 };
 use tokio_rustls::rustls::ServerConfig;
 
@@ -106,9 +107,9 @@ impl Gateway {
         let names = names(config, &listening);
         let certificate = tls::Shown::load(&config.tls, data, &names)?;
         let server = tls::server_config(Arc::clone(&certificate))?;
-        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..limits.shards).map(|_| mpsc::channel(limits.shard_queue)).unzip();
+        let (doors_of_shards, inboxes): (Vec<_>, Vec<_>) = (0..limits.shards).map(|_| queues(limits.shard_queue)).unzip();
         let parts = connections::Parts {
-            shards: senders.clone(),
+            shards: doors_of_shards.clone(),
             site: Arc::clone(&site),
             keep: Some(Arc::clone(&keep)),
             counters: Arc::clone(&counters),
@@ -151,7 +152,8 @@ impl Gateway {
                 calls,
                 sockets,
                 inbox,
-                shards: senders.clone(),
+                shards: doors_of_shards.clone(),
+                backlog: limits.shard_queue,
                 connections: Arc::clone(&connections),
                 counters: Arc::clone(&counters),
                 clock,
