@@ -112,11 +112,17 @@ fn of_store(file: &Path, clashes: Vec<LeftOut>) -> Report {
     report
 }
 
-/// Follows signals and the file until the gateway is told to end.
+/// Follows signals and the file until the gateway is told to end. `content`: what stood in the file before the gateway started; whoever has saved it since then
+/// is heard, too.
 ///
 /// # Errors
 /// When the system gives no signals.
-pub async fn follow(gateway: &Gateway, mut running: Config, data: &DataFolder) -> anyhow::Result<&'static str> {
+pub async fn follow(
+    gateway: &Gateway,
+    mut running: Config,
+    data: &DataFolder,
+    mut content: Option<Vec<u8>>,
+) -> anyhow::Result<&'static str> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -129,13 +135,14 @@ pub async fn follow(gateway: &Gateway, mut running: Config, data: &DataFolder) -
     };
     let mut renew = tokio::time::interval(CERTIFICATES);
     renew.reset();
-    let mut content = std::fs::read(&running.file).ok();
+    let mut saved_since = true;
     loop {
         tokio::select! {
             _ = interrupt.recv() => return Ok("interrupted"),
             _ = terminate.recv() => return Ok("told to end"),
             _ = hangup.recv() => {}
-            () = file_changed(watch.as_ref()) => {
+            () = file_changed(watch.as_ref(), saved_since) => {
+                saved_since = false;
                 let now = std::fs::read(&running.file).ok();
                 if now == content {
                     continue;
@@ -158,8 +165,10 @@ pub async fn follow(gateway: &Gateway, mut running: Config, data: &DataFolder) -
     }
 }
 
-async fn file_changed(watch: Option<&FileWatch>) {
+/// At once when it may have been `saved_since`.
+async fn file_changed(watch: Option<&FileWatch>, saved_since: bool) {
     match watch {
+        _ if saved_since => {}
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
     }
