@@ -145,7 +145,7 @@ fn with_help(folder: Folder) -> (Subject, Provider) {
     // There is one way out, and its end shares the machine with a flood: nothing is won by giving it up.
     site.limits += "emergency_trunk_wait_milliseconds = 32000\n";
     site.more += &format!(
-        "[[trunk]]\nname = \"help\"\nuri = \"sip:127.0.0.1:{};transport=udp\"\n\n[emergency]\nnumbers = [\"112\"]\ntrunks = [\"help\"]\nnetworks = [\"127.0.0.1\"]\n",
+        "[[trunk]]\nname = \"provider\"\nuri = \"sip:127.0.0.1:{};transport=udp\"\n\n[emergency]\nnumbers = [\"112\"]\ntrunks = [\"provider\"]\nnetworks = [\"127.0.0.1\"]\n",
         provider.port()
     );
     let ports = free_ports(2);
