@@ -6,14 +6,18 @@ use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use switch::{bridge::Bridge, facts::CallKind};
 
 /// Our tags of those dialogs. The transaction layer asks at its limit only, from the same thread.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Helped(Arc<Mutex<BTreeSet<Box<[u8]>>>>);
 
 impl Helped {
-    pub(super) fn add(&self, tag: &[u8]) {
-        self.tags().insert(tag.into());
+    /// A tag of this call, if it is one for help.
+    pub(super) fn add(&self, tag: &[u8], bridge: &Bridge) {
+        if bridge.call().kind == CallKind::Emergency {
+            self.tags().insert(tag.into());
+        }
     }
 
     pub(super) fn remove(&self, tag: &[u8]) {

@@ -10,10 +10,11 @@ use super::{
 };
 use sip::{
     Instant, Message,
+    build::Request,
     header::Name,
     message::Method,
     random::Random,
-    stack::{Branch, ClientId, Effect, Failure, ServerId},
+    stack::{Branch, ClientId, Effect, Failure, ServerId, Stack},
     transport::Flow,
 };
 use std::{
@@ -108,9 +109,12 @@ impl Entry {
         }
     }
 
-    /// Whether this is a call for help.
-    pub(super) const fn helps(&self) -> bool {
-        matches!(self.bridge.call().kind, CallKind::Emergency)
+    /// Sends a request of this call; one for help has the stack's reserve.
+    fn send(&self, stack: &mut Stack, request: Request, flow: Flow, now: Instant, more: &mut Vec<Effect>) -> ClientId {
+        match self.bridge.call().kind {
+            CallKind::Emergency => stack.request_urgent(request, flow, now, more),
+            CallKind::Normal | CallKind::EmergencyTest => stack.request(request, flow, now, more),
+        }
     }
 
     /// Writes down what came in.
@@ -346,11 +350,7 @@ impl Shard {
                 bridge::Effect::Send { id, mut request, flow } => {
                     let flow = gruu::follow(&mut request, flow, &self.parts.site);
                     entry.ladder.add(now, flow.remote, false, Said::Request(request.method()));
-                    let client = if entry.helps() {
-                        self.stack.request_urgent(request, flow, now, more)
-                    } else {
-                        self.stack.request(request, flow, now, more)
-                    };
+                    let client = entry.send(&mut self.stack, request, flow, now, more);
                     self.live.by_client.insert(client, (key, id));
                     entry.sent.push((id, client, flow.remote));
                 }
@@ -395,9 +395,7 @@ impl Shard {
                 bridge::Effect::Own(tag) => {
                     let tag: Box<[u8]> = tag.as_bytes().into();
                     self.live.by_tag.insert(tag.clone(), key);
-                    if entry.helps() {
-                        self.live.helped.add(&tag);
-                    }
+                    self.live.helped.add(&tag, &entry.bridge);
                     entry.tags.push(tag);
                 }
                 bridge::Effect::Take { hunt, dialog } => wanted.push((hunt, dialog)),
@@ -405,9 +403,7 @@ impl Shard {
                 bridge::Effect::Adopt { call_id, tag } => {
                     let tag = tag.into_boxed_slice();
                     self.live.by_tag.insert(tag.clone(), key);
-                    if entry.helps() {
-                        self.live.helped.add(&tag);
-                    }
+                    self.live.helped.add(&tag, &entry.bridge);
                     entry.tags.push(tag.clone());
                     if self.parts.exchange.home(&call_id) != self.parts.index {
                         self.parts.exchange.moves(&call_id, self.parts.index);
