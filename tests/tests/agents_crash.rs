@@ -1,5 +1,5 @@
 //! The `holdfast` program is killed with hundreds of calls up and started again: BYE and re-INVITE from either side reach the other, and what rang is
-//! answered. `HOLDFAST_CRASH_RUNS` repeats it.
+//! answered. So it is with a call for help, and when the clock is wrong. `HOLDFAST_CRASH_RUNS` repeats it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -8,6 +8,7 @@ use std::{
     fmt::Write as _,
     fs,
     net::SocketAddr,
+    path::PathBuf,
     process::Command,
     time::{Duration, Instant},
 };
@@ -21,11 +22,17 @@ struct Gateway {
     folder: Folder,
     port: u16,
     process: Option<Process>,
+    clock: Option<PathBuf>,
 }
 
 impl Gateway {
     fn new(limits: &str) -> Self {
-        let (folder, port) = (Folder::new(), free_ports(1));
+        Self::with(limits, free_ports(1), "", None)
+    }
+
+    /// With further sections of the configuration, and a file that says by how much its wall clock is off.
+    fn with(limits: &str, port: u16, more: &str, clock: Option<PathBuf>) -> Self {
+        let folder = Folder::new();
         let mut text = format!(
             "[sip]\nlisten = [\"udp:127.0.0.1:{port}\", \"tcp:127.0.0.1:{port}\"]\ndomain = \"{DOMAIN}\"\n[survivable]\nexpires_seconds = 0\n[limits]\n{limits}\n[[licence]]\npool = \"site\"\nseats = 9\n"
         );
@@ -37,8 +44,9 @@ impl Gateway {
             )
             .unwrap();
         }
+        text += more;
         fs::write(folder.path().join("holdfast.toml"), text).unwrap();
-        let mut gateway = Self { folder, port, process: None };
+        let mut gateway = Self { folder, port, process: None, clock };
         gateway.start();
         gateway
     }
@@ -51,6 +59,10 @@ impl Gateway {
         let path = self.folder.path();
         let mut command = holdfast();
         command.arg("serve").arg("--config").arg(path.join("holdfast.toml")).arg("--data").arg(path.join("data"));
+        if let Some(clock) = &self.clock {
+            command.env("LD_PRELOAD", faketime()).env("FAKETIME_TIMESTAMP_FILE", clock);
+            command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        }
         self.process = Some(Process::start("holdfast", command, path));
         let wire = Wire::udp(self.port);
         until("an answer to OPTIONS", Duration::from_secs(60), || wire.ping().then_some(()));
@@ -68,6 +80,12 @@ impl Gateway {
     fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("holdfast.log")).unwrap()
     }
+}
+
+/// What gives a program another wall clock.
+fn faketime() -> PathBuf {
+    let folders = fs::read_dir("/usr/lib").unwrap().flatten().map(|entry| entry.path().join("faketime/libfaketime.so.1"));
+    folders.into_iter().find(|file| file.is_file()).expect("libfaketime is missing: run ./.ci/setup")
 }
 
 /// Lets both phones go on until `done`; stops when nothing comes of it for a minute.
@@ -195,5 +213,96 @@ fn killed_with_200_calls_talking_and_200_ringing_all_of_them_go_on() {
 fn killed_with_calls_over_tcp_they_go_on_over_new_connections() {
     for _ in 0..runs() {
         run(20, Transport::Tcp, "");
+    }
+}
+
+/// Somebody who calls for help and the provider that carries it, around a gateway; with a `clock`, its wall clock is off by as much as that file says.
+fn helped(clock: Option<PathBuf>) -> (Gateway, [Agent; 2]) {
+    let port = free_ports(1);
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let agents = [("carol", "1003"), ("north", "north")].map(|(name, extension)| Agent::new(name, extension, address, Transport::Udp));
+    let trunk = agents[1].phone.address();
+    let more = format!(
+        "[[trunk]]\nname = \"north\"\nuri = \"sip:{trunk}\"\n[emergency]\nnumbers = [\"112\"]\ntrunks = [\"north\"]\nnetworks = [\"127.0.0.0/8\"]\n"
+    );
+    (Gateway::with("", port, &more, clock), agents)
+}
+
+/// Calls for help until it rings, or both talk.
+fn call_for_help(agents: &mut [Agent; 2], ringing: bool) {
+    let before = agents[1].phone.calls().len();
+    agents[1].phone.manner(if ringing { Manner::Rings } else { Manner::Answers(Duration::ZERO) });
+    agents[0].act(|phone, now, out| phone.dial("112", now, out));
+    wait(agents, "calling for help", |agents| {
+        let (caller, trunk) = (&agents[0].phone, &agents[1].phone);
+        let rings = caller.call().progress().contains(&180);
+        trunk.calls().len() > before && if ringing { rings } else { caller.call().up() && trunk.call().acknowledged() > 0 }
+    });
+}
+
+/// What the provider says is heard by the caller, who hangs up, and the provider hears that.
+fn talk_and_hang_up(agents: &mut [Agent; 2]) {
+    let place = agents[1].phone.calls().len() - 1;
+    agents[1].act(|phone, now, out| phone.speak_in(place, "INFO", now, out));
+    wait(agents, "talking", |agents| agents[0].phone.call().heard().iter().any(|heard| heard == "INFO"));
+    agents[0].act(Phone::hang_up);
+    wait(agents, "hanging up", |agents| agents.iter().all(|agent| agent.phone.call().end().is_some()));
+    assert_eq!((agents[0].phone.call().end(), agents[1].phone.call().end()), (Some(End::WeHungUp), Some(End::TheyHungUp)));
+}
+
+/// While a call for help rings, and while both talk, the gateway's process ends in this way and another one is started. The call goes on: it is answered, what one
+/// side says reaches the other, and it is hung up.
+fn help_goes_on(end: impl Fn(&mut Gateway)) {
+    for ringing in [true, false] {
+        let (mut gateway, mut agents) = helped(None);
+        call_for_help(&mut agents, ringing);
+        end(&mut gateway);
+        gateway.start();
+        if ringing {
+            agents[1].act(Phone::pick_up_all);
+        }
+        wait(&mut agents, "the answer", |agents| agents[0].phone.call().up() && agents[1].phone.call().acknowledged() > 0);
+        talk_and_hang_up(&mut agents);
+    }
+}
+
+#[test]
+fn killed_while_a_call_for_help_rings_or_talks_it_goes_on() {
+    for _ in 0..runs() {
+        help_goes_on(Gateway::kill);
+    }
+}
+
+/// As an upgrade or `systemctl restart` does.
+#[test]
+fn told_to_end_while_a_call_for_help_rings_or_talks_it_goes_on() {
+    help_goes_on(|gateway| {
+        let mut process = gateway.process.take().expect("a running gateway");
+        assert_eq!(process.stop(Duration::from_secs(30)), Some(0), "it ends by itself");
+    });
+}
+
+/// The wall clock is set while a call for help is up, calls are made by the wrong time, and the next process starts at another one.
+#[test]
+fn the_clock_jumps_and_calls_for_help_are_made_and_go_on() {
+    let folder = Folder::new();
+    let clock = folder.path().join("clock");
+    let set = |offset: &str| fs::write(&clock, offset).unwrap();
+    set("+0");
+    let (mut gateway, mut agents) = helped(Some(clock.clone()));
+    for offset in ["-2h", "+2h", "+1d"] {
+        call_for_help(&mut agents, false);
+        set(offset);
+        talk_and_hang_up(&mut agents);
+        call_for_help(&mut agents, false);
+        talk_and_hang_up(&mut agents);
+        // By the wrong time until it is killed, by the right one after it, and the other way round.
+        for offset in ["+0", offset] {
+            call_for_help(&mut agents, false);
+            gateway.kill();
+            set(offset);
+            gateway.start();
+            talk_and_hang_up(&mut agents);
+        }
     }
 }

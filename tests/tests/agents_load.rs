@@ -1,15 +1,20 @@
-//! Policies are swapped while calls run: 200 calls a second for twenty seconds through sipp, a policy file replaced every second.
+//! Under load: policies are swapped while calls run (200 calls a second for twenty seconds through sipp, a policy file replaced every second), and somebody calls
+//! for help. `HOLDFAST_HELP_RUNS=1000` makes so many calls for help and prints how long each took to go out.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::{
     fmt::Write as _,
     fs,
+    net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     thread,
     time::{Duration, Instant},
 };
-use world::agents::{Line, PATIENCE, Process, Site, Subject, Way, free_ports, load, sipp, until};
+use world::agents::{
+    Caller, Carries, Folder, Line, PATIENCE, Process, Provider, Site, Subject, Way, Wire, free_ports, guest, load, sipp, until,
+};
 
 const PHONES: std::ops::RangeInclusive<u32> = 2001..=2020;
 const RATE: u32 = 200;
@@ -35,7 +40,8 @@ fn injection_file(folder: &Path) -> PathBuf {
 
 /// All phones register from one socket, at which they are called afterwards.
 fn phones(subject: &Subject, users: &Path) -> Process {
-    let port = free_ports(1).to_string();
+    let number = free_ports(1);
+    let port = number.to_string();
     let line = Line::new(subject, Way::Udp);
     let mut registrations = sipp(subject, &line, Way::Udp, 2001, "register-users");
     registrations.args(["-p", &port, "-m", "20", "-inf"]).arg(users);
@@ -43,7 +49,10 @@ fn phones(subject: &Subject, users: &Path) -> Process {
     assert_eq!(code, 0, "the phones could not register");
     let mut answering = sipp(subject, &line, Way::Udp, 2001, "answer");
     answering.args(["-p", &port, "-buff_size", "4194304", "-l", "100000"]);
-    Process::start("sipp-answer", answering, subject.folder.path())
+    let process = Process::start("sipp-answer", answering, subject.folder.path());
+    let table = || fs::read_to_string("/proc/net/udp").unwrap_or_default();
+    until("the phones to listen", PATIENCE, || table().contains(&format!("0100007F:{number:04X} ")).then_some(()));
+    process
 }
 
 /// Replaces policy files as an operator does, with bytes that differ each time: a custom section at the end of the component changes nothing
@@ -127,4 +136,157 @@ fn policies_are_swapped_under_load() {
     // latest that had proved itself.
     assert_eq!(load(&subject, "trunk-in", &users, RATE, 10).finish(Duration::from_secs(20)).successful, 10);
     assert_eq!(subject.compiled_pieces(), compiled_at_start + 8, "pieces of compiled policies after {} swaps", swapper.swaps);
+}
+
+/// The site of the load, and a provider for calls for help.
+fn with_help(folder: Folder) -> (Subject, Provider) {
+    let provider = Provider::start(Carries::Calls);
+    let mut site = site();
+    // There is one way out, and its end shares the machine with a flood: nothing is won by giving it up.
+    site.limits += "emergency_trunk_wait_milliseconds = 32000\n";
+    site.more += &format!(
+        "[[trunk]]\nname = \"provider\"\nuri = \"sip:127.0.0.1:{};transport=udp\"\n\n[emergency]\nnumbers = [\"112\"]\ntrunks = [\"provider\"]\nnetworks = [\"127.0.0.1\"]\n",
+        provider.port()
+    );
+    let ports = free_ports(2);
+    (Subject::holdfast_at(&site, folder, ports, ports + 1), provider)
+}
+
+fn runs() -> usize {
+    std::env::var("HOLDFAST_HELP_RUNS").map_or(40, |runs| runs.parse().unwrap())
+}
+
+/// Calls for help one after the other, each with these lines more, beside 200 other calls a second. Every call is connected; how long each took from the INVITE
+/// that was sent to the one that came out.
+fn times(subject: &Subject, provider: &Provider, lines: &str) -> Vec<Duration> {
+    let users = injection_file(subject.folder.path());
+    let _phones = phones(subject, &users);
+    // A call for help takes about fifty milliseconds with its talk.
+    let seconds = 5 + u32::try_from(runs()).unwrap() / 15;
+    let mut calls = load(subject, "trunk-in", &users, RATE, RATE * seconds);
+    let times = (0..runs()).map(|run| {
+        let caller = Caller::new(Wire::udp(subject.sip), "UDP");
+        let invite = caller.invite("sip:112@sip.test").replacen("Contact:", &format!("{lines}Contact:"), 1);
+        let connected = caller.call(&invite).unwrap_or_else(|why| panic!("call {run}: {why}"));
+        provider.called_at(caller.number()).unwrap().saturating_duration_since(connected.sent)
+    });
+    let times = times.collect();
+    let outcome = calls.finish(Duration::from_secs(600));
+    eprintln!("the others: {outcome:?}");
+    assert_eq!(outcome.failed, 0);
+    times
+}
+
+fn tell(what: &str, times: &mut [Duration]) {
+    times.sort_unstable();
+    let at = |hundredth: usize| times[(times.len() - 1) * hundredth / 100];
+    eprintln!("{what}: {} calls for help, INVITE to INVITE p50 {:?} p99 {:?} max {:?}", times.len(), at(50), at(99), at(100));
+}
+
+#[test]
+fn calls_for_help_among_200_calls_a_second() {
+    let (subject, provider) = with_help(Folder::new());
+    tell("shipped policies", &mut times(&subject, &provider, ""));
+}
+
+/// Each one meets a policy that spins until its deadline. It is not left out, because all of them come from one address.
+#[test]
+fn calls_for_help_with_a_spinning_policy_among_200_calls_a_second() {
+    let folder = Folder::new();
+    let policies = folder.path().join("data/policies");
+    fs::create_dir_all(&policies).unwrap();
+    fs::write(policies.join("10-emergency.wasm"), guest("zoo")).unwrap();
+    let toml = "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\"]\n\n[settings]\nspare_trial = true\n";
+    fs::write(policies.join("10-emergency.toml"), toml).unwrap();
+    // Where there is a component, none is installed; these are what the other calls need.
+    for name in ["20-licence", "30-internal", "40-external"] {
+        fs::write(policies.join(format!("{name}.wasm")), shipped(name)).unwrap();
+    }
+    let (subject, provider) = with_help(folder);
+    tell("spinning policy", &mut times(&subject, &provider, "X-Act: spin\r\n"));
+    let failed = subject.process.output().matches("policy failed").count();
+    assert!(failed >= runs(), "it spun at {failed} of {} calls", runs());
+}
+
+/// A shipped policy as the program carries it.
+fn shipped(name: &str) -> Vec<u8> {
+    guest(name.split_once('-').unwrap().1)
+}
+
+/// Ten times as many INVITEs as can be answered, from a provider whose calls are all taken in, while somebody calls for help over UDP and TCP in turn.
+#[test]
+fn calls_for_help_among_ten_times_as_many_others_as_can_be_answered() {
+    let (subject, provider) = with_help(Folder::new());
+    let gateway = SocketAddr::from(([127, 0, 0, 1], subject.sip));
+    let capacity = answered_a_second(gateway);
+    let (done, sent) = (AtomicBool::new(false), AtomicU64::new(0));
+    let begin = Instant::now();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let flood = Others::new(gateway);
+            while !done.load(Relaxed) {
+                let due = begin.elapsed().as_secs_f64() * 10.0 * capacity;
+                while (sent.load(Relaxed) as f64) < due && !done.load(Relaxed) {
+                    flood.send(sent.fetch_add(1, Relaxed));
+                }
+                thread::sleep(Duration::from_micros(200));
+            }
+        });
+        let mut refused = Vec::new();
+        for call in 0..40 {
+            let caller = match call % 2 {
+                0 => Caller::new(Wire::udp(subject.sip), "UDP"),
+                _ => Caller::new(Wire::tcp(subject.sip), "TCP"),
+            };
+            refused.extend(caller.call(&caller.invite("sip:112@sip.test")).err());
+        }
+        let took = begin.elapsed();
+        done.store(true, Relaxed);
+        let rate = sent.load(Relaxed) as f64 / took.as_secs_f64();
+        eprintln!("{capacity:.0} INVITEs a second are answered; 40 calls for help in {took:?} among {rate:.0} a second");
+        assert!(refused.is_empty(), "{refused:?}\n{}", subject.process.output());
+    });
+    provider.hears(sip::message::Method::Bye, 40);
+    let log = subject.process.output();
+    assert!(log.contains("stale") || log.contains("shard-queue"), "more came than could be answered:\n{log}");
+}
+
+/// INVITEs of a provider for a number that nobody has: the policies are asked, and say so.
+struct Others(UdpSocket);
+
+impl Others {
+    fn new(gateway: SocketAddr) -> Self {
+        let socket = UdpSocket::bind("127.0.0.2:0").unwrap();
+        socket.connect(gateway).unwrap();
+        Self(socket)
+    }
+
+    fn send(&self, number: u64) {
+        let local = self.0.local_addr().unwrap();
+        let invite = format!(
+            "INVITE sip:+4420799999@sip.test SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKo{number};rport\r\nMax-Forwards: 70\r\n\
+             From: <sip:load@127.0.0.2>;tag=o{number}\r\nTo: <sip:+4420799999@sip.test>\r\nCall-ID: other-{number}-{}\r\nCSeq: 1 INVITE\r\n\
+             Contact: <sip:load@{local}>\r\nContent-Length: 0\r\n\r\n",
+            local.port()
+        );
+        // What does not leave is not missed.
+        drop(self.0.send(invite.as_bytes()));
+    }
+}
+
+/// How many are answered a second, when there are always 64 that are not.
+fn answered_a_second(gateway: SocketAddr) -> f64 {
+    let others = Others::new(gateway);
+    others.0.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let (begin, mut answered, mut buffer) = (Instant::now(), 0_u64, [0; 2048]);
+    (0..64).for_each(|number| others.send(number));
+    while begin.elapsed() < Duration::from_secs(2) {
+        let Ok(length) = others.0.recv(&mut buffer) else { continue };
+        // A 100 or an answer that is sent again says nothing new, and hardly comes in so short a time.
+        if buffer[..length].starts_with(b"SIP/2.0 4") {
+            answered += 1;
+            others.send(63 + answered);
+        }
+    }
+    answered as f64 / begin.elapsed().as_secs_f64()
 }

@@ -7,7 +7,9 @@ use crate::{
     net::{
         Input,
         connections::Connections,
+        queue::{Backlog, Door, Inbox, Waited},
         udp::{self, Attached, Sent, call_id},
+        urgent::Rank,
     },
     observe::Counters,
     policy::Engine,
@@ -30,14 +32,16 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
+    task::unconstrained,
     time::Sleep,
 };
 
-/// Messages taken from the queue in one turn.
-const INPUTS: usize = 256;
 /// Messages to send that are held back at most while more datagrams are read.
 const HELD_BACK: usize = 32;
+/// So many times more datagrams are looked at in one turn than are taken up; when more wait than one turn takes up, so many times fewer are, before others are
+/// looked at. So a call for help is found at once, among ten times as many others as can be carried.
+const LOOKED_AT: usize = 16;
 /// How long to sleep when nothing is due.
 const LONG: Duration = Duration::from_secs(3_600);
 
@@ -52,16 +56,18 @@ pub struct Parts {
     /// This shard's sockets.
     pub sockets: Vec<udp::Socket>,
     /// What other threads send it.
-    pub inbox: mpsc::Receiver<Input>,
+    pub inbox: Inbox,
     /// The queues of all shards, by number.
-    pub shards: Vec<mpsc::Sender<Input>>,
+    pub shards: Vec<Door>,
+    /// Datagrams that may wait in it.
+    pub backlog: usize,
     /// Stream connections.
     pub connections: Arc<Connections>,
     /// What is counted.
     pub counters: Arc<Counters>,
     /// Time.
     pub clock: Clock,
-    /// Datagrams taken from one socket in one turn.
+    /// Datagrams taken up in one turn.
     pub batch: usize,
     /// Turns true when the gateway ends.
     pub stop: watch::Receiver<bool>,
@@ -105,11 +111,14 @@ struct NetworkErrors {
 
 struct Driver {
     shard: Shard,
+    /// Says what calls for help.
+    site: Arc<switch::site::Site>,
     sockets: Vec<Rc<Attached>>,
-    inbox: mpsc::Receiver<Input>,
+    backlog: Backlog,
+    inbox: Inbox,
     inputs: Vec<Input>,
     index: usize,
-    shards: Vec<mpsc::Sender<Input>>,
+    shards: Vec<Door>,
     connections: Arc<Connections>,
     counters: Arc<Counters>,
     clock: Clock,
@@ -143,7 +152,7 @@ impl Driver {
             tokio::task::spawn_local(watch_errors(Rc::clone(&socket), Rc::clone(&errors)));
             sockets.push(socket);
         }
-        let shard = (parts.shard)(parts.engine.runner(site));
+        let shard = (parts.shard)(parts.engine.runner(Arc::clone(&site)));
         let now = parts.clock.now();
         let armed = now + LONG;
         let index = shard.index;
@@ -161,9 +170,11 @@ impl Driver {
         let driver = Self {
             index,
             shard,
+            site,
             sockets,
+            backlog: Backlog::new(parts.backlog),
             inbox: parts.inbox,
-            inputs: Vec::with_capacity(INPUTS),
+            inputs: Vec::new(),
             shards: parts.shards,
             connections: parts.connections,
             counters: parts.counters,
@@ -193,6 +204,7 @@ impl Driver {
                 self.read(socket, now).await;
             }
             self.take_inputs(now);
+            self.work_off(now);
             self.take_errors(now);
             if woken.due || self.shard.deadline().is_some_and(|at| at <= now) {
                 self.shard.expire(now, &mut self.out);
@@ -228,17 +240,22 @@ impl Driver {
 
     /// Sleeps until there is something to do.
     async fn wait(&mut self, stop: &mut watch::Receiver<bool>) -> Woken {
-        let Self { shard, sockets, inbox, inputs, errors, timer, .. } = self;
+        let Self { shard, sockets, backlog, inbox, inputs, errors, timer, .. } = self;
+        let busy = !backlog.is_empty();
+        if busy {
+            // Without this the runtime would not look whether anything has come.
+            tokio::task::yield_now().await;
+        }
         let mut ready = pin!(shard.ready());
         let mut noted = pin!(errors.noted.notified());
         let mut stopped = pin!(stop.wait_for(|stop| *stop));
         poll_fn(|cx| {
             let mut woken = Woken::default();
-            let mut any = false;
+            let mut any = busy;
             for socket in sockets.iter() {
                 any |= socket.poll_readable(cx).is_ready();
             }
-            any |= matches!(inbox.poll_recv_many(cx, inputs, INPUTS), Poll::Ready(1..));
+            any |= inbox.poll(cx, inputs).is_ready();
             any |= noted.as_mut().poll(cx).is_ready();
             woken.due = ready.as_mut().poll(cx).is_ready() | timer.as_mut().poll(cx).is_ready();
             woken.stop = stopped.as_mut().poll(cx).is_ready();
@@ -247,13 +264,15 @@ impl Driver {
         .await
     }
 
-    /// Takes what has arrived at one socket, up to the limit that keeps the others and the timers from starving.
+    /// Looks at what has arrived at one socket, up to the limit that keeps the others and the timers from starving.
     async fn read(&mut self, socket: usize, now: Instant) {
         let Some(socket) = self.sockets.get(socket).map(Rc::clone) else { return };
-        for _ in 0..self.batch {
-            let received = poll_fn(|cx| Poll::Ready(socket.receive(&mut self.scratch, cx))).await;
+        let directory = self.site.directory();
+        // All that has come is looked at before any of it is taken up: what the kernel has no room for is lost, whatever it is.
+        for _ in 0..self.batch * LOOKED_AT {
+            let received = unconstrained(poll_fn(|cx| Poll::Ready(socket.receive(&mut self.scratch, cx)))).await;
             match received {
-                Ok(Some((bytes, flow))) if !bytes.is_empty() => self.receive(bytes, flow, now),
+                Ok(Some((bytes, flow))) if !bytes.is_empty() => self.receive(Rank::of(&bytes, &directory), bytes, flow, now),
                 Ok(Some(_)) => self.counters.count("keep-alive"),
                 Ok(None) => return,
                 Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.note_errors(&socket),
@@ -269,22 +288,44 @@ impl Driver {
         }
     }
 
-    /// A message belongs to the shard of its Call-ID.
-    fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant) {
-        if self.shards.len() > 1 {
-            let owner = call_id(&bytes).map_or(self.index, |call_id| shard_of(call_id, self.shards.len()));
-            if owner != self.index {
-                return self.hand_over(owner, bytes, flow);
-            }
-        }
-        self.shard.receive(bytes, flow, now, &mut self.out);
-    }
-
-    fn hand_over(&self, owner: usize, bytes: Bytes, flow: Flow) {
-        let Some(shard) = self.shards.get(owner) else { return };
-        if shard.try_send(Input::Message { bytes, flow }).is_err() {
+    /// A message belongs to the shard of its Call-ID. What goes first is taken up at once, the rest when everything that has come was looked at.
+    fn receive(&mut self, rank: Rank, bytes: Bytes, flow: Flow, now: Instant) {
+        let owner = match self.shards.len() {
+            1 => self.index,
+            several => call_id(&bytes).map_or(self.index, |call_id| shard_of(call_id, several)),
+        };
+        let room = if owner != self.index {
+            self.shards.get(owner).is_none_or(|shard| shard.try_send(Input::Message { bytes, flow }, rank))
+        } else if rank == Rank::First {
+            self.shard.receive(bytes, flow, now, &mut self.out);
+            true
+        } else {
+            self.backlog.push(bytes, flow, now)
+        };
+        if !room {
             // The peer sends it again.
             self.counters.limit("shard-queue", || "a message was dropped because a shard's queue is full: limit `shard_queue`".to_owned());
+        }
+    }
+
+    /// Takes up what waits: all that came in this turn, or, when that is more than a turn can take, a little, and then looks for what goes first again.
+    fn work_off(&mut self, now: Instant) {
+        let most = if self.backlog.len() > self.batch { (self.batch / LOOKED_AT).max(1) } else { self.batch };
+        let mut taken = 0;
+        while taken < most
+            && let Some(Waited { bytes, flow, stale }) = self.backlog.pop(now)
+        {
+            if stale {
+                self.counters.limit("stale", || {
+                    format!("a datagram of {} waited so long that it was sent again: more comes than can be carried", flow.remote)
+                });
+                continue;
+            }
+            taken += 1;
+            self.shard.receive(bytes, flow, now, &mut self.out);
+            if self.out.len() >= HELD_BACK {
+                self.flush(now);
+            }
         }
     }
 

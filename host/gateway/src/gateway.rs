@@ -13,6 +13,7 @@ use crate::{
     net::{
         Input, Listeners,
         connections::{self, Connections},
+        queue::{Door, queues},
         resolve::Resolver,
         tls::{self, Names},
     },
@@ -36,7 +37,7 @@ use std::{
 use switch::site::Site;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, oneshot, watch},
 };
 use tokio_rustls::rustls::ServerConfig;
 
@@ -79,7 +80,7 @@ pub struct Gateway {
     /// Who looks after the licence pools.
     warden: Arc<Warden>,
     /// The queue of the shard that keeps the trunks.
-    trunks: Option<mpsc::Sender<Input>>,
+    trunks: Option<Door>,
     stop: watch::Sender<bool>,
     shards: Vec<JoinHandle<()>>,
     store: oneshot::Receiver<()>,
@@ -118,9 +119,9 @@ impl Gateway {
         let certificate = tls::Shown::load(&config.tls, data, &names)?;
         let server = tls::server_config(Arc::clone(&certificate))?;
         let authorities = authorities(config)?;
-        let (senders, inboxes): (Vec<_>, Vec<_>) = (0..limits.shards).map(|_| mpsc::channel(limits.shard_queue)).unzip();
+        let (doors_of_shards, inboxes): (Vec<_>, Vec<_>) = (0..limits.shards).map(|_| queues(limits.shard_queue)).unzip();
         let parts = connections::Parts {
-            shards: senders.clone(),
+            shards: doors_of_shards.clone(),
             site: Arc::clone(&site),
             keep: Some(Arc::clone(&keep)),
             counters: Arc::clone(&counters),
@@ -178,7 +179,8 @@ impl Gateway {
                 calls,
                 sockets,
                 inbox,
-                shards: senders.clone(),
+                shards: doors_of_shards.clone(),
+                backlog: limits.shard_queue,
                 connections: Arc::clone(&connections),
                 counters: Arc::clone(&counters),
                 clock,
@@ -221,7 +223,7 @@ impl Gateway {
             keeper,
             notifier,
             warden,
-            trunks: senders.into_iter().next(),
+            trunks: doors_of_shards.into_iter().next(),
             stop,
             shards,
             store: started.ended,
@@ -246,7 +248,7 @@ impl Gateway {
             task.abort();
         }
         let left = Arc::new(Notify::new());
-        if self.trunks.is_some_and(|trunks| trunks.try_send(Input::Leave(Arc::clone(&left))).is_ok())
+        if self.trunks.is_some_and(|trunks| trunks.try_send(Input::Leave(Arc::clone(&left)), Rank::First))
             && tokio::time::timeout(UNREGISTER, left.notified()).await.is_err()
         {
             tracing::warn!(

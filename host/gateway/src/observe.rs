@@ -246,7 +246,10 @@ impl Observer for Logbook {
     }
 
     fn dropped(&self, _at: Instant, flow: Flow, why: &'static str) {
-        self.0.limit(why, || format!("a message from {flow:?} was dropped or refused: {why}"));
+        self.0.limit(why, || match why {
+            "repaired" => format!("a malformed call for help from {flow:?} was taken for what it was meant to be"),
+            _ => format!("a message from {flow:?} was dropped or refused: {why}"),
+        });
     }
 
     fn trunk_changed(&self, change: &Change) {

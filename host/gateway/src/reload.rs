@@ -117,11 +117,17 @@ fn of_store(file: &Path, clashes: Vec<LeftOut>) -> Report {
     report
 }
 
-/// Follows signals and the file until the gateway is told to end.
+/// Follows signals and the file until the gateway is told to end. `content`: [`digest`] of what stood in the file before the gateway started; whoever has saved it since then
+/// is heard, too.
 ///
 /// # Errors
 /// When the system gives no signals.
-pub async fn follow(gateway: &Gateway, mut running: Config, data: &DataFolder) -> anyhow::Result<&'static str> {
+pub async fn follow(
+    gateway: &Gateway,
+    mut running: Config,
+    data: &DataFolder,
+    mut content: Option<[u8; 32]>,
+) -> anyhow::Result<&'static str> {
     let mut hangup = signal(SignalKind::hangup())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -134,13 +140,14 @@ pub async fn follow(gateway: &Gateway, mut running: Config, data: &DataFolder) -
     };
     let mut renew = tokio::time::interval(CERTIFICATES);
     renew.reset();
-    let mut content = digest(&running.file);
+    let mut saved_since = true;
     loop {
         tokio::select! {
             _ = interrupt.recv() => return Ok("interrupted"),
             _ = terminate.recv() => return Ok("told to end"),
             _ = hangup.recv() => {}
-            () = file_changed(watch.as_ref()) => {
+            () = file_changed(watch.as_ref(), saved_since) => {
+                saved_since = false;
                 let now = digest(&running.file);
                 if now == content {
                     continue;
@@ -163,13 +170,17 @@ pub async fn follow(gateway: &Gateway, mut running: Config, data: &DataFolder) -
     }
 }
 
-/// Tells one content of the file from another, without keeping either: a site of ten thousand phones has a file of more than a megabyte.
-fn digest(file: &Path) -> Option<[u8; 32]> {
+/// Tells one content of the file from another, without keeping either: a site of ten thousand phones has a file of more than a megabyte. `None`: it cannot be
+/// read.
+#[must_use]
+pub fn digest(file: &Path) -> Option<[u8; 32]> {
     std::fs::read(file).ok().map(|content| Sha256::digest(content).into())
 }
 
-async fn file_changed(watch: Option<&FileWatch>) {
+/// At once when it may have been `saved_since`.
+async fn file_changed(watch: Option<&FileWatch>, saved_since: bool) {
     match watch {
+        _ if saved_since => {}
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
     }

@@ -13,6 +13,15 @@ pub struct Limits {
     pub client_transactions: usize,
 }
 
+impl Limits {
+    /// How many there may be of something whose limit is `limit` when one more is urgent: an eighth more, and at least 16.
+    #[must_use]
+    pub const fn with_reserve(limit: usize) -> usize {
+        let reserve = if limit / 8 > 16 { limit / 8 } else { 16 };
+        limit.saturating_add(reserve)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { message_bytes: 65_535, headers: 256, server_transactions: 100_000, client_transactions: 100_000 }

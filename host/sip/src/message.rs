@@ -5,6 +5,7 @@
 
 mod check;
 mod parse;
+mod repair;
 #[cfg(test)]
 mod tests;
 

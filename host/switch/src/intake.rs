@@ -91,8 +91,8 @@ pub fn read_target(uri: &Uri<'_>, directory: &Directory) -> Result<(CallKind, St
             kind => (kind, shown().into_owned()),
         },
     };
-    // 21.4.15: "the Request-URI is longer than the server is willing to interpret".
-    if called.len() > CALLED_MAX {
+    // 21.4.15: "the Request-URI is longer than the server is willing to interpret". An emergency number is as long as the operator has written it.
+    if called.len() > CALLED_MAX && kind == CallKind::Normal {
         return Err(Refusal::new(414, "Request-URI Too Long", format!("a called number of {} octets, {CALLED_MAX} allowed", called.len())));
     }
     // 21.4.22: "The server received a request with a Request-URI that was incomplete."

@@ -8,6 +8,7 @@
 mod baresip;
 mod console;
 mod fleet;
+mod help;
 mod linphone;
 mod pjsua;
 mod process;
@@ -20,6 +21,7 @@ mod wire;
 pub use baresip::{Account, Baresip};
 use console::Console;
 pub use fleet::{Fleet, Wish};
+pub use help::{Caller, Carries, Connected, Provider, Up};
 pub use linphone::Linphone;
 pub use pjsua::Pjsua;
 pub use process::{Folder, PATIENCE, Process, free_ports, until};

@@ -38,6 +38,12 @@ impl Line {
         until("socat to listen", PATIENCE, || table().contains(&format!("0100007F:{port:04X} 00000000:0000 0A")).then_some(()));
         Self { port, _tunnel: Some(tunnel) }
     }
+
+    /// The port of 127.0.0.1 to speak to.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 /// A sipp command for one extension; the caller adds what its scenario needs.

@@ -58,7 +58,9 @@ impl Site {
         Self { phones, sip: String::new(), limits: "ring_seconds = 2\n".to_owned(), more: String::new() }
     }
 
-    fn toml(&self, sip: u16, tls: u16) -> String {
+    /// The configuration of the gateway at these ports.
+    #[must_use]
+    pub fn toml(&self, sip: u16, tls: u16) -> String {
         let mut text = format!(
             "[sip]\nlisten = [\"udp:127.0.0.1:{sip}\", \"tcp:127.0.0.1:{sip}\", \"tls:127.0.0.1:{tls}\"]\ndomain = \"{DOMAIN}\"\n{}\n[limits]\n{}\n",
             self.sip, self.limits
@@ -125,6 +127,12 @@ impl Subject {
         command.arg("serve").arg("--config").arg(&config).arg("--data").arg(folder.path().join("data"));
         let process = Process::start("holdfast", command, folder.path());
         Self { process, kind: Kind::Holdfast, sip, tls, folder }.ready()
+    }
+
+    /// A gateway that was started in another way: `sip` is its port, the next that for TLS. Waits until it answers OPTIONS.
+    #[must_use]
+    pub fn started(process: Process, folder: Folder, sip: u16) -> Self {
+        Self { process, kind: Kind::Holdfast, sip, tls: sip + 1, folder }.ready()
     }
 
     fn kamailio() -> Self {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod anything;
 mod attended;
 mod calls;
 mod connect;
@@ -11,6 +12,7 @@ mod extensions;
 mod flood;
 mod forward;
 mod gruu;
+mod help;
 mod hold;
 mod message;
 mod onward;

@@ -4,7 +4,7 @@
 
 use super::shard::Shard;
 use bytes::Bytes;
-use sip::{Instant, Message, stack::Effect, transport::Flow};
+use sip::{Instant, Message, message::Method, stack::Effect, transport::Flow};
 use switch::{
     emergency,
     facts::CallKind,
@@ -25,7 +25,7 @@ impl Shard {
         }
         if let Ok(message) = Message::parse(bytes.clone(), &self.parts.limits) {
             let help = || message.uri().is_some_and(|uri| emergency::classify(&uri, &directory) != CallKind::Normal);
-            if class == Class::Call && help() || self.live.has(&message) {
+            if message.method() == Method::Invite && help() || self.live.has(&message) {
                 return true;
             }
             if verdict == Verdict::TurnAway {

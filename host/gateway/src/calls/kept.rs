@@ -177,6 +177,7 @@ impl Shard {
                 continue;
             }
             self.live.by_tag.insert(tag.into(), key);
+            self.live.helped.add(tag, &bridge);
             tags.push(tag.into());
             if self.parts.exchange.home(call_id) != self.parts.index {
                 self.parts.exchange.moves(call_id, self.parts.index);

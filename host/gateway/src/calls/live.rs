@@ -2,6 +2,7 @@
 
 use super::{
     Observer,
+    helped::Helped,
     kept::Unwritten,
     ladder::{Ladder, Said},
     lines::OnLine,
@@ -10,10 +11,11 @@ use super::{
 };
 use sip::{
     Instant, Message,
+    build::Request,
     header::Name,
     message::Method,
     random::Random,
-    stack::{Branch, ClientId, Effect, Failure, ServerId},
+    stack::{Branch, ClientId, Effect, Failure, ServerId, Stack},
     transport::Flow,
 };
 use std::{
@@ -50,6 +52,8 @@ pub(super) struct Live {
     /// Boxed: a table of entries would hold room for as many again.
     pub(super) calls: HashMap<Key, Box<Entry>>,
     pub(super) by_tag: HashMap<Box<[u8]>, Key>,
+    /// Those of them that belong to calls for help.
+    pub(super) helped: Helped,
     pub(super) by_client: HashMap<ClientId, (Key, SendId)>,
     pub(super) by_server: HashMap<ServerId, Key>,
     timers: BinaryHeap<Reverse<(Instant, Key)>>,
@@ -118,6 +122,14 @@ impl Entry {
         (self.detail, self.record) = (Some(detail), Some(record));
     }
 
+    /// Sends a request of this call; one for help has the stack's reserve.
+    fn send(&self, stack: &mut Stack, request: Request, flow: Flow, now: Instant, more: &mut Vec<Effect>) -> ClientId {
+        match self.bridge.call().kind {
+            CallKind::Emergency => stack.request_urgent(request, flow, now, more),
+            CallKind::Normal | CallKind::EmergencyTest => stack.request(request, flow, now, more),
+        }
+    }
+
     /// Writes down what came in.
     fn hears(&mut self, event: &Event<'_>, now: Instant) {
         match event {
@@ -157,6 +169,7 @@ impl Live {
         Self {
             calls: HashMap::new(),
             by_tag: HashMap::new(),
+            helped: Helped::default(),
             by_client: HashMap::new(),
             by_server: HashMap::new(),
             timers: BinaryHeap::new(),
@@ -365,7 +378,7 @@ impl Shard {
                     if let Some(follower) = &entry.follower {
                         follower.sent(&request, flow, now);
                     }
-                    let client = self.stack.request(request, flow, now, more);
+                    let client = entry.send(&mut self.stack, request, flow, now, more);
                     self.live.by_client.insert(client, (key, id));
                     entry.sent.push((id, client, flow.remote));
                 }
@@ -410,6 +423,7 @@ impl Shard {
                 bridge::Effect::Own(tag) => {
                     let tag: Box<[u8]> = tag.as_bytes().into();
                     self.live.by_tag.insert(tag.clone(), key);
+                    self.live.helped.add(&tag, &entry.bridge);
                     entry.tags.push(tag);
                 }
                 bridge::Effect::Take { hunt, dialog } => wanted.push((hunt, dialog)),
@@ -417,6 +431,7 @@ impl Shard {
                 bridge::Effect::Adopt { call_id, tag } => {
                     let tag = tag.into_boxed_slice();
                     self.live.by_tag.insert(tag.clone(), key);
+                    self.live.helped.add(&tag, &entry.bridge);
                     entry.tags.push(tag.clone());
                     if self.parts.exchange.home(&call_id) != self.parts.index {
                         self.parts.exchange.moves(&call_id, self.parts.index);
@@ -511,6 +526,7 @@ impl Shard {
             // A dialog that was given away is another call's.
             if self.live.by_tag.get(tag) == Some(&key) {
                 self.live.by_tag.remove(tag);
+                self.live.helped.remove(tag);
             }
         }
         for (_, client, _) in &entry.sent {

@@ -8,6 +8,7 @@
 mod dispatch;
 mod exchange;
 mod flood;
+mod helped;
 mod kept;
 mod ladder;
 mod lines;

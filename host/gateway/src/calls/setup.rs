@@ -119,7 +119,8 @@ fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
         return Ok(call_for_help(shard, &site, call));
     }
 
-    if shard.live.len() + shard.undecided.len() >= site.limits.calls {
+    // A call for help from outside the site's networks has to prove who makes it, and nothing else.
+    if call.kind == CallKind::Normal && shard.live.len() + shard.undecided.len() >= site.limits.calls {
         shard.parts.observer.dropped(now, flow, "too-many-calls");
         return Err(Refusal::new(503, "Too Many Calls", format!("{} calls are up, which is the limit `calls`", site.limits.calls)).into());
     }
@@ -303,7 +304,7 @@ fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> Screene
         intake::identify(&mut call, &identity, site);
     }
     if call.message.contact().is_none() {
-        call.message = reachable_where_it_came_from(&call.message, call.flow, &shard.parts.limits);
+        call.message = reachable_where_it_came_from(&call.message, call.flow);
     }
     let call = Arc::new(call);
     let (resolved, said) = help(shard, &call);
@@ -320,13 +321,17 @@ pub(super) fn help(shard: &Shard, call: &Arc<Call>) -> (Resolved, Vec<Said>) {
 }
 
 /// An INVITE without a Contact breaks RFC 3261 8.1.1.8 and is refused, but not when it calls for help: then its sender is where it came from.
-fn reachable_where_it_came_from(message: &Message, flow: Flow, limits: &sip::Limits) -> Message {
+fn reachable_where_it_came_from(message: &Message, flow: Flow) -> Message {
     let bytes = message.bytes();
-    let line_end = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    // Line ends before the start line are skipped by whoever reads it (RFC 3261 7.5).
+    let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(0);
+    let line_end = bytes.iter().skip(begin).position(|byte| *byte == b'\n').map_or(0, |at| begin + at + 1);
     let (start, rest) = bytes.split_at(line_end);
     let contact = format!("Contact: <sip:{}>\r\n", flow.remote);
     let repaired = [start, contact.as_bytes(), rest].concat();
-    Message::parse(repaired.into(), limits).unwrap_or_else(|_| message.clone())
+    // One line more than came in: limits are for what comes in.
+    let unlimited = sip::Limits { message_bytes: usize::MAX, headers: usize::MAX, ..sip::Limits::default() };
+    Message::parse(repaired.into(), &unlimited).unwrap_or_else(|_| message.clone())
 }
 
 /// Sends what a script that failed has to say; the operator's line goes to the observer.

@@ -86,11 +86,14 @@ impl Shard {
         );
         let mut stack = Stack::new(parts.limits, first);
         let site = parts.site.clone();
+        let live = Live::new(parts.index, parts.shards);
+        let helped = live.helped.clone();
         stack.set_reserve(move |message| {
-            message.uri().is_some_and(|uri| switch::emergency::classify(&uri, &site.directory()) == switch::facts::CallKind::Emergency)
+            let calls = |uri| switch::emergency::classify(&uri, &site.directory()) == switch::facts::CallKind::Emergency;
+            message.uri().is_some_and(calls) || helped.has(message)
         });
         Self {
-            live: Live::new(parts.index, parts.shards),
+            live,
             messages: Messages::default(),
             notices: Notices::default(),
             watchers: Watchers::default(),

@@ -39,7 +39,7 @@ impl Shard {
         let (servers, clients) = self.stack.transactions();
         Tables {
             calls: self.live.calls.len(),
-            tags: self.live.by_tag.len(),
+            tags: self.live.by_tag.len() + self.live.helped.len(),
             clients: self.live.by_client.len(),
             servers: self.live.by_server.len(),
             messages: self.messages.couriers.len() + self.messages.copies.len() + self.notices.len(),

@@ -18,7 +18,7 @@ pub struct Limits {
     pub policy_threads: usize,
     /// Messages that may wait for one shard.
     pub shard_queue: usize,
-    /// Datagrams taken from one socket before the others and the timers get their turn.
+    /// Datagrams taken up in one turn, before the timers get theirs. Sixteen times as many are looked at: see `driver`.
     pub datagram_batch: usize,
     /// Receive buffer asked of the kernel per UDP socket, octets.
     pub datagram_buffer: usize,
@@ -238,12 +238,17 @@ pub const KEYS: &[Key] = &[
     number!("shards", 1..=64, shards, "threads that carry calls; more than 1 only when one core is full"),
     number!("threads", 1..=64, threads, "threads for TCP and TLS, the store, names and reloads"),
     number!("policy_threads", 1..=64, policy_threads, "threads for decisions of policies that take longer than half a millisecond"),
-    number!("shard_queue", 64..=1_048_576, shard_queue, "messages that may wait for one shard"),
-    number!("datagram_batch", 1..=1_024, datagram_batch, "datagrams taken from a socket in one go"),
+    number!(
+        "shard_queue",
+        64..=1_048_576,
+        shard_queue,
+        "messages that may wait for one shard; calls for help and what is said in calls that are up do not wait behind the others"
+    ),
+    number!("datagram_batch", 1..=1_024, datagram_batch, "datagrams taken up in one turn"),
     number!("datagram_buffer_bytes", 65_536..=1_073_741_824, datagram_buffer, "receive buffer asked of the kernel per UDP socket"),
     number!("connections", 1..=1_000_000, connections, "TCP and TLS connections at a time"),
     number!("connections_per_source", 1..=1_000_000, connections_per_source, "the same from one address"),
-    number!("handshakes", 1..=100_000, handshakes, "TLS handshakes at a time"),
+    number!("handshakes", 1..=100_000, handshakes, "TLS handshakes at a time; one address has at most half of them"),
     seconds!("handshake_seconds", 1..=60, handshake, "how long a TLS handshake may take"),
     seconds!("half_message_seconds", 1..=60, half_message, "how long a message may stay unfinished, or a new connection silent"),
     seconds!("idle_seconds", 30..=604_800, idle, "how long a connection that has spoken may stay silent"),

@@ -1,8 +1,11 @@
 //! All stream connections: who may come, how many, where bytes for one go.
 
 use super::{
-    Input, stream,
+    Input,
+    queue::Door,
+    stream,
     tls::{Authorities, names_of},
+    urgent::{Rank, calls_for_help},
 };
 use crate::{
     calls::{Keep, shard_of},
@@ -23,24 +26,26 @@ use std::{
 };
 use switch::site::Site;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::{Semaphore, mpsc},
     time::timeout,
 };
 use tokio_rustls::{
-    TlsAcceptor, TlsConnector,
-    rustls::{ClientConfig, ServerConfig, pki_types::ServerName},
+    LazyConfigAcceptor, TlsConnector,
+    rustls::{ClientConfig, ServerConfig, pki_types::ServerName, server::Acceptor},
+    server::TlsStream,
 };
 
 /// All stream connections of the gateway. Shared by shards (which send) and the runtime (which reads and writes).
 pub struct Connections {
     pub(super) limits: Limits,
     pub(super) counters: Arc<Counters>,
-    shards: Vec<mpsc::Sender<Input>>,
+    shards: Vec<Door>,
     site: Arc<Site>,
     keep: Option<Arc<dyn Keep>>,
     runtime: tokio::runtime::Handle,
-    acceptor: TlsAcceptor,
+    server: Arc<ServerConfig>,
     connector: TlsConnector,
     authorities: Option<Authorities>,
     handshakes: Semaphore,
@@ -51,7 +56,7 @@ pub struct Connections {
 /// What connections are made of besides limits.
 pub struct Parts {
     /// Where messages go.
-    pub shards: Vec<mpsc::Sender<Input>>,
+    pub shards: Vec<Door>,
     /// Whose registrar hears of lost connections.
     pub site: Arc<Site>,
     /// Whose store hears of the bindings that are lost with them.
@@ -74,6 +79,7 @@ struct Table {
     /// Connections that we made, by where they lead.
     outgoing: HashMap<(Transport, SocketAddr), u64>,
     per_source: HashMap<IpAddr, usize>,
+    handshaking: HashMap<IpAddr, Arc<Semaphore>>,
     /// What a TLS peer at this address must call itself.
     names: HashMap<SocketAddr, ServerName<'static>>,
 }
@@ -82,6 +88,14 @@ struct Entry {
     queue: mpsc::Sender<Bytes>,
     flow: Flow,
     made_by_us: bool,
+}
+
+/// How a peer is let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Entrance {
+    Open,
+    /// Beyond a limit, by its reserve: what it says first must be a call for help.
+    ForHelp(Full),
 }
 
 /// Why a peer is not let in.
@@ -102,7 +116,7 @@ impl Connections {
             site: parts.site,
             keep: parts.keep,
             runtime: parts.runtime,
-            acceptor: TlsAcceptor::from(parts.server),
+            server: parts.server,
             connector: TlsConnector::from(parts.client),
             authorities: parts.authorities,
             handshakes: Semaphore::new(limits.handshakes),
@@ -133,43 +147,61 @@ impl Connections {
         let Ok(local) = stream.local_addr() else { return };
         let (queue, outgoing) = mpsc::channel(self.limits.write_queue);
         let flow = Flow { transport, local, remote, connection: self.next_id.fetch_add(1, Ordering::Relaxed) };
-        if let Err(full) = self.enter(flow, queue, false) {
-            let (name, key) = match full {
-                Full::Total => ("connections", "connections"),
-                Full::Source => ("connections-per-source", "connections_per_source"),
-            };
-            self.counters.limit(name, || format!("a connection from {} was closed: limit `{key}`", remote.ip()));
-            return;
-        }
+        let entrance = match self.enter(flow, queue, false) {
+            Ok(entrance) => entrance,
+            Err(full) => return self.full(full, remote),
+        };
         let connections = Arc::clone(self);
         self.runtime.spawn(async move {
-            connections.serve(flow, stream, outgoing).await;
+            connections.serve(flow, stream, outgoing, entrance).await;
             connections.leave(flow).await;
         });
     }
 
-    async fn serve(&self, flow: Flow, stream: TcpStream, outgoing: mpsc::Receiver<Bytes>) {
+    fn full(&self, full: Full, remote: SocketAddr) {
+        let (name, key) = match full {
+            Full::Total => ("connections", "connections"),
+            Full::Source => ("connections-per-source", "connections_per_source"),
+        };
+        self.counters.limit(name, || format!("a connection from {} was closed: limit `{key}`", remote.ip()));
+    }
+
+    async fn serve(&self, flow: Flow, stream: TcpStream, outgoing: mpsc::Receiver<Bytes>, entrance: Entrance) {
         stream::prepare(&stream);
         if flow.transport == Transport::Tcp {
-            stream::run(self, flow, stream, outgoing).await;
+            self.run(flow, stream, outgoing, entrance).await;
             return;
         }
-        let handshake = async {
-            let _permit = self.handshakes.acquire().await;
-            self.acceptor.accept(stream).await
-        };
-        match timeout(self.limits.handshake, handshake).await {
+        match timeout(self.limits.handshake, self.shake_hands(flow, stream)).await {
             Ok(Ok(stream)) => {
                 if let (Some(authorities), Some(shown)) = (&self.authorities, stream.get_ref().1.peer_certificates()) {
                     self.site.trunks.prove(flow.connection, authorities.proved(shown));
                 }
-                stream::run(self, flow, stream, outgoing).await;
+                self.run(flow, stream, outgoing, entrance).await;
             }
             Ok(Err(error)) => self.counters.limit("handshake-failed", || format!("the TLS handshake of {} failed: {error}", flow.remote)),
             Err(_) => {
                 self.counters.limit("handshake-late", || format!("the TLS handshake of {} took longer than handshake_seconds", flow.remote))
             }
         }
+    }
+
+    async fn run<S: AsyncRead + AsyncWrite>(&self, flow: Flow, stream: S, outgoing: mpsc::Receiver<Bytes>, entrance: Entrance) {
+        let for_help = entrance != Entrance::Open;
+        if stream::run(self, flow, stream, outgoing, for_help).await == stream::End::NotForHelp
+            && let Entrance::ForHelp(full) = entrance
+        {
+            self.full(full, flow.remote);
+        }
+    }
+
+    /// What a peer has to say first is waited for without a place among the handshakes, which are work; and one address has at most half of those. So neither
+    /// whoever connects and is silent, nor one address alone, keeps a phone out that calls for help.
+    async fn shake_hands(&self, flow: Flow, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let share = self.table().share(flow.remote.ip(), self.limits.handshakes);
+        let (_own, _permit) = (share.acquire().await, self.handshakes.acquire().await);
+        hello.into_stream(Arc::clone(&self.server)).await
     }
 
     /// Sends bytes down a connection. With connection number 0: down the one that we have to that peer, else down a new one. A connection that is gone is
@@ -232,7 +264,7 @@ impl Connections {
         let late = |_| format!("not within {} s", self.limits.connect.as_secs());
         let stream = timeout(self.limits.connect, connecting).await.map_err(late)?.map_err(|e| e.to_string())?;
         if flow.transport == Transport::Tcp {
-            stream::run(self, flow, stream, outgoing).await;
+            self.run(flow, stream, outgoing, Entrance::Open).await;
             return Ok(());
         }
         let name = self.table().names.get(&flow.remote).cloned().unwrap_or_else(|| ServerName::IpAddress(flow.remote.ip().into()));
@@ -242,7 +274,7 @@ impl Connections {
         if let (Some(_), Some([own, ..])) = (&self.authorities, stream.get_ref().1.peer_certificates()) {
             self.site.trunks.prove(flow.connection, names_of(own));
         }
-        stream::run(self, flow, stream, outgoing).await;
+        self.run(flow, stream, outgoing, Entrance::Open).await;
         Ok(())
     }
 
@@ -269,27 +301,41 @@ impl Connections {
     pub(super) async fn deliver(&self, bytes: Bytes, flow: Flow) {
         let index = super::udp::call_id(&bytes).map_or(0, |call_id| shard_of(call_id, self.shards.len()));
         if let Some(shard) = self.shards.get(index) {
-            // A closed queue means that the gateway is stopping.
-            shard.send(Input::Message { bytes, flow }).await.ok();
+            let rank = Rank::of(&bytes, &self.site.directory());
+            shard.send(Input::Message { bytes, flow }, rank).await;
         }
     }
 
-    fn enter(&self, flow: Flow, queue: mpsc::Sender<Bytes>, made_by_us: bool) -> Result<(), Full> {
+    /// Takes a place, also from the reserve of a limit: for connections that we make, which are few and on which calls for help may depend, and for peers that
+    /// have to show that they call for help.
+    fn enter(&self, flow: Flow, queue: mpsc::Sender<Bytes>, made_by_us: bool) -> Result<Entrance, Full> {
         let mut table = self.table();
-        if table.by_id.len() >= self.limits.connections {
+        let limits = &self.limits;
+        let all = table.by_id.len();
+        let mut entrance = Entrance::Open;
+        if all >= sip::Limits::with_reserve(limits.connections) {
             return Err(Full::Total);
+        } else if all >= limits.connections {
+            entrance = Entrance::ForHelp(Full::Total);
         }
         if made_by_us {
             table.outgoing.insert((flow.transport, flow.remote), flow.connection);
         } else {
             let count = table.per_source.entry(flow.remote.ip()).or_default();
-            if *count >= self.limits.connections_per_source {
+            if *count >= sip::Limits::with_reserve(limits.connections_per_source) {
                 return Err(Full::Source);
+            } else if *count >= limits.connections_per_source {
+                entrance = Entrance::ForHelp(Full::Source);
             }
             *count += 1;
         }
         table.by_id.insert(flow.connection, Entry { queue, flow, made_by_us });
-        Ok(())
+        Ok(entrance)
+    }
+
+    /// Whether a message is one for which the reserves of limits are kept.
+    pub(super) fn calls_for_help(&self, message: &[u8]) -> bool {
+        calls_for_help(message, &self.site.directory())
     }
 
     /// A connection has ended: nothing is sent to it any more, its transactions fail, and the bindings that were reached by it are gone.
@@ -310,12 +356,9 @@ impl Connections {
 
     fn unreachable(&self, flow: Flow) {
         for shard in &self.shards {
-            match shard.try_send(Input::Unreachable(flow)) {
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
-                // Its transactions end by their timers instead.
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    self.counters.limit("shard-queue", || "a shard's queue is full: limit `shard_queue`".to_owned())
-                }
+            // The transactions of those who do not hear of it end by their timers instead.
+            if !shard.try_send(Input::Unreachable(flow), Rank::First) {
+                self.counters.limit("shard-queue", || "a shard's queue is full: limit `shard_queue`".to_owned());
             }
         }
     }
@@ -326,6 +369,11 @@ impl Connections {
 }
 
 impl Table {
+    /// The handshakes that one address may have at a time.
+    fn share(&mut self, source: IpAddr, handshakes: usize) -> Arc<Semaphore> {
+        Arc::clone(self.handshaking.entry(source).or_insert_with(|| Arc::new(Semaphore::new(handshakes.div_ceil(2)))))
+    }
+
     /// Takes the way to a connection away; its place is still counted until its task has ended.
     fn forget(&mut self, flow: Flow) {
         if let Some(entry) = self.by_id.get_mut(&flow.connection) {
@@ -343,6 +391,7 @@ impl Table {
             *count -= 1;
             if *count == 0 {
                 self.per_source.remove(&flow.remote.ip());
+                self.handshaking.remove(&flow.remote.ip());
             }
         }
         made_by_us

@@ -4,12 +4,14 @@
 //! a storm of TLS handshakes cannot hold up calls; their messages reach the shards over bounded queues.
 
 pub mod connections;
+pub mod queue;
 pub mod resolve;
 mod stream;
 #[cfg(test)]
 mod tests;
 pub mod tls;
 pub mod udp;
+pub mod urgent;
 
 use crate::config::Listen;
 use anyhow::Context as _;

@@ -32,33 +32,52 @@ pub(super) fn prepare(stream: &TcpStream) {
     socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive)).ok();
 }
 
-/// Carries a connection to its end: closed by the peer, silent or slow beyond the limits, unreadable, or its queue taken away.
-pub(super) async fn run<S: AsyncRead + AsyncWrite>(connections: &Connections, flow: Flow, stream: S, mut outgoing: mpsc::Receiver<Bytes>) {
+/// Carries a connection to its end: closed by the peer, silent or slow beyond the limits, unreadable, or its queue taken away. One that was let in `for_help`
+/// only ends at its first message when that calls for no help.
+pub(super) async fn run<S: AsyncRead + AsyncWrite>(
+    connections: &Connections,
+    flow: Flow,
+    stream: S,
+    mut outgoing: mpsc::Receiver<Bytes>,
+    for_help: bool,
+) -> End {
     let (mut reading, mut writing) = tokio::io::split(stream);
     let (answers, mut answered) = mpsc::channel(8);
-    {
+    let end = {
         let mut writer = pin!(write(connections, &mut writing, &mut outgoing, &mut answered));
         tokio::select! {
-            end = read(connections, flow, &mut reading, answers) => if end == End::Unreadable {
-                timeout(LAST_WORDS, writer).await.ok();
-            },
-            () = &mut writer => {}
+            end = read(connections, flow, &mut reading, answers, for_help) => {
+                if end == End::Unreadable {
+                    timeout(LAST_WORDS, writer).await.ok();
+                }
+                end
+            }
+            () = &mut writer => End::Closed,
         }
-    }
+    };
     timeout(Duration::from_secs(1), writing.shutdown()).await.ok();
+    end
 }
 
 /// Why nothing more is read.
-#[derive(PartialEq, Eq)]
-enum End {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
     /// The peer closed it, or a limit did.
     Closed,
     /// Where the next message begins cannot be known.
     Unreadable,
+    /// It had a place for calls for help only, and said something else.
+    NotForHelp,
 }
 
 /// Reads until the end.
-async fn read(connections: &Connections, flow: Flow, stream: &mut (impl AsyncRead + Unpin), answers: mpsc::Sender<Bytes>) -> End {
+async fn read(
+    connections: &Connections,
+    flow: Flow,
+    stream: &mut (impl AsyncRead + Unpin),
+    answers: mpsc::Sender<Bytes>,
+    mut for_help: bool,
+) -> End {
     let limits = &connections.limits;
     let mut buffer = BytesMut::new();
     let mut scanned = 0;
@@ -69,15 +88,19 @@ async fn read(connections: &Connections, flow: Flow, stream: &mut (impl AsyncRea
             match frame::next(&mut buffer, &mut scanned, &limits.sip) {
                 Ok(None) => break,
                 Ok(Some(Frame::Message(bytes))) => {
+                    if for_help && !connections.calls_for_help(&bytes) {
+                        return End::NotForHelp;
+                    }
+                    for_help = false;
                     connections.deliver(bytes, flow).await;
                     finish_by = None;
                 }
                 Ok(Some(Frame::Ping)) => {
                     // RFC 5626 3.5.1: the double CRLF ping is answered with a single CRLF. A peer that pings faster than it reads loses some.
                     answers.try_send(Bytes::from_static(b"\r\n")).ok();
-                    finish_by = None;
+                    finish_by = finish_by.filter(|_| for_help);
                 }
-                Ok(Some(Frame::Pong)) => finish_by = None,
+                Ok(Some(Frame::Pong)) => finish_by = finish_by.filter(|_| for_help),
                 Err(error) => {
                     connections.counters.limit("unframed", || format!("{flow:?} was closed: {error}"));
                     if let Some(refusal) = refusal(error, flow, limits) {

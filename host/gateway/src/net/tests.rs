@@ -14,7 +14,6 @@ use switch::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::mpsc,
     time::{Instant, timeout},
 };
 use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
@@ -23,7 +22,7 @@ const SOON: Duration = Duration::from_secs(5);
 
 struct Fixture {
     connections: Arc<Connections>,
-    inbox: mpsc::Receiver<Input>,
+    inbox: queue::Inbox,
     site: Arc<Site>,
     counters: Arc<Counters>,
     tcp: SocketAddr,
@@ -39,7 +38,7 @@ impl Fixture {
         let data = DataFolder::open(folder.path()).unwrap();
         let listen: Vec<Listen> = ["tcp:127.0.0.1:0", "tls:127.0.0.1:0"].iter().map(|l| l.parse().unwrap()).collect();
         let listeners = Listeners::bind(&listen, 1, 65_536).unwrap();
-        let (shard, inbox) = mpsc::channel(64);
+        let (shard, inbox) = queue::queues(64);
         let endpoint = Endpoint {
             id: "a".to_owned(),
             extension: "1".to_owned(),
@@ -288,7 +287,7 @@ async fn a_lost_connection_takes_its_bindings_along_and_says_so_to_the_shards() 
 }
 
 #[tokio::test]
-async fn more_connections_than_allowed_are_closed_at_once() {
+async fn more_connections_than_allowed_are_for_calls_for_help_only() {
     let mut gateway = Fixture::new(Limits { connections: 3, connections_per_source: 2, ..Limits::default() });
     let mut phones = Vec::new();
     for n in 0..2 {
@@ -298,8 +297,19 @@ async fn more_connections_than_allowed_are_closed_at_once() {
         phones.push(phone);
     }
     let mut third = TcpStream::connect(gateway.tcp).await.unwrap();
+    third.write_all(options("3", "").as_bytes()).await.unwrap();
     closed(&mut third).await;
+    assert!(matches!(gateway.next().await, Input::Unreachable(_)));
     assert_eq!(gateway.dropped("connections-per-source"), 1);
+    let help = options("help", "").replace("OPTIONS sip:a@b", "INVITE urn:service:sos").replace("1 OPTIONS", "1 INVITE");
+    let mut caller = TcpStream::connect(gateway.tcp).await.unwrap();
+    caller.write_all(help.as_bytes()).await.unwrap();
+    assert_eq!(gateway.message().await.0, help);
+    // What is said after it is listened to as well.
+    caller.write_all(options("more", "").as_bytes()).await.unwrap();
+    assert_eq!(gateway.message().await.0, options("more", ""));
+    drop(caller);
+    gateway.next().await;
     // A place that became free is free.
     phones.pop();
     gateway.next().await;

@@ -232,3 +232,51 @@ fn clones_share_everything() {
     assert!(core::ptr::eq(message.clone().bytes(), message.bytes()));
     assert_eq!(size_of::<Message>(), size_of::<usize>(), "a message moves as one pointer through queues and effects");
 }
+
+#[test]
+fn what_can_be_put_right_is_and_twice_the_same() {
+    let call =
+        |start: &str, lines: &str| parse(format!("{start}\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1\r\n{lines}\r\nv=0\r\n").as_bytes());
+    let good = "f: <sip:a@b>;tag=1\r\nTo: <sip:911@b>\r\ni: c1\r\nCSeq: 7 INVITE\r\n";
+    let invite = "INVITE sip:911@b SIP/2.0";
+    for (start, lines, contains) in [
+        ("INVITE sip:911@b?Priority=x SIP/2.0", good.to_owned(), "INVITE sip:911@b SIP/2.0\r\n"),
+        (invite, format!("{good}Content-Length: 500\r\n"), "\r\nContent-Length: 5\r\n\r\nv=0\r\n"),
+        (invite, format!("{good}Content-Length: many\r\n"), "\r\nContent-Length: 5\r\n\r\nv=0\r\n"),
+        (invite, format!("{good}l: 5\r\nl: 5\r\n"), "\r\nContent-Length: 5\r\n\r\nv=0\r\n"),
+        (invite, format!("{good}Max-Forwards: seventy\r\nMax-Forwards: 71\r\n"), "Max-Forwards: 70\r\n"),
+        (invite, format!("{good}this is no header\r\n: nor this\r\n"), "CSeq: 7 INVITE\r\nContent-Length"),
+        (invite, format!("{good}Contact: nobody at all\r\n"), "CSeq: 7 INVITE\r\nContent-Length"),
+        (invite, format!("{good}Via: rubbish\r\n"), "CSeq: 7 INVITE\r\nContent-Length"),
+        (invite, format!("{good}From: <sip:x@y>;tag=2\r\n"), "f: <sip:a@b>;tag=1\r\nTo: <sip:911@b>\r\n"),
+        (invite, good.replace("<sip:a@b>;tag=1", "\"A <sip:a@b>;tag=1;x"), "f: <sip:anonymous@anonymous.invalid>;tag=1\r\n"),
+        (invite, good.replace("f: <sip:a@b>;tag=1\r\n", ""), "From: <sip:anonymous@anonymous.invalid>\r\n"),
+        (invite, good.replace("<sip:911@b>", "911"), "To: <sip:911@b>\r\n"),
+        (invite, good.replace("To: <sip:911@b>\r\n", ""), "To: <sip:911@b>\r\n"),
+        (invite, good.replace("7 INVITE", "7 invite"), "CSeq: 7 INVITE\r\n"),
+        (invite, good.replace("7 INVITE", "many INVITE"), "CSeq: 1 INVITE\r\n"),
+        (invite, good.replace("CSeq: 7 INVITE\r\n", ""), "CSeq: 1 INVITE\r\n"),
+        (invite, good.replace("i: c1\r\n", ""), "Call-ID: z9hG4bK1\r\n"),
+    ] {
+        let broken = call(start, &lines);
+        assert!(broken.check().is_err(), "{lines}");
+        let repaired = broken.repaired().unwrap_or_else(|| panic!("{lines}"));
+        let text = String::from_utf8(repaired.bytes().to_vec()).unwrap();
+        assert!(text.contains(contains), "{text}");
+        assert_eq!(repaired.body(), b"v=0\r\n", "{text}");
+        assert_eq!(repaired.bytes(), broken.repaired().unwrap().bytes());
+        assert_eq!(repaired.repaired().unwrap().bytes(), repaired.bytes(), "nothing is left to repair");
+    }
+    for (start, lines) in [("INVITE sip:911@b SIP/7.0", good), ("INVITE 911 SIP/2.0", good), ("SIP/2.0 200 OK", good)] {
+        assert!(call(start, lines).repaired().is_none(), "{start}");
+    }
+}
+
+#[test]
+fn the_torture_messages_are_repaired_or_left() {
+    for (name, bytes) in torture() {
+        if let Some(repaired) = Message::parse(bytes, &Limits::default()).unwrap().repaired() {
+            assert_eq!(repaired.check(), Ok(()), "{name}");
+        }
+    }
+}

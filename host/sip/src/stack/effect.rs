@@ -77,6 +77,7 @@ pub const DROPPED: &[(&str, &str)] = &[
     ("misrouted-response", "a response with more than one Via (RFC 3261 8.1.3.3); ignored"),
     ("stray-response", "a response that belongs to no transaction of ours; ignored"),
     ("too-many-hops", "a request with Max-Forwards 0; answered with 483"),
+    ("repaired", "a malformed request of a call for help, taken for what it was meant to be"),
     ("loop", "a request that came back to us unchanged; answered with 482"),
     ("merged", "a request that reached us by two ways (RFC 3261 8.2.2.2); the second answered with 482"),
     ("stray-cancel", "a CANCEL for no INVITE that we know; answered with 481"),

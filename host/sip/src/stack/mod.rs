@@ -169,7 +169,8 @@ impl Stack {
     }
 
     /// Keeps room for urgent requests: those that `urgent` recognises are taken in until one eighth above [`Limits::server_transactions`]
-    /// (and at least 16 of them), all others are refused with 503 at the limit itself. The stack knows no emergency number; whoever does says so here.
+    /// (and at least 16 of them), all others are refused with 503 at the limit itself. And they are repaired ([`Message::repaired`]) where others are refused
+    /// as malformed. The stack knows no emergency number; whoever does says so here.
     pub fn set_reserve(&mut self, urgent: impl Fn(&Message) -> bool + Send + 'static) {
         self.urgent = Urgent(Box::new(urgent));
     }
@@ -246,8 +247,17 @@ impl Stack {
     ///
     /// At [`Limits::client_transactions`] nothing is sent: the transaction has failed before it began, and `out` says so.
     pub fn request(&mut self, request: Request, flow: Flow, now: Instant, out: &mut Outbox) -> ClientId {
+        self.request_within(self.limits.client_transactions, request, flow, now, out)
+    }
+
+    /// The same for a request of an urgent call, which is sent until one eighth above the limit, as [`Stack::set_reserve`] says of those that come in.
+    pub fn request_urgent(&mut self, request: Request, flow: Flow, now: Instant, out: &mut Outbox) -> ClientId {
+        self.request_within(Limits::with_reserve(self.limits.client_transactions), request, flow, now, out)
+    }
+
+    fn request_within(&mut self, limit: usize, request: Request, flow: Flow, now: Instant, out: &mut Outbox) -> ClientId {
         let id = ClientId(self.clients.reserve());
-        if self.clients.len() > self.limits.client_transactions {
+        if self.clients.len() > limit {
             cov_mark::hit!(limit_client_transactions);
             self.clients.take(id.0);
             out.push(Effect::Dropped { flow, why: "too-many-client-transactions" });

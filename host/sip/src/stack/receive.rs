@@ -48,7 +48,17 @@ impl Stack {
 
     fn arrive_request(&mut self, message: Message, flow: Flow, now: Instant, out: &mut Outbox) {
         let method = message.method();
-        let malformed = message.check().err();
+        let (message, malformed) = match message.check() {
+            Ok(()) => (message, None),
+            Err(malformed) => match (self.urgent.0)(&message).then(|| message.repaired()).flatten() {
+                Some(repaired) => {
+                    cov_mark::hit!(urgent_repaired);
+                    out.push(Effect::Dropped { flow, why: "repaired" });
+                    (repaired, None)
+                }
+                None => (message, Some(malformed)),
+            },
+        };
         // Without a Via there is no way back.
         let Some(via) = message.via() else {
             return out.push(Effect::Dropped { flow, why: "malformed" });
@@ -217,7 +227,7 @@ impl Stack {
     fn full(&self, message: &Message) -> bool {
         let limit = self.limits.server_transactions;
         let live = self.servers.len();
-        live >= limit && (live >= limit.saturating_add((limit / 8).max(16)) || !(self.urgent.0)(message))
+        live >= limit && (live >= Limits::with_reserve(limit) || !(self.urgent.0)(message))
     }
 
     /// Answers without a transaction, and says so to whoever counts.

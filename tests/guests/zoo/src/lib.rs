@@ -97,10 +97,12 @@ impl RoutingPolicy for Zoo {
 
 impl EmergencyPolicy for Zoo {
     fn route(facts: CallFacts, call: &Call) -> EmergencyPlan {
-        // The site's emergency numbers say what to do; the trial of the host calls others.
-        let act = act(Some(facts.called.clone()));
+        // The call itself says what to do, or the site's emergency number does; the trial of the host calls others.
+        let mut act = act(call.header("X-Act").or(Some(facts.called.clone())));
         if live(call.header("Call-ID")) {
             misbehave(&act);
+        } else {
+            act.clear();
         }
         let plan = |trunk: &str, number: &str| EmergencyPlan {
             trunks: vec![TrunkTarget { trunk: trunk.to_owned(), number: number.to_owned(), caller_number: None }],
@@ -109,6 +111,7 @@ impl EmergencyPolicy for Zoo {
             "unknown-trunk" => plan("nowhere", "112"),
             "crlf-number" => plan("provider", "112\r\nX: y"),
             "empty-plan" => EmergencyPlan { trunks: Vec::new() },
+            "told" => EmergencyPlan { trunks: call.header("X-Plan").unwrap_or_default().split(',').filter_map(told).collect() },
             "many-trunks" => EmergencyPlan { trunks: vec![plan("provider", "112").trunks.remove(0); 17] },
             _ => plan("provider", &facts.called),
         }
@@ -143,6 +146,15 @@ fn live(call_id: Option<String>) -> bool {
 /// What to do: the setting when there is one, else what the event says.
 fn act(event: Option<String>) -> String {
     Settings::all().text("act").ok().flatten().map(str::to_owned).or(event).unwrap_or_default()
+}
+
+/// A target as a call tells it: trunk, number and, if any, caller's number in hexadecimal, with points between.
+fn told(target: &str) -> Option<TrunkTarget> {
+    let mut fields = target.split('.').map(|field| {
+        let octets = field.as_bytes().chunks(2).filter_map(|two| u8::from_str_radix(std::str::from_utf8(two).ok()?, 16).ok());
+        String::from_utf8_lossy(&octets.collect::<Vec<_>>()).into_owned()
+    });
+    Some(TrunkTarget { trunk: fields.next()?, number: fields.next()?, caller_number: fields.next() })
 }
 
 /// Does not come back from most of it.

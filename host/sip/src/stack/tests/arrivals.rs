@@ -324,3 +324,28 @@ fn timers_of_ended_transactions_are_forgotten() {
     bench.wait(Duration::from_secs(40));
     assert_eq!((bench.stack.timers.len(), bench.stack.transactions()), (0, (0, 0)));
 }
+
+/// An urgent request that breaks the rules is delivered as it was meant, also when it comes again; any other is refused.
+#[test]
+fn repaired() {
+    cov_mark::check!(urgent_repaired);
+    let mut bench = Bench::new(Transport::Udp);
+    bench.stack.set_reserve(|message| message.request_uri().starts_with(b"urn:service:sos"));
+    let broken = request("INVITE", "z9hG4bKa").replace("To: <sip:bob@gw.example>", "To: Bob");
+    bench.receive(&broken);
+    bench.receive(broken.replace("sip:bob@gw.example SIP", "urn:service:sos SIP"));
+    bench.receive(broken.replace("sip:bob@gw.example SIP", "urn:service:sos SIP"));
+    assert_eq!(bench.stack.transactions(), (1, 0));
+    expect![[r#"
+        0.000       ← INVITE
+                    dropped malformed
+                    → 400 (INVITE) to 198.51.100.7:5060
+        0.000       ← INVITE
+                    dropped repaired
+                    deliver INVITE
+        0.000       ← INVITE
+                    dropped repaired
+                    → 100 (INVITE) to 198.51.100.7:5060
+    "#]]
+    .assert_eq(&bench.take());
+}

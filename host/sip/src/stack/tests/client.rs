@@ -456,3 +456,15 @@ fn client_limit() {
     .assert_eq(&bench.take());
     assert_eq!(bench.stack.transactions(), (0, 1));
 }
+
+#[test]
+fn client_limit_has_a_reserve() {
+    let mut bench = Bench::with(Transport::Udp, Limits { client_transactions: 1, ..Limits::default() });
+    bench.request(Method::Options);
+    bench.request(Method::Options);
+    let flow = bench.flow;
+    for _ in 0..17 {
+        bench.stack.request_urgent(our_request(Method::Invite), flow, start(), &mut Outbox::new());
+    }
+    assert_eq!(bench.stack.transactions(), (0, Limits::with_reserve(1)), "sixteen more than the limit of one");
+}
