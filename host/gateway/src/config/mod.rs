@@ -17,6 +17,7 @@ mod site;
 mod survivable;
 #[cfg(test)]
 mod tests;
+mod trunk;
 mod watching;
 
 pub use limits::Limits;

@@ -3,17 +3,12 @@
 use super::{
     licence, park,
     reader::{At, Document, Table, join, list},
+    trunk,
 };
 use ipnet::IpNet;
-use sip::{
-    digest::{Algorithm, Ha1},
-    uri::{Scheme, Uri},
-};
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-};
-use switch::directory::{Directory, Emergency, Endpoint, Location, NumberPattern, Pool, Source, Trunk, read_mac};
+use sip::digest::{Algorithm, Ha1};
+use std::{collections::BTreeMap, net::IpAddr};
+use switch::directory::{Directory, Emergency, Endpoint, Location, Pool, Source, Trunk, read_mac};
 use toml::de::DeTable;
 
 /// Emergency numbers where the file names none.
@@ -33,7 +28,7 @@ struct Listed<T> {
 pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str, digest: &[Algorithm]) -> Directory {
     let locations: Vec<_> = each(document, root, "location", read_location);
     let pools: Vec<_> = each(document, root, "licence", licence::read);
-    let trunks: Vec<_> = each(document, root, "trunk", read_trunk);
+    let trunks: Vec<_> = each(document, root, "trunk", trunk::read);
     let endpoints: Vec<_> = each(document, root, "endpoint", |d, t| read_endpoint(d, t, realm));
     let (emergency, emergency_line) = match root.table("emergency") {
         Some((table, line)) => (read_emergency(document, Table::new(document, table, "emergency", line)), line),
@@ -194,77 +189,6 @@ fn hashes_for_every_challenge(document: &Document<'_>, endpoints: &[Listed<Endpo
     }
 }
 
-fn read_trunk(document: &Document<'_>, table: Table<'_>) -> Trunk {
-    table.known(&["name", "uri", "sources", "username", "password", "numbers"]);
-    let name = table.required("name", "provider");
-    let uri = table.required("uri", "sip:192.0.2.10:5060;transport=udp");
-    if let Some(uri) = &uri {
-        let read = Uri::parse(uri.value.as_bytes());
-        if !read.is_some_and(|u| matches!(u.scheme, Scheme::Sip | Scheme::Sips)) {
-            document.error(
-                uri.line,
-                table.path("uri"),
-                format!("`{}` is not a SIP URI", uri.value),
-                "write it like `uri = \"sip:192.0.2.10:5060;transport=udp\"`",
-            );
-        } else if read.is_some_and(|u| u.param(b"transport").is_some() && u.transport().is_none()) {
-            document.error(
-                uri.line,
-                table.path("uri"),
-                "names a transport that is not spoken here",
-                "choose `transport=udp`, `transport=tcp` or `transport=tls`",
-            );
-        }
-    }
-    let mut sources = Vec::new();
-    let written_sources = table.texts("sources").unwrap_or_default();
-    if written_sources.is_empty() {
-        document.warning(
-            table.line(),
-            table.path("sources"),
-            "names nobody: no call can come in over this trunk",
-            "name the provider's addresses, e.g. `sources = [\"192.0.2.10\"]`",
-        );
-    }
-    for source in written_sources {
-        match read_source(&source.value) {
-            Some(source) => sources.push(source),
-            None => document.error(
-                source.line,
-                table.path("sources"),
-                format!("`{}` is no address, network or address:port", source.value),
-                "write it like \"192.0.2.10\", \"192.0.2.0/24\" or \"192.0.2.10:5060\"",
-            ),
-        }
-    }
-    let mut numbers = Vec::new();
-    for number in table.texts("numbers").unwrap_or_default() {
-        if number.value.is_empty() || !number.value.bytes().all(|b| b.is_ascii_digit() || b"+%*#".contains(&b)) {
-            document.error(
-                number.line,
-                table.path("numbers"),
-                format!("`{}` is not a number pattern", number.value),
-                "use digits, `+`, and `%` for any run of digits, e.g. \"+44203000%\"",
-            );
-        } else {
-            numbers.push(NumberPattern(number.value));
-        }
-    }
-    let username = table.text("username").map(|u| u.value);
-    let password = table.text("password");
-    if let Some(password) = &password
-        && username.is_none()
-    {
-        document.error(
-            password.line,
-            table.path("username"),
-            "is missing though a password is given",
-            "add `username = \"...\"`, or take the password away",
-        );
-    }
-    Trunk { name: written(name), uri: written(uri), sources, username, password: password.map(|p| p.value), numbers }
-}
-
 fn read_location(document: &Document<'_>, table: Table<'_>) -> Location {
     table.known(&["name", "networks", "elin", "address"]);
     let name = table.required("name", "hq");
@@ -336,12 +260,8 @@ pub(super) fn read_networks(document: &Document<'_>, table: Table<'_>, texts: &[
 }
 
 /// `10.1.0.0/16`, or an address, which is a network of one.
-fn read_network(text: &str) -> Option<IpNet> {
+pub(super) fn read_network(text: &str) -> Option<IpNet> {
     text.parse::<IpNet>().ok().map(|n| n.trunc()).or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-}
-
-fn read_source(text: &str) -> Option<Source> {
-    read_network(text).map(Source::Network).or_else(|| text.parse::<SocketAddr>().ok().map(Source::Address))
 }
 
 /// Names every value that a second thing claims, and who had it first.
