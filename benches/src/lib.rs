@@ -47,6 +47,7 @@ pub fn site() -> Arc<Site> {
         username: None,
         password: None,
         numbers: vec![NumberPattern("+44203000%".to_owned())],
+        ..Trunk::default()
     };
     let emergency = Emergency {
         numbers: vec!["112".to_owned()],
@@ -54,8 +55,15 @@ pub fn site() -> Arc<Site> {
         trunks: vec!["provider".to_owned(), "backup".to_owned()],
         networks: Vec::new(),
         outside_prefixes: Vec::new(),
+        ..Emergency::default()
     };
-    let hq = Location { name: "hq".to_owned(), networks: Vec::new(), elin: Some("+442030001111".to_owned()), address: None };
+    let hq = Location {
+        name: "hq".to_owned(),
+        networks: Vec::new(),
+        elin: Some("+442030001111".to_owned()),
+        address: None,
+        ..Location::default()
+    };
     let directory = Directory::new(
         "sip.example".to_owned(),
         (0..500).map(endpoint).collect(),

@@ -114,6 +114,8 @@ pub struct Plot {
     pub help_trunks: usize,
     /// Where bindings are kept before a phone hears of them; `None`: in memory.
     pub store: Option<Arc<Store>>,
+    /// What else its operator has written down.
+    pub change: fn(&mut Directory),
 }
 
 impl Default for Plot {
@@ -126,6 +128,7 @@ impl Default for Plot {
             limits: switch::Limits::default(),
             help_trunks: TRUNKS.len(),
             store: None,
+            change: |_| {},
         }
     }
 }
@@ -393,6 +396,7 @@ fn directory(plot: &Plot) -> Directory {
         username: None,
         password: None,
         numbers: vec![NumberPattern("+44203000%".into())],
+        ..Trunk::default()
     });
     let emergency = Emergency {
         numbers: vec!["112".into()],
@@ -400,10 +404,12 @@ fn directory(plot: &Plot) -> Directory {
         trunks: TRUNKS.iter().take(plot.help_trunks).map(|(name, _)| (*name).to_owned()).collect(),
         networks: vec!["10.0.0.0/8".parse().expect("a network")],
         outside_prefixes: vec!["9".into()],
+        ..Emergency::default()
     };
     let pools = vec![Pool::new("site", plot.seats)];
     let mut directory = Directory::new(DOMAIN.into(), endpoints, pools, trunks.into(), emergency, Vec::new());
     directory.park.numbers = ["701", "702"].map(str::to_owned).into();
+    (plot.change)(&mut directory);
     directory
 }
 

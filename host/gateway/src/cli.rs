@@ -5,6 +5,7 @@ mod connect;
 mod desk;
 mod directory;
 mod drill;
+mod emergency;
 mod endpoint;
 mod explain;
 mod licence;
@@ -140,6 +141,9 @@ enum Command {
     /// See which phones would survive a loss of their cloud today; hold drills that show it.
     #[command(after_help = drill::EXAMPLES, args_conflicts_with_subcommands = true)]
     Drill(drill::Drill),
+    /// What is known about calls for help: the emergency numbers of countries.
+    #[command(subcommand, after_help = emergency::EXAMPLES)]
+    Emergency(emergency::Command),
     /// Write, try and time a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
@@ -206,6 +210,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::User(command) => return Ok(done(user::run(command, cli.json)?)),
         Command::Licence(command) => return Ok(done(licence::run(command, cli.json)?)),
         Command::Drill(drill) => return Ok(done(drill::run(drill, cli.json)?)),
+        Command::Emergency(command) => return Ok(done(emergency::run(command, cli.json)?)),
         Command::Explain(explain) => return explain::run(explain, cli.json),
         Command::Openapi => openapi::print(cli.json)?,
         Command::Demo => {

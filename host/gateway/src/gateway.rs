@@ -1,6 +1,7 @@
 //! A running gateway: everything started in order, everything stopped in order.
 
 use crate::{
+    callbacks,
     calls::{self, Keep, Observer},
     clock::Clock,
     config::{Config, Listen},
@@ -101,6 +102,7 @@ impl Gateway {
         let warden = Warden::new(Arc::clone(&site), Arc::clone(&started.store), clock, Arc::clone(&counters));
         let keep: Arc<dyn Keep> = started.store;
 
+        let callbacks = callbacks::start(data.root(), &site, &counters);
         let (engine, recorder) = start_policies(config, data, &site, &counters)?;
 
         let names = names(config, &listening);
@@ -162,6 +164,7 @@ impl Gateway {
         }
         let mut accepting = accept(listeners.streams, &connections);
         let trunks_changed = Arc::clone(&resolver.changed);
+        accepting.push(tokio::spawn(callbacks));
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
         accepting.push(tokio::spawn(Arc::clone(&warden).run()));
         accepting.push(tokio::spawn(Arc::clone(&keeper).run()));

@@ -224,6 +224,7 @@ impl Observer for Logbook {
             CallKind::Normal => "normal",
             CallKind::Emergency => "emergency",
             CallKind::EmergencyTest => "emergency-test",
+            CallKind::Callback => "callback",
         };
         if record.kind == CallKind::Emergency {
             one(&self.0.emergency_calls);
@@ -246,6 +247,17 @@ impl Observer for Logbook {
 
     fn dropped(&self, _at: Instant, flow: Flow, why: &'static str) {
         self.0.limit(why, || format!("a message from {flow:?} was dropped or refused: {why}"));
+    }
+
+    fn evicted(&self, _at: Instant, trunk: &str, call_id: &[u8], help: &[u8]) {
+        self.0.count("evicted");
+        // Each of them: somebody was cut off in the middle of a word.
+        tracing::warn!(
+            call_id = %Shown(call_id),
+            help = %Shown(help),
+            trunk = %Shown(trunk.as_bytes()),
+            "the youngest call of a full trunk was ended for a call for help"
+        );
     }
 
     fn not_kept(&self, why: &str) {
@@ -323,6 +335,10 @@ impl Observer for Both {
     fn told(&self, record: &CallRecord, ladder: &Ladder, legs: &[LegRecord]) {
         self.0.told(record, ladder, legs);
         self.1.told(record, ladder, legs);
+    }
+    fn evicted(&self, at: Instant, trunk: &str, call_id: &[u8], help: &[u8]) {
+        self.0.evicted(at, trunk, call_id, help);
+        self.1.evicted(at, trunk, call_id, help);
     }
     fn not_kept(&self, why: &str) {
         self.0.not_kept(why);

@@ -3,17 +3,21 @@
 //! Endpoints of the configuration have an extension of their own. Those that the store keeps ([`roster`]) are assigned to users, whose extension it is:
 //! a user stands here as one more [`Endpoint`] that cannot register and rings wherever its phones are ([`Directory::phones`]).
 
+pub mod help;
+mod place;
 mod pool;
 pub mod record;
 pub mod roster;
 mod rules;
 mod users;
 
+pub use help::Emergency;
+pub use place::{Civic, Location};
 pub use pool::{Per, Pool};
 pub use rules::read_mac;
 pub use users::LeftOut;
 
-use crate::{park::Park, registrar::Survivable};
+use crate::{park::Park, registrar::Survivable, trunk::Capacity};
 use ipnet::IpNet;
 use sip::digest::Ha1;
 use std::{
@@ -112,7 +116,7 @@ impl NumberPattern {
 }
 
 /// A SIP trunk.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Trunk {
     /// Name.
     pub name: String,
@@ -126,12 +130,16 @@ pub struct Trunk {
     pub password: Option<String>,
     /// Inbound numbers that it owns.
     pub numbers: Vec<NumberPattern>,
+    /// How many calls it carries at a time.
+    pub channels: Capacity,
+    /// What becomes of the place of a caller for help.
+    pub geolocation: help::Geolocation,
 }
 
 /// Without the password: what is printed for debugging ends up in logs.
 impl fmt::Debug for Trunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, uri, sources, username, password, numbers } = self;
+        let Self { name, uri, sources, username, password, numbers, channels, geolocation } = self;
         f.debug_struct("Trunk")
             .field("name", name)
             .field("uri", uri)
@@ -139,36 +147,10 @@ impl fmt::Debug for Trunk {
             .field("username", username)
             .field("password", &password.as_ref().map(|_| "(secret)"))
             .field("numbers", numbers)
+            .field("channels", channels)
+            .field("geolocation", geolocation)
             .finish()
     }
-}
-
-/// A place.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Location {
-    /// Name.
-    pub name: String,
-    /// Networks of its phones.
-    pub networks: Vec<IpNet>,
-    /// The number that emergency calls from here show.
-    pub elin: Option<String>,
-    /// Street address.
-    pub address: Option<String>,
-}
-
-/// Emergency numbers and their way out.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Emergency {
-    /// Numbers that are calls for help.
-    pub numbers: Vec<String>,
-    /// Numbers that test the route.
-    pub test_numbers: Vec<String>,
-    /// Trunks in order.
-    pub trunks: Vec<String>,
-    /// From where an unregistered phone may call for help.
-    pub networks: Vec<IpNet>,
-    /// Digits that may precede a number to get outside, e.g. `["9", "0"]`; a number with one of them before it is the same number.
-    pub outside_prefixes: Vec<String>,
 }
 
 /// What phones can dial to get something done.

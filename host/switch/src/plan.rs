@@ -10,6 +10,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use sip::{
+    Instant,
     header::NameAddr,
     transport::Flow,
     uri::{Scheme, Uri},
@@ -36,6 +37,26 @@ pub struct ResolvedStage {
     pub next: NextOn,
     /// Also go on after any other final answer that is not a 2xx (403, 404, 6xx): a call for help is not over because one trunk said no.
     pub next_on_refusal: bool,
+    /// Its legs are found when its turn comes: the emergency service calls somebody back.
+    pub seek: Option<Seek>,
+}
+
+/// Whom a stage looks for when its turn comes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Seek {
+    /// All of them at once, as far as they can be found; nobody: it is a pause.
+    pub whom: Vec<Sought>,
+    /// The stage is passed over when it is later than this.
+    pub until: Option<Instant>,
+}
+
+/// Somebody who is looked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sought {
+    /// An endpoint or user, wherever it is registered then.
+    pub endpoint: Option<String>,
+    /// Contact and way where it is not registered.
+    pub address: Option<(String, Flow)>,
 }
 
 /// One address to dial.
@@ -121,6 +142,7 @@ pub fn resolve(plan: &Plan, call: &Call, site: &Site) -> Result<Resolved, Refusa
             answer_wait: only_trunks.then_some(site.limits.trunk_wait),
             next: stage.next,
             next_on_refusal: false,
+            seek: None,
         });
     }
     if stages.is_empty() {
@@ -217,7 +239,7 @@ fn is_urn(number: &str) -> bool {
 }
 
 /// A number or name as it may stand before the `@` of a URI; a `urn:` as it may stand alone.
-fn called_text(number: &str) -> String {
+pub(crate) fn called_text(number: &str) -> String {
     if is_urn(number) {
         escape(number, |octet| octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>' | b'"'))
     } else {

@@ -4,6 +4,7 @@ use crate::{
     Limits,
     decision::Refusal,
     directory::Directory,
+    emergency::callback::Callbacks,
     licence::{Ledger, NoSeat, Seat},
     lines::Lines,
     park::Lot,
@@ -33,6 +34,8 @@ pub struct Site {
     pub subscriptions: Places,
     /// Park slots that are taken.
     pub lot: Arc<Lot>,
+    /// Who has called for help lately.
+    pub callbacks: Callbacks,
     /// Limits.
     pub limits: Limits,
 }
@@ -54,6 +57,7 @@ impl Site {
             lines,
             subscriptions: Places::default(),
             lot: Arc::default(),
+            callbacks: Callbacks::default(),
             limits,
         }
     }

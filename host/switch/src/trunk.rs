@@ -1,5 +1,9 @@
 //! Trunks at run time: where their addresses resolved to, their health, and the channels in use.
 
+mod channels;
+
+pub use channels::{Capacity, Channel, Evicted, Holder, Purpose, Way};
+
 use sip::transport::Flow;
 use std::{
     collections::BTreeMap,
@@ -12,24 +16,6 @@ use std::{
 /// A trunk counts as unhealthy after so many failed attempts in a row: one lost datagram is no outage.
 const FAILURES_UNHEALTHY: u32 = 2;
 
-/// One call's place on a trunk; given back when dropped, however the call ends.
-#[derive(Debug)]
-pub struct Channel(Arc<State>);
-
-impl Channel {
-    /// The trunk's name.
-    #[must_use]
-    pub fn trunk(&self) -> &str {
-        &self.0.name
-    }
-}
-
-impl Drop for Channel {
-    fn drop(&mut self) {
-        self.0.in_use.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// All trunks of a site.
 #[derive(Debug, Default)]
 pub struct Trunks {
@@ -41,7 +27,7 @@ pub struct Trunks {
 struct State {
     name: Arc<str>,
     flows: RwLock<Arc<[Flow]>>,
-    in_use: AtomicU32,
+    channels: channels::Table,
     failures: AtomicU32,
 }
 
@@ -63,18 +49,10 @@ impl Trunks {
         self.known(trunk).map_or_else(|| Arc::from([]), |state| state.flows.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
-    /// Takes a channel; never refuses, it only counts.
-    #[must_use]
-    pub fn take(&self, trunk: &str) -> Channel {
-        let state = self.state(trunk);
-        state.in_use.fetch_add(1, Ordering::Relaxed);
-        Channel(state)
-    }
-
     /// Channels in use.
     #[must_use]
     pub fn in_use(&self, trunk: &str) -> u32 {
-        self.known(trunk).map_or(0, |state| state.in_use.load(Ordering::Relaxed))
+        self.known(trunk).map_or(0, |state| state.channels.taken())
     }
 
     /// Notes that a call over the trunk could not be delivered, or could: health as policies see it.
@@ -113,7 +91,7 @@ impl Trunks {
             Arc::new(State {
                 name: trunk.into(),
                 flows: RwLock::new(Arc::from([])),
-                in_use: AtomicU32::new(0),
+                channels: channels::Table::default(),
                 failures: AtomicU32::new(0),
             })
         };

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod admitted;
 mod attended;
+mod callback;
 mod calls;
+mod channels;
 mod connect;
 mod crash;
 mod direct;
@@ -11,6 +14,7 @@ mod extensions;
 mod flood;
 mod forward;
 mod gruu;
+mod help;
 mod hold;
 mod message;
 mod park;

@@ -152,6 +152,7 @@ impl Shard {
         let mut effects = Vec::new();
         let (site, home) = (self.parts.site.clone(), self.live.home());
         let Some(mut bridge) = Bridge::restore(site, facts, course, invite, home, now, &mut self.random, &mut effects) else { return };
+        bridge.named(key, &mut effects);
         for (call_id, tag) in &given {
             bridge.has_given(call_id, tag, now, &mut effects);
         }

@@ -98,6 +98,8 @@ pub trait Observer: Send + Sync {
     fn told(&self, _record: &CallRecord, _ladder: &Ladder, _legs: &[LegRecord]) {}
     /// Something was dropped or refused by a limit or rule of the protocol: a counter's name.
     fn dropped(&self, _at: Instant, _flow: Flow, _why: &'static str) {}
+    /// A call was ended (or tries elsewhere) because its channel on `trunk` is needed for a call for help.
+    fn evicted(&self, _at: Instant, _trunk: &str, _call_id: &[u8], _help: &[u8]) {}
     /// Bindings could not be made durable.
     fn not_kept(&self, _why: &str) {}
 }

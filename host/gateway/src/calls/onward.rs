@@ -33,7 +33,7 @@ impl Shard {
     pub(super) fn send_on(&mut self, key: Key, hunt: HuntId, call: Call, now: Instant, more: &mut Vec<Effect>) {
         let mut call = Arc::new(call);
         if call.kind != CallKind::Normal {
-            let plan = setup::help(self, &call);
+            let plan = setup::help(self, &mut call);
             return self.sent_on(key, hunt, Ok(plan), now, more);
         }
         if let Err(refusal) = intake::permit(&call, &self.parts.site) {
@@ -104,6 +104,7 @@ impl Shard {
                 }
                 Letter::Brought { key, back } => self.step(key, Event::Brought { back }, now, more),
                 Letter::Message { bytes, flow } => messages.push((bytes, flow)),
+                Letter::Evict { evicted, help } => self.evict(&evicted, &help, now, more),
                 Letter::Place { order, begun } => self.place(&order, begun, now, more),
                 Letter::HangUp { call_id, done } => {
                     let _unheard = done.send(self.end_call(&call_id, now, more));

@@ -82,7 +82,12 @@ impl Exchange {
         let _unheard = match letter {
             Letter::Place { begun, .. } => begun.send(Err(refusal())).is_ok(),
             Letter::HangUp { done, .. } => done.send(Err(refusal())).is_ok(),
-            Letter::Wanted { .. } | Letter::Given { .. } | Letter::Bring { .. } | Letter::Brought { .. } | Letter::Message { .. } => false,
+            Letter::Wanted { .. }
+            | Letter::Given { .. }
+            | Letter::Bring { .. }
+            | Letter::Brought { .. }
+            | Letter::Message { .. }
+            | Letter::Evict { .. } => false,
         };
     }
 
@@ -155,7 +160,7 @@ impl Shard {
         let key: Option<(Key, CallKind)> = self.live.find(call_id.as_bytes());
         match key {
             None => Err(Refusal::new(404, "Not Found", format!("no call has the Call-ID `{call_id}`"))),
-            Some((_, CallKind::Emergency | CallKind::EmergencyTest)) => {
+            Some((_, CallKind::Emergency | CallKind::EmergencyTest | CallKind::Callback)) => {
                 Err(Refusal::new(403, "Emergency Call", "a call for help is ended by those who talk"))
             }
             Some((key, CallKind::Normal)) => {

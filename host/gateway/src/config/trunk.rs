@@ -1,6 +1,7 @@
 //! `[[trunk]]`.
 
 use super::{
+    help,
     reader::{Document, Table},
     site::{read_network, written},
 };
@@ -10,7 +11,19 @@ use switch::directory::{NumberPattern, Source, Trunk};
 
 /// Reads one `[[trunk]]`. What is wrong in it has been reported and stays empty.
 pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Trunk {
-    table.known(&["name", "uri", "sources", "username", "password", "numbers"]);
+    table.known(&[
+        "name",
+        "uri",
+        "sources",
+        "username",
+        "password",
+        "numbers",
+        "channels",
+        "channels_in",
+        "channels_out",
+        "reserved",
+        "geolocation",
+    ]);
     let name = table.required("name", "provider");
     let uri = table.required("uri", "sip:192.0.2.10:5060;transport=udp");
     if let Some(uri) = &uri {
@@ -77,7 +90,15 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Trunk {
             "add `username = \"...\"`, or take the password away",
         );
     }
-    Trunk { name: written(name), uri: written(uri), sources, username, password: password.map(|p| p.value), numbers }
+    Trunk {
+        name: written(name),
+        uri: written(uri),
+        sources,
+        username,
+        password: password.map(|p| p.value),
+        numbers,
+        ..help::read_trunk(document, table)
+    }
 }
 
 fn read_source(text: &str) -> Option<Source> {

@@ -287,6 +287,7 @@ impl Cases {
             username: None,
             password: None,
             numbers: patterns(&row.numbers),
+            ..Trunk::default()
         });
         let emergency = Emergency {
             numbers: self.emergency.numbers.clone(),
@@ -294,12 +295,14 @@ impl Cases {
             trunks: self.emergency.trunks.clone(),
             networks: Vec::new(),
             outside_prefixes: Vec::new(),
+            ..Emergency::default()
         };
         let locations = self.location.iter().cloned().map(|row| Location {
             name: row.name,
             networks: row.networks,
             elin: row.elin,
             address: row.address,
+            ..Location::default()
         });
         Directory::new(
             "cases.invalid".to_owned(),

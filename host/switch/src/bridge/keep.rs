@@ -15,6 +15,7 @@
 
 use super::{
     ACK_WAIT, Best, Bridge, Effect, Home, Pair, Party, SendId, Sent, State,
+    channels::Kept,
     hunt::{Hunt, Origin},
     leg::{Leg, LegState},
     parked::Parked,
@@ -84,7 +85,8 @@ pub struct CourseOf<'a> {
     invite: Option<ServerId>,
     state: State,
     legs: &'a [Leg],
-    channels: Vec<bool>,
+    channels: Vec<Option<Kept>>,
+    inbound: Option<Kept>,
     parties: &'a [Party],
     pairs: &'a [Pair],
     sent: Vec<(SendId, usize)>,
@@ -106,7 +108,8 @@ pub struct Course {
     invite: Option<ServerId>,
     state: State,
     legs: Vec<Leg>,
-    channels: Vec<bool>,
+    channels: Vec<Option<Kept>>,
+    inbound: Option<Kept>,
     parties: Vec<Party>,
     pairs: Vec<Pair>,
     sent: Vec<(SendId, usize)>,
@@ -187,7 +190,8 @@ impl Bridge {
             invite: self.invite,
             state: self.state,
             legs: &self.legs,
-            channels: self.legs.iter().map(|leg| leg.channel.is_some()).collect(),
+            channels: self.legs.iter().map(|leg| leg.channel.as_ref().map(Kept::of)).collect(),
+            inbound: self.inbound.as_ref().map(Kept::of),
             parties: &self.parties,
             pairs: &self.pairs,
             sent: self.invites().collect(),
@@ -229,7 +233,7 @@ impl Bridge {
             }
         }
         let (mut course, mut late) = (FxHasher::default(), FxHasher::default());
-        (self.state, self.pairs.len(), self.gone, self.leaving.len()).hash(&mut course);
+        (self.state, self.pairs.len(), self.gone, self.leaving.len(), self.inbound.is_some()).hash(&mut course);
         for leg in &self.legs {
             (leg.state, leg.send, leg.channel.is_some()).hash(&mut course);
         }
@@ -277,6 +281,8 @@ impl Bridge {
         let mut bridge = Self {
             site,
             call,
+            name: 0,
+            inbound: None,
             invite: course.invite.map(|_| invite),
             caller,
             wants,
@@ -313,9 +319,7 @@ impl Bridge {
         for leg in &mut bridge.legs {
             leg.target.flow = leg.target.flow.restarted();
         }
-        for (leg, _) in bridge.legs.iter_mut().zip(course.channels).filter(|(_, held)| *held) {
-            leg.channel = leg.target.trunk.as_deref().map(|trunk| bridge.site.trunks.take(trunk));
-        }
+        bridge.take_channels_again(course.channels, course.inbound);
         for Party { dialog, leg, .. } in &mut bridge.parties {
             // A connection that we made to a trunk ended with the process that made it.
             let made = leg.and_then(|leg| bridge.legs.get(leg)).filter(|leg| leg.target.trunk.is_some() && leg.target.flow.connection == 0);
@@ -383,7 +387,8 @@ impl Bridge {
             None => {
                 let mut template = Dialog { local_cseq: number, ..leg.template.clone() };
                 let flow = leg.target.flow;
-                (write::invite(&mut template, self.call_of(leg.hunt), flow, &leg.identity, None, leg.rel), flow)
+                let call = self.call_of(leg.hunt);
+                (write::invite(&mut template, call, &leg.target, &leg.identity, None, leg.rel, &self.site.directory()), flow)
             }
         };
         let cancelled = leg.state == LegState::Cancelled;
@@ -408,7 +413,9 @@ impl Bridge {
                 self.transfer_failed(503, "Service Unavailable", now, out);
             }
         }
-        if self.state == State::Ringing && self.legs.is_empty() {
+        // Somebody who is called back and away is looked for again when the pause is over.
+        let pauses = self.hunts.first().is_some_and(|hunt| hunt.stage_ends.is_some());
+        if self.state == State::Ringing && self.legs.is_empty() && !pauses {
             self.routed(0, Err(lost("the gateway was restarted while a call was being taken over")), now, random, out);
             return;
         }

@@ -93,22 +93,27 @@ impl Leg {
 }
 
 impl Bridge {
+    /// Calls one target; one whose trunk is full is left out.
     pub(super) fn dial(&mut self, hunt: HuntId, target: LegTarget, random: &mut Random, out: &mut Vec<Effect>) {
         let Some(stage) = self.hunts.get(hunt).map(|hunt| hunt.stage) else { return };
+        // What a call for help takes from others is asked back once its own INVITE is on its way.
+        let mut taken = Vec::new();
+        let Ok(channel) = self.goes_out(hunt, &target, &mut taken) else { return out.append(&mut taken) };
         let tag = random.token();
         let call_id = (self.call_id)(random, self.shard.0, self.shard.1);
         let call = self.call_of(hunt);
-        let domain = &self.site.directory().domain;
+        let directory = self.site.directory();
+        let domain = &directory.domain;
         let (local, shown) = write::caller_identity(call, &target, domain);
         let remote = write::callee_identity(&target, domain);
         let mut template = Dialog::as_client(&call_id, &local, tag.as_str(), &remote, target.uri.as_bytes(), target.flow);
         template.route_set = target.route.iter().map(|route| route.clone().into_bytes()).collect();
         let rel = self.wants == Wants::Requires && !self.transfers(hunt);
-        let request = write::invite(&mut template, call, target.flow, if shown { &local } else { b"" }, None, rel);
-        let channel = target.trunk.as_deref().map(|trunk| self.site.trunks.take(trunk));
+        let request = write::invite(&mut template, call, &target, if shown { &local } else { b"" }, None, rel, &directory);
         let leg = self.legs.len();
         let flow = target.flow;
         let send = self.send(request, flow, Sent::Invite(leg), out);
+        out.append(&mut taken);
         let state = LegState::Ringing;
         self.legs.push(Leg {
             target,
@@ -399,7 +404,8 @@ impl Bridge {
         // Whoever has not been told who we are may ask once more.
         entry.authenticated = credentials.is_some();
         let call = self.hunts.get(entry.hunt).and_then(|hunt| hunt.call.as_deref()).unwrap_or(&self.call);
-        let request = write::invite(&mut entry.template, call, entry.target.flow, &entry.identity, credentials, entry.rel);
+        let request =
+            write::invite(&mut entry.template, call, &entry.target, &entry.identity, credentials, entry.rel, &self.site.directory());
         let flow = entry.target.flow;
         self.sent.retain(|(_, sent)| !matches!(sent, Sent::Invite(sent) if *sent == leg));
         let send = self.send(request, flow, Sent::Invite(leg), out);

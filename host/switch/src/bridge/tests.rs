@@ -2,6 +2,7 @@
 
 mod credentials;
 mod forward;
+mod help;
 mod keep;
 mod order;
 mod parked;
@@ -88,11 +89,11 @@ fn trunk(name: &str, host: u8) -> LegTarget {
 }
 
 fn stage(legs: Vec<LegTarget>) -> ResolvedStage {
-    ResolvedStage { legs, ring: Duration::from_secs(20), answer_wait: None, next: NextOn::default(), next_on_refusal: false }
+    ResolvedStage { legs, ring: Duration::from_secs(20), answer_wait: None, next: NextOn::default(), next_on_refusal: false, seek: None }
 }
 
 fn site() -> Arc<Site> {
-    let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
+    let emergency = Emergency::default();
     let provider = Trunk {
         name: "provider".into(),
         uri: "sip:10.0.0.9".into(),
@@ -100,6 +101,7 @@ fn site() -> Arc<Site> {
         username: Some("acct".into()),
         password: Some("secret".into()),
         numbers: vec![],
+        ..Trunk::default()
     };
     let endpoints = (2..6_u8).map(|host| crate::fixture::endpoint(&format!("desk-{host}"), &format!("100{host}"))).collect();
     let directory = Directory::new("sip.example".into(), endpoints, vec![], vec![provider], emergency, vec![]);
@@ -189,6 +191,7 @@ impl Rig {
                 Effect::Take { hunt, dialog } => format!("take {hunt}: {}", String::from_utf8_lossy(&dialog.call_id)),
                 Effect::Bring { dialog, .. } => format!("bring to {}", String::from_utf8_lossy(&dialog.call_id)),
                 Effect::Adopt { call_id, .. } => format!("adopt {}", String::from_utf8_lossy(&call_id)),
+                Effect::Evict(evicted) => format!("evict call {} from {}", evicted.holder.call, evicted.trunk),
                 Effect::Limit(name) => format!("limit {name}"),
                 Effect::Own(_) => continue,
                 Effect::End(record) => format!("end {} {} by {:?}", record.status, record.cause, record.answered_by),

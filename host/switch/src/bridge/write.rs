@@ -2,7 +2,9 @@
 
 use super::reliable;
 use crate::{
-    facts::{Call, CallKind},
+    directory::Directory,
+    emergency::dress::Dress,
+    facts::{Call, CallKind, Caller},
     plan::LegTarget,
     privacy::{ANONYMOUS, Hidden},
 };
@@ -98,18 +100,24 @@ pub fn contact(writer: &mut Writer, flow: Flow) {
 }
 
 /// The INVITE of a leg. `template` counts its CSeq; `identity` is empty where nobody is to know who calls; `rel`: we acknowledge provisional responses,
-/// whatever the caller does.
+/// whatever the caller does. A call for help says more than its caller does ([`Dress`]).
 pub(super) fn invite(
     template: &mut Dialog,
     call: &Call,
-    flow: Flow,
+    target: &LegTarget,
     identity: &[u8],
     credentials: Option<(Name, &str)>,
     rel: bool,
+    directory: &Directory,
 ) -> Request {
-    let hops = call.message.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
+    let dress = Dress::of(call, target, directory);
+    let hops = match &call.caller {
+        // A phone that has counted to the end is no reason to lose a call for help. One from a trunk may be going round in a circle.
+        Caller::Endpoint(_) | Caller::Unknown if dress.is_some() => 70,
+        _ => call.message.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1),
+    };
     let mut writer = template.request(Method::Invite, b"INVITE", hops);
-    contact(&mut writer, flow);
+    contact(&mut writer, target.flow);
     if !identity.is_empty() {
         writer.header(Name::PAssertedIdentity, identity);
     }
@@ -119,8 +127,13 @@ pub(super) fn invite(
     if rel && !call.message.lists(Name::Supported, reliable::TAG) {
         writer.header(Name::Supported, reliable::TAG.as_bytes());
     }
-    copy_call(&mut writer, call, Hidden::of(call), rel);
-    writer.finish_request(call.message.body())
+    let Some(dress) = dress else {
+        copy_call(&mut writer, call, Hidden::of(call), rel);
+        return writer.finish_request(call.message.body());
+    };
+    copy_where(&mut writer, &call.message, |header| header.name != Name::Require && dress.keeps(header));
+    dress.write(&mut writer);
+    writer.finish_request(dress.body(call))
 }
 
 /// From on a leg: the name and number that this target is to see; `false`: it is to see nobody, and nothing is asserted.

@@ -121,6 +121,7 @@ fn a_trunk_never_shows_its_password() {
         username: Some("acct".to_owned()),
         password: Some("hunter2".to_owned()),
         numbers: Vec::new(),
+        ..Trunk::default()
     };
     let shown = format!("{trunk:?}");
     assert!(shown.contains("acct") && !shown.contains("hunter2"), "{shown}");

@@ -8,6 +8,7 @@ fn wanted(uri: &str) -> Wanted {
         username: None,
         password: None,
         numbers: Vec::new(),
+        ..Trunk::default()
     })
     .unwrap()
 }
