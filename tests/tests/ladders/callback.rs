@@ -83,7 +83,8 @@ fn a_phone_that_is_away_is_looked_for_until_it_is_back() {
     world.unplug(alice, false);
     world.dial(north, ELIN);
     world.wait(seconds(20));
-    assert_eq!(world.phone(north).call().progress(), [182], "it waits");
+    let progress = world.phone(north).call().progress().to_vec();
+    assert!(!progress.is_empty() && progress.iter().all(|status| *status == 182), "it waits: {progress:?}");
     let address = world.phone(alice).address();
     world.plug(address);
     world.wait(seconds(15));

@@ -90,10 +90,10 @@ fn the_youngest_call_makes_room_for_a_call_for_help() {
                 0.000    carol → gw         INVITE 112 +body
                 0.000    gw ⇢ policy        emergency: route north/112 as +442030001003, then south/112 as +442030001003
                 0.000    gw → north         INVITE 112 +body
-                0.000    gw → bob           BYE
-                0.000    gw → north         BYE
                 0.000    north → gw         180 Ringing
                 0.000    gw → carol         180 Ringing
+                0.000    gw → bob           BYE
+                0.000    gw → north         BYE
                 0.000    bob → gw           200 OK (BYE)
                 0.000    north → gw         200 OK (BYE)
                 2.000    north → gw         200 OK +body

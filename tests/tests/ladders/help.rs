@@ -204,12 +204,10 @@ fn the_phone_may_not_transfer_it_and_not_hold_it_unless_it_may() {
     const HOLD: &str = "v=0\r\nc=IN IP4 10.1.0.1\r\nm=audio 4000 RTP/AVP 0\r\na=sendonly\r\n";
     let ask = |world: &mut World, alice: PhoneId, north: PhoneId| {
         talk(world, alice, "112");
-        world.phone(alice).habits().calls_offering = HOLD;
-        world.say(alice, "INVITE");
+        world.act(alice, |phone, now, out| phone.say_in(phone.calls().len() - 1, "INVITE", &[], HOLD.as_bytes(), now, out));
         world.wait(seconds(1));
         let said = world.phone(alice).call().said().last().copied();
         let reached = world.phone(north).call().heard().contains(&"INVITE".to_owned());
-        world.phone(alice).habits().calls_offering = "v=0\r\n";
         // A change that is no hold goes through.
         world.say(alice, "INVITE");
         world.wait(seconds(1));

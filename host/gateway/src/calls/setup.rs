@@ -116,6 +116,10 @@ fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
     let directory = site.directory();
     let mut call = intake::read_call(message, flow, &directory, now)?;
 
+    if call.kind != CallKind::Normal && message.number(Name::MaxForwards) == Some(0) && directory.trunk_from(flow.remote).is_some() {
+        // RFC 3261 16.3: one that comes from a trunk with no hop left goes round in a circle between here and there.
+        return Err(Refusal::new(483, "Too Many Hops", "a call for help from a trunk goes round in a circle").into());
+    }
     if call.kind != CallKind::Normal && (emergency::admitted(flow.remote.ip(), &directory) || directory.trunk_from(flow.remote).is_some()) {
         return Ok(call_for_help(shard, &site, call));
     }
