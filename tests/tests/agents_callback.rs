@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 use world::{
-    agents::{Agent, Folder, Line, PATIENCE, Process, Site, Subject, Way, free_ports, sipp},
+    agents::{Agent, Folder, Line, PATIENCE, Process, Site, Subject, Way, free_ports, sipp, until},
     node::password,
     phone::{End, Phone},
 };
@@ -52,7 +52,11 @@ impl Place {
         let mut provider = sipp(subject, &line, Way::Udp, 1, "answer");
         let seen = subject.folder.path().join("provider-messages");
         provider.args(["-p", &self.ports.to_string(), "-trace_msg", "-message_file"]).arg(&seen);
-        (Process::start("sipp-provider", provider, subject.folder.path()), seen)
+        let process = Process::start("sipp-provider", provider, subject.folder.path());
+        // A port where nobody listens refuses at once.
+        let table = || fs::read_to_string("/proc/net/udp").unwrap_or_default();
+        until("the provider to listen", PATIENCE, || table().contains(&format!("0100007F:{:04X}", self.ports)).then_some(()));
+        (process, seen)
     }
 }
 

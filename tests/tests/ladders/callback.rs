@@ -88,9 +88,11 @@ fn a_phone_that_is_away_is_looked_for_until_it_is_back() {
     let address = world.phone(alice).address();
     world.plug(address);
     world.wait(seconds(15));
-    assert!(world.phone(alice).call().up() && world.phone(north).call().up(), "{}", world.ladder());
+    // The INVITEs of before, which were given up, may still arrive: they ring and are cancelled.
+    let talks = world.phone(alice).calls().iter().filter(|call| call.up()).count();
+    assert!(talks == 1 && world.phone(north).call().up(), "{}", world.ladder());
     assert!(world.phone(dave).calls().is_empty());
-    world.hang_up(alice);
+    world.hang_up(north);
     world.finish();
 }
 
