@@ -93,6 +93,7 @@ impl Office {
             trunks: vec!["bench".to_owned()],
             networks: Vec::new(),
             outside_prefixes: Vec::new(),
+            ..Emergency::default()
         };
         let pool = Pool::new("site", u32::try_from(phones).unwrap());
         let endpoints = (0..phones).map(endpoint).collect();

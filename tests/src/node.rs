@@ -122,6 +122,8 @@ pub struct Plot {
     pub store: Option<Arc<Store>>,
     /// How the first of [`TRUNKS`] is reached, with the account of [`crate::phone::ACCOUNT`], and addresses that it has besides.
     pub north: (Reach, Vec<&'static str>),
+    /// What else its operator has written down.
+    pub change: fn(&mut Directory),
 }
 
 impl Default for Plot {
@@ -135,6 +137,7 @@ impl Default for Plot {
             help_trunks: TRUNKS.len(),
             store: None,
             north: (Reach::default(), Vec::new()),
+            change: |_| {},
         }
     }
 }
@@ -441,10 +444,12 @@ fn directory(plot: &Plot) -> Directory {
         trunks: TRUNKS.iter().take(plot.help_trunks).map(|(name, _)| (*name).to_owned()).collect(),
         networks: vec!["10.0.0.0/8".parse().expect("a network")],
         outside_prefixes: vec!["9".into()],
+        ..Emergency::default()
     };
     let pools = vec![Pool::new("site", plot.seats)];
     let mut directory = Directory::new(DOMAIN.into(), endpoints, pools, trunks, emergency, Vec::new());
     directory.park.numbers = ["701", "702"].map(str::to_owned).into();
+    (plot.change)(&mut directory);
     directory
 }
 

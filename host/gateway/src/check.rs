@@ -1,5 +1,7 @@
 //! `holdfast check`: everything is loaded and tried, the store is looked through, nothing is bound and nothing is written.
 
+mod shadows;
+
 use crate::{
     config::{Config, Problem, Report, Severity},
     data::STORE,
@@ -78,6 +80,7 @@ pub fn check(file: Option<&Path>, data: &Path) -> anyhow::Result<Findings> {
     let (kept, running) = look_into_store(data, &mut report)?;
 
     let folder = data.join(&config.policy_folder);
+    report.problems.extend(shadows::look(&folder, &config.directory));
     let site = Arc::new(Site::new(config.directory.clone(), config.limits.site));
     let found = Engine::check(&folder, site)?;
     report.problems.extend(found.problems.into_iter().map(|p| Problem {

@@ -7,6 +7,7 @@ mod connect;
 mod desk;
 mod directory;
 mod drill;
+mod emergency;
 mod endpoint;
 mod explain;
 mod licence;
@@ -161,6 +162,9 @@ enum Command {
     /// Show and export the records of calls.
     #[command(subcommand, after_help = calls::EXAMPLES)]
     Calls(calls::Command),
+    /// What is known about calls for help: the emergency numbers of countries.
+    #[command(subcommand, after_help = emergency::EXAMPLES)]
+    Emergency(emergency::Command),
     /// Write, try and time a policy before it meets a call; see and steer those of a running gateway.
     #[command(subcommand)]
     Policy(desk::Command),
@@ -231,6 +235,7 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Command::Alarm(command) => return Ok(done(alarm::run(command, cli.json)?)),
         Command::Notify(command) => return Ok(done(alarm::notify(command, cli.json)?)),
         Command::Calls(command) => return Ok(done(calls::run(command, cli.json)?)),
+        Command::Emergency(command) => return Ok(done(emergency::run(command, cli.json)?)),
         Command::Explain(explain) => return explain::run(explain, cli.json),
         Command::Openapi => openapi::print(cli.json)?,
         Command::Demo => {

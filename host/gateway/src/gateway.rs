@@ -1,6 +1,7 @@
 //! A running gateway: everything started in order, everything stopped in order.
 
 use crate::{
+    callbacks,
     calls::{self, Keep, Observer},
     cdr::Records,
     clock::Clock,
@@ -16,6 +17,7 @@ use crate::{
         queue::{Door, queues},
         resolve::Resolver,
         tls::{self, Names},
+        urgent::Rank,
     },
     notify::{self, Notifier},
     observe::{Both, Counters, Logbook, spans::Spans},
@@ -113,6 +115,7 @@ impl Gateway {
         let (notifier, alarms) = start_notifier(config, data, clock, &counters).unzip();
         let keep: Arc<dyn Keep> = started.store;
 
+        let callbacks = callbacks::start(data.root(), &site, &counters);
         let (engine, recorder) = start_policies(config, data, &site, &counters)?;
 
         let names = names(config, &listening);
@@ -191,6 +194,7 @@ impl Gateway {
         }
         let mut accepting = accept(listeners.streams, &connections);
         let trunks_changed = Arc::clone(&resolver.changed);
+        accepting.push(tokio::spawn(callbacks));
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
         accepting.push(tokio::spawn(Arc::clone(&warden).run()));
         accepting.push(tokio::spawn(Arc::clone(&keeper).run()));

@@ -2,6 +2,7 @@
 //!
 //! `cli` reads the command line; `gateway` starts everything in order; `driver` is the loop of one shard; `reload` takes changes over.
 
+mod callbacks;
 pub mod calls;
 pub mod cdr;
 pub mod check;

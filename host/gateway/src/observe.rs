@@ -225,6 +225,7 @@ impl Observer for Logbook {
             CallKind::Normal => "normal",
             CallKind::Emergency => "emergency",
             CallKind::EmergencyTest => "emergency-test",
+            CallKind::Callback => "callback",
         };
         if record.kind == CallKind::Emergency {
             one(&self.0.emergency_calls);
@@ -266,6 +267,17 @@ impl Observer for Logbook {
                 tracing::error!(trunk, from, "trunk is {to}: {why}; `holdfast trunk list` says what to do");
             }
         }
+    }
+
+    fn evicted(&self, _at: Instant, trunk: &str, call_id: &[u8], help: &[u8]) {
+        self.0.count("evicted");
+        // Each of them: somebody was cut off in the middle of a word.
+        tracing::warn!(
+            call_id = %Shown(call_id),
+            help = %Shown(help),
+            trunk = %Shown(trunk.as_bytes()),
+            "the youngest call of a full trunk was ended for a call for help"
+        );
     }
 
     fn not_kept(&self, why: &str) {
@@ -355,6 +367,10 @@ impl Observer for Both {
     fn trunk_changed(&self, change: &Change) {
         self.0.trunk_changed(change);
         self.1.trunk_changed(change);
+    }
+    fn evicted(&self, at: Instant, trunk: &str, call_id: &[u8], help: &[u8]) {
+        self.0.evicted(at, trunk, call_id, help);
+        self.1.evicted(at, trunk, call_id, help);
     }
     fn not_kept(&self, why: &str) {
         self.0.not_kept(why);

@@ -4,6 +4,8 @@
 //! a user stands here as one more [`Endpoint`] that cannot register and rings wherever its phones are ([`Directory::phones`]).
 
 mod calling;
+pub mod help;
+mod place;
 mod pool;
 pub mod record;
 pub mod roster;
@@ -11,6 +13,8 @@ mod rules;
 mod users;
 
 pub use calling::{CallSettings, Forwarded};
+pub use help::Emergency;
+pub use place::{Civic, Location};
 pub use pool::{Per, Pool};
 pub use rules::read_mac;
 pub use users::LeftOut;
@@ -19,7 +23,7 @@ use crate::{
     park::Park,
     registrar::Survivable,
     toll::Ceilings,
-    trunk::{Reach, TrunkManners},
+    trunk::{Capacity, Reach, TrunkManners},
 };
 use ipnet::IpNet;
 use sip::digest::Ha1;
@@ -137,12 +141,16 @@ pub struct Trunk {
     pub manners: TrunkManners,
     /// How it is reached and kept.
     pub reach: Reach,
+    /// How many calls it carries at a time.
+    pub channels: Capacity,
+    /// What becomes of the place of a caller for help.
+    pub geolocation: help::Geolocation,
 }
 
 /// Without the password: what is printed for debugging ends up in logs.
 impl fmt::Debug for Trunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, uri, sources, username, password, numbers, manners, reach } = self;
+        let Self { name, uri, sources, username, password, numbers, manners, reach, channels, geolocation } = self;
         f.debug_struct("Trunk")
             .field("name", name)
             .field("uri", uri)
@@ -152,36 +160,10 @@ impl fmt::Debug for Trunk {
             .field("numbers", numbers)
             .field("manners", manners)
             .field("reach", reach)
+            .field("channels", channels)
+            .field("geolocation", geolocation)
             .finish()
     }
-}
-
-/// A place.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Location {
-    /// Name.
-    pub name: String,
-    /// Networks of its phones.
-    pub networks: Vec<IpNet>,
-    /// The number that emergency calls from here show.
-    pub elin: Option<String>,
-    /// Street address.
-    pub address: Option<String>,
-}
-
-/// Emergency numbers and their way out.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Emergency {
-    /// Numbers that are calls for help.
-    pub numbers: Vec<String>,
-    /// Numbers that test the route.
-    pub test_numbers: Vec<String>,
-    /// Trunks in order.
-    pub trunks: Vec<String>,
-    /// From where an unregistered phone may call for help.
-    pub networks: Vec<IpNet>,
-    /// Digits that may precede a number to get outside, e.g. `["9", "0"]`; a number with one of them before it is the same number.
-    pub outside_prefixes: Vec<String>,
 }
 
 /// What phones can dial to get something done.

@@ -4,18 +4,22 @@
 //! Sources: RFC 5031 (service URNs), RFC 6881 (test calls), RFC 3966 (telephone numbers), 47 CFR 9.16(b)(1) (direct dialling "without dialing any
 //! additional digit, code, prefix, or post-fix"; whoever is used to a prefix may still dial it).
 
+pub mod callback;
+pub(crate) mod dress;
 pub mod drill;
+pub mod numbers;
+mod pidf;
 
 use crate::{
     Limits,
     decision::{EmergencyPlan, NextOn, TrunkTarget},
-    directory::{Directory, network_contains},
+    directory::{Directory, Location, Trunk, help::CallerId, network_contains},
     facts::{Call, CallKind, Caller},
     plan::{Resolved, ResolvedStage, trunk_leg},
     site::Site,
 };
 use sip::uri::{Scheme, Uri};
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 /// Recognises a call for help from the Request-URI alone: `urn:service:sos` and sub-services, `urn:service:test.sos`, configured numbers with and
 /// without an outside prefix, in `sip:`, `sips:` and `tel:` form, with visual separators and escapes. Never by substring: the whole number must match.
@@ -103,14 +107,21 @@ pub fn normalise(user: &str) -> String {
     dialled
 }
 
-/// The host's own plan: every configured trunk in order, caller id = the ELIN of the caller's location, else the caller's own number.
+/// Where a caller for help is, as far as the site knows: the place of its phone, else that of its network, else the site's own.
+#[must_use]
+pub fn place<'a>(call: &Call, directory: &'a Directory) -> Option<&'a Location> {
+    let known = call.location.as_deref().and_then(|name| directory.location(name));
+    known.or_else(|| directory.emergency.location.as_deref().and_then(|name| directory.location(name)))
+}
+
+/// The host's own plan: the trunks of the caller's place in their order, then the site's trunks for calls for help; caller id = the ELIN of the place, else the
+/// caller's own number, or the other way round ([`CallerId`]). Tests of the route have trunks of their own, where the operator has named some.
 ///
 /// Where the operator has named no trunk for emergencies, every trunk of the site is tried in the order of the configuration.
 #[must_use]
 pub fn own_plan(call: &Call, directory: &Directory) -> EmergencyPlan {
     let caller_number = shown_number(call, directory);
-    let listed = directory.emergency.trunks.iter().filter_map(|name| directory.trunk(name));
-    let mut trunks: Vec<_> = listed.collect();
+    let mut trunks = named_trunks(call, directory);
     if trunks.is_empty() {
         trunks = directory.trunks.iter().collect();
     }
@@ -118,15 +129,57 @@ pub fn own_plan(call: &Call, directory: &Directory) -> EmergencyPlan {
     EmergencyPlan { trunks: trunks.into_iter().map(|trunk| target(&trunk.name)).collect() }
 }
 
-/// The number under which the emergency service can call back: the ELIN of the location, else a direct number of the phone; its extension cannot be
-/// dialled from outside, but is better than nothing.
+/// The trunks that the operator has named for this call, in the order in which they are tried: those of the caller's place, then the site's; for a test of the route
+/// those for tests, where there are any.
+#[must_use]
+pub fn named_trunks<'a>(call: &Call, directory: &'a Directory) -> Vec<&'a Arc<Trunk>> {
+    let rules = &directory.emergency;
+    let of_place = place(call, directory).map_or(&[][..], |place| &place.trunks);
+    let (first, rest) = if tests_elsewhere(call, directory) { (&[][..], &rules.test_trunks) } else { (of_place, &rules.trunks) };
+    let mut trunks: Vec<&Arc<Trunk>> = Vec::new();
+    for trunk in first.iter().chain(rest).filter_map(|name| directory.trunk(name)) {
+        if !trunks.iter().any(|known| Arc::ptr_eq(known, trunk)) {
+            trunks.push(trunk);
+        }
+    }
+    trunks
+}
+
+/// Whether a call tests the route by trunks of its own.
+fn tests_elsewhere(call: &Call, directory: &Directory) -> bool {
+    let named = || directory.emergency.test_trunks.iter().any(|name| directory.trunk(name).is_some());
+    call.kind == CallKind::EmergencyTest && named()
+}
+
+/// The number under which the emergency service can call back: the ELIN of the place, and a direct number of the phone, whichever the operator wants first; its
+/// extension cannot be dialled from outside, but is better than nothing.
 fn shown_number(call: &Call, directory: &Directory) -> Option<String> {
-    let elin = call.location.as_deref().and_then(|name| directory.location(name)).and_then(|location| location.elin.clone());
-    let direct = || match &call.caller {
-        Caller::Endpoint(endpoint) => endpoint.numbers.first().cloned(),
+    let (elin, direct) = own_numbers(call, directory);
+    match directory.emergency.caller_id {
+        CallerId::Elin => elin.or(direct),
+        CallerId::Own => direct.or(elin),
+    }
+}
+
+/// The number of the caller's place, and that of the caller.
+fn own_numbers(call: &Call, directory: &Directory) -> (Option<String>, Option<String>) {
+    let elin = place(call, directory).and_then(|place| place.elin.clone());
+    let direct = match &call.caller {
+        // A phone of the store has no number of its own: its user has.
+        Caller::Endpoint(endpoint) => {
+            let user = || directory.endpoint(directory.line_of(&endpoint.id)).and_then(|user| user.numbers.first().cloned());
+            endpoint.numbers.first().cloned().or_else(user)
+        }
         Caller::Trunk(_) | Caller::Unknown => None,
     };
-    elin.or_else(direct)
+    (elin, direct)
+}
+
+/// What a policy wants to be shown. Which of the caller's own numbers is for the operator to say; another one is the policy's decision.
+fn chosen_number(wanted: Option<&String>, call: &Call, directory: &Directory) -> Option<String> {
+    let (elin, direct) = own_numbers(call, directory);
+    let another = wanted.filter(|number| !number.is_empty() && Some(*number) != elin.as_ref() && Some(*number) != direct.as_ref());
+    another.cloned().or_else(|| shown_number(call, directory))
 }
 
 /// Joins what the policy chose with the host's own plan (policy's trunks first, unknown ones dropped, missing ones appended) and resolves it: one trunk
@@ -139,11 +192,15 @@ pub fn resolve(plan: &EmergencyPlan, call: &Call, site: &Site) -> Resolved {
     let directory = site.directory();
     let own = own_plan(call, &directory);
     let mut targets: Vec<TrunkTarget> = Vec::with_capacity(plan.trunks.len() + own.trunks.len());
-    for wanted in plan.trunks.iter().take(site.limits.stages).filter(|wanted| directory.trunk(&wanted.trunk).is_some()) {
+    let only_tests = tests_elsewhere(call, &directory);
+    let may = |wanted: &&TrunkTarget| {
+        directory.trunk(&wanted.trunk).is_some() && (!only_tests || directory.emergency.test_trunks.contains(&wanted.trunk))
+    };
+    for wanted in plan.trunks.iter().take(site.limits.stages).filter(may) {
         let target = TrunkTarget {
             trunk: wanted.trunk.clone(),
             number: sent_number(&wanted.number, call, &directory),
-            caller_number: wanted.caller_number.clone().filter(|number| !number.is_empty()).or_else(|| shown_number(call, &directory)),
+            caller_number: chosen_number(wanted.caller_number.as_ref(), call, &directory),
         };
         if !targets.contains(&target) {
             targets.push(target);
@@ -155,7 +212,7 @@ pub fn resolve(plan: &EmergencyPlan, call: &Call, site: &Site) -> Resolved {
         }
     }
     let mut stages = stages_of(&targets, call, &directory, site);
-    if stages.is_empty() {
+    if stages.is_empty() && !only_tests {
         let anybody = directory.trunks.iter().map(|trunk| TrunkTarget {
             trunk: trunk.name.clone(),
             number: call.called.clone(),
@@ -182,7 +239,7 @@ fn sent_number(wanted: &str, call: &Call, directory: &Directory) -> String {
     match classify_number(wanted.as_bytes(), directory) {
         (CallKind::Normal, _) if wanted.is_empty() => call.called.clone(),
         (CallKind::Normal, _) => wanted.to_owned(),
-        (CallKind::Emergency | CallKind::EmergencyTest, number) => number.to_owned(),
+        (CallKind::Emergency | CallKind::EmergencyTest | CallKind::Callback, number) => number.to_owned(),
     }
 }
 
@@ -196,6 +253,7 @@ fn stage(leg: crate::plan::LegTarget, limits: &Limits) -> ResolvedStage {
         next: NextOn { busy: true, no_answer: true, unreachable: true },
         next_on_refusal: true,
         onward: None,
+        seek: None,
     }
 }
 

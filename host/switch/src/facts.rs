@@ -25,6 +25,8 @@ pub enum CallKind {
     Emergency,
     /// A test of the emergency route (933, `urn:service:test.sos`).
     EmergencyTest,
+    /// The emergency service calls back whoever has called for help: the host rings that phone, no policy is asked.
+    Callback,
 }
 
 /// One call, as policies see it. Amended as it passes down the chain.

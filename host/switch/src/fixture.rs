@@ -80,6 +80,7 @@ pub(crate) fn emergency() -> Emergency {
         trunks: texts(&["first", "second"]),
         networks: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         outside_prefixes: texts(&["9", "0"]),
+        ..Emergency::default()
     }
 }
 
@@ -92,6 +93,7 @@ pub(crate) fn directory() -> Directory {
         networks: vec![network.parse().unwrap()],
         elin: elin.map(str::to_owned),
         address: None,
+        ..Location::default()
     };
     Directory::new(
         "sip.example".to_owned(),

@@ -41,6 +41,8 @@ pub struct Limits {
     pub subscription_max: Duration,
     /// Calls at a time per shard that the gateway places itself and in which nobody talks yet; one more is refused. Calls for help are exempt.
     pub placed: usize,
+    /// Callers for help that are remembered at a time, to be called back; of more the oldest is forgotten.
+    pub callbacks: usize,
     /// Shortest registration granted; less is refused with 423 and Min-Expires.
     pub expires_min: Duration,
     /// Longest registration granted; more is shortened to this.
@@ -83,6 +85,7 @@ impl Default for Limits {
             subscription_min: Duration::from_secs(60),
             subscription_max: Duration::from_secs(3600),
             placed: 100,
+            callbacks: 1_000,
             expires_min: Duration::from_secs(20),
             expires_max: Duration::from_secs(3600),
             expires_default: Duration::from_secs(300),

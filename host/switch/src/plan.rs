@@ -12,6 +12,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use sip::{
+    Instant,
     header::NameAddr,
     random::Random,
     transport::Flow,
@@ -41,6 +42,26 @@ pub struct ResolvedStage {
     pub next_on_refusal: bool,
     /// Where the user whom this stage rings sends calls on to that are not taken.
     pub onward: Option<Box<Onward>>,
+    /// Its legs are found when its turn comes: the emergency service calls somebody back.
+    pub seek: Option<Seek>,
+}
+
+/// Whom a stage looks for when its turn comes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Seek {
+    /// All of them at once, as far as they can be found; nobody: it is a pause.
+    pub whom: Vec<Sought>,
+    /// The stage is passed over when it is later than this.
+    pub until: Option<Instant>,
+}
+
+/// Somebody who is looked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sought {
+    /// An endpoint or user, wherever it is registered then.
+    pub endpoint: Option<String>,
+    /// Contact and way where it is not registered.
+    pub address: Option<(String, Flow)>,
 }
 
 /// A user who sends calls on, as the user's settings were when the call began ([`crate::directory::CallSettings`]).
@@ -169,6 +190,7 @@ pub fn resolve(plan: &Plan, call: &Call, site: &Site) -> Result<Resolved, Refusa
             next: stage.next,
             next_on_refusal: false,
             onward,
+            seek: None,
         });
     }
     put_off(&mut stages, site);
@@ -348,7 +370,7 @@ fn is_urn(number: &str) -> bool {
 }
 
 /// A number or name as it may stand before the `@` of a URI; a `urn:` as it may stand alone.
-fn called_text(number: &str) -> String {
+pub(crate) fn called_text(number: &str) -> String {
     if is_urn(number) {
         escape(number, |octet| octet.is_ascii_graphic() && !matches!(octet, b'<' | b'>' | b'"'))
     } else {

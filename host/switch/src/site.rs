@@ -4,6 +4,7 @@ use crate::{
     Limits,
     decision::Refusal,
     directory::{Directory, Trunk},
+    emergency::callback::Callbacks,
     idle::Idle,
     licence::{Ledger, Mark, NoSeat, Seat},
     lines::Lines,
@@ -42,6 +43,8 @@ pub struct Site {
     pub tolls: Arc<Tolls>,
     /// Who has rested how long.
     pub idle: Arc<Idle>,
+    /// Who has called for help lately.
+    pub callbacks: Callbacks,
     /// Limits.
     pub limits: Limits,
 }
@@ -65,6 +68,7 @@ impl Site {
             lot: Arc::default(),
             tolls: Arc::default(),
             idle: Arc::default(),
+            callbacks: Callbacks::default(),
             limits,
         }
     }

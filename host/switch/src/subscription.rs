@@ -5,6 +5,7 @@
 //! at once when they come faster than that: a phone that is slow costs nobody anything, and one that cannot be reached is forgotten.
 
 mod dialog_info;
+pub(crate) use dialog_info::escaped;
 mod places;
 #[cfg(test)]
 mod tests;

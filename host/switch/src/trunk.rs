@@ -3,6 +3,7 @@
 //! [`Trunks`] is the table that all shards use; [`Keeper`] registers and asks, on one of them.
 
 mod ask;
+mod channels;
 mod health;
 mod keeper;
 mod manners;
@@ -13,6 +14,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+pub use channels::{Capacity, Channel, Evicted, Holder, Purpose, Way};
 pub use health::{Pulse, Sign, Standing};
 pub use keeper::{Ask, AskId, Keeper};
 pub use manners::{CallerIn, NumberFrom, TrunkManners};
@@ -21,7 +23,6 @@ pub use reach::{Address, Reach, Register};
 pub use register::{Registration, Trouble};
 pub use report::{AddressReport, Change, RegistrationReport, Report};
 
-use crate::toll::{Ceilings, Toll};
 use sip::{
     Instant,
     random::Random,
@@ -30,57 +31,13 @@ use sip::{
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 /// Changes that wait to be told; the oldest are forgotten.
 const CHANGES: usize = 256;
 /// Names that one certificate may show.
 const NAMES: usize = 16;
-
-/// One call's place on a trunk; given back when dropped, however the call ends. What the call costs goes with it.
-#[derive(Debug)]
-pub struct Channel(Arc<State>, Option<Toll>);
-
-impl Channel {
-    /// The trunk's name.
-    #[must_use]
-    pub fn trunk(&self) -> &str {
-        &self.0.name
-    }
-
-    /// From now on this is paid with it.
-    #[must_use]
-    pub fn charged(mut self, toll: Option<Toll>) -> Self {
-        self.1 = toll;
-        self
-    }
-
-    /// What is paid with it; nothing for a call for help.
-    pub const fn toll(&mut self) -> Option<&mut Toll> {
-        self.1.as_mut()
-    }
-
-    /// What is paid with it, for another channel of the same call.
-    pub const fn discharge(&mut self) -> Option<Toll> {
-        self.1.take()
-    }
-
-    /// When what it costs is to be looked at ([`Toll::due`]).
-    #[must_use]
-    pub fn due(&self, ceilings: &Ceilings) -> Option<Instant> {
-        self.1.as_ref()?.due(ceilings)
-    }
-}
-
-impl Drop for Channel {
-    fn drop(&mut self) {
-        self.0.in_use.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// All trunks of a site.
 #[derive(Debug, Default)]
@@ -95,7 +52,7 @@ pub struct Trunks {
 #[derive(Debug)]
 struct State {
     name: Arc<str>,
-    in_use: AtomicU32,
+    channels: channels::Table,
     condition: Mutex<Condition>,
 }
 
@@ -166,18 +123,10 @@ impl Trunks {
         flows
     }
 
-    /// Takes a channel; never refuses, it only counts.
-    #[must_use]
-    pub fn take(&self, trunk: &str) -> Channel {
-        let state = self.state(trunk);
-        state.in_use.fetch_add(1, Ordering::Relaxed);
-        Channel(state, None)
-    }
-
     /// Channels in use.
     #[must_use]
     pub fn in_use(&self, trunk: &str) -> u32 {
-        self.known(trunk).map_or(0, |state| state.in_use.load(Ordering::Relaxed))
+        self.known(trunk).map_or(0, |state| state.channels.taken())
     }
 
     /// Notes what was seen of one address of a trunk; of an address that is not (any more) one of its own, nothing.
@@ -276,7 +225,7 @@ impl Trunks {
     #[must_use]
     pub fn report(&self, trunk: &str) -> Option<Report> {
         let state = self.known(trunk)?;
-        let calls = state.in_use.load(Ordering::Relaxed);
+        let calls = state.channels.taken();
         let condition = state.condition();
         Some(Report::new(trunk, calls, &condition))
     }
@@ -307,7 +256,7 @@ impl Trunks {
             return state;
         }
         let mut states = self.states.write().unwrap_or_else(PoisonError::into_inner);
-        let fresh = || Arc::new(State { name: trunk.into(), in_use: AtomicU32::new(0), condition: Mutex::default() });
+        let fresh = || Arc::new(State { name: trunk.into(), channels: channels::Table::default(), condition: Mutex::default() });
         Arc::clone(states.entry(trunk.to_owned()).or_insert_with(fresh))
     }
 }

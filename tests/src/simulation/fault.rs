@@ -127,7 +127,10 @@ impl Run<'_> {
         let site = self.world.gateway().site();
         match fault {
             Fault::LosesSeat => self.grip.seat = site.ledger.take("site", "nobody", now, now).ok(),
-            Fault::LosesChannel => self.grip.channel = Some(site.trunks.take("north")),
+            Fault::LosesChannel => {
+                let (way, nobody) = (switch::trunk::Way::Out, switch::trunk::Holder::default());
+                self.grip.channel = site.trunks.take("north", way, &switch::trunk::Capacity::default(), nobody, now);
+            }
             Fault::EternalBinding => {
                 let expires = now + Duration::from_secs(1_000_000);
                 site.registrar.restore(eternal(expires), site.ledger.retake("site", "ada", now));

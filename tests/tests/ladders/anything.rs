@@ -18,7 +18,11 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use switch::{directory::Directory, site::Site};
+use switch::{
+    directory::Directory,
+    site::Site,
+    trunk::{Capacity, Holder, Sign, Way},
+};
 
 const NOW: Instant = Instant::from_unix_micros(1_800_000_000_000_000);
 
@@ -205,8 +209,11 @@ impl Case {
                 connection: 0,
             };
             site.trunks.set_flows(&name, trunk.ways.iter().map(way).collect());
-            (0..trunk.busy).for_each(|_| std::mem::forget(site.trunks.take(&name)));
-            (0..3).filter(|_| trunk.failed).for_each(|_| site.trunks.note(&name, false));
+            let take = || site.trunks.take(&name, Way::Out, &Capacity::default(), Holder::default(), NOW);
+            (0..trunk.busy).for_each(|_| std::mem::forget(take()));
+            for flow in trunk.ways.iter().map(way).filter(|_| trunk.failed) {
+                (0..3).for_each(|_| site.trunks.note(&name, flow, Sign::Silent, NOW));
+            }
         }
         site
     }

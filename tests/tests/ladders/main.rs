@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod admitted;
 mod anything;
 mod attended;
+mod broken;
+mod callback;
 mod calls;
+mod channels;
 mod connect;
 mod crash;
 mod direct;

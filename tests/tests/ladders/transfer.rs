@@ -215,11 +215,11 @@ fn a_trunk_to_a_trunk() {
     assert!(world.phone(south).call().up() && world.phone(north).calls()[0].up());
     let from = world.phone(south).call().invited(Name::From);
     assert!(from[0].contains("sip:+442030001002@"), "{from:?}");
-    assert_eq!((world.gateway().site().trunks.in_use("north"), world.gateway().site().trunks.in_use("south")), (0, 1));
+    assert_eq!((world.gateway().site().trunks.in_use("north"), world.gateway().site().trunks.in_use("south")), (1, 1));
     world.hang_up(south);
     world.finish();
     assert_eq!(world.phone(north).calls()[0].end(), Some(End::TheyHungUp));
-    assert_eq!(world.gateway().site().trunks.in_use("south"), 0);
+    assert_eq!((world.gateway().site().trunks.in_use("north"), world.gateway().site().trunks.in_use("south")), (0, 0));
     expect![[r#"
         0.000    bob → gw           REFER
         0.000    gw ⇢ policy        internal: pass

@@ -19,6 +19,7 @@ use switch::{
     bridge::{Announced, DialogId, Found, Half, HuntId, Order},
     decision::Refusal,
     emergency::drill::Trial,
+    trunk::Evicted,
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -34,6 +35,8 @@ pub(super) enum Letter {
     Brought { key: u64, back: Option<Box<Half>> },
     /// A message of a dialog that lives with you now.
     Message { bytes: Bytes, flow: Flow },
+    /// This call of yours is to end: its channel is needed for the call for help with this Call-ID. There is no answer.
+    Evict { evicted: Evicted, help: Vec<u8> },
     /// Whoever runs the gateway wants a call made.
     Place { order: Order, begun: Begun },
     /// A phone of this extension is to be rung and shown something.
@@ -172,7 +175,7 @@ impl Exchange {
         None
     }
 
-    /// Answers a letter. There is always a place: so many answers come as questions went.
+    /// Answers a letter, or has a call ended for a call for help. There is always a place: so many answers come as questions went, and a call is ended once.
     pub(super) fn answer(&self, to: usize, letter: Letter) {
         if let Some(inbox) = self.boxes.get(to) {
             inbox.post().letters.push_back(letter);

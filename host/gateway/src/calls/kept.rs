@@ -166,6 +166,7 @@ impl Shard {
         let Some(mut bridge) = Bridge::restore(site, facts, course, invite, home, now, &mut self.random, &mut effects) else {
             return self.parts.observer.detailed(&Arc::new(lost(&call, now)));
         };
+        bridge.named(key, &mut effects);
         for (call_id, tag) in &given {
             bridge.has_given(call_id, tag, now, &mut effects);
         }

@@ -2,6 +2,7 @@
 
 use super::{
     Observer,
+    exchange::Letter,
     helped::Helped,
     kept::Unwritten,
     ladder::{Ladder, Said},
@@ -32,6 +33,7 @@ use switch::{
     facts::CallKind,
     gruu,
     record::{self, CallDetail, CallRecord},
+    trunk::Evicted,
 };
 
 /// So long after a call the requests in its dialogs may come again (RFC 3261 17.2: 64*T1, and T4 for the ACK of a refusal), and must find their
@@ -125,7 +127,7 @@ impl Entry {
     /// Sends a request of this call; one for help has the stack's reserve.
     fn send(&self, stack: &mut Stack, request: Request, flow: Flow, now: Instant, more: &mut Vec<Effect>) -> ClientId {
         match self.bridge.call().kind {
-            CallKind::Emergency => stack.request_urgent(request, flow, now, more),
+            CallKind::Emergency | CallKind::Callback => stack.request_urgent(request, flow, now, more),
             CallKind::Normal | CallKind::EmergencyTest => stack.request(request, flow, now, more),
         }
     }
@@ -254,6 +256,9 @@ impl Shard {
     fn bring_to_life(&mut self, bridge: Bridge, follower: Option<Follower>, now: Instant, more: &mut Vec<Effect>) {
         // At random, so that no two calls of any shard or process have the same in what is written down.
         let key = self.random.next_u64();
+        let mut bridge = bridge;
+        // It has no channel yet that could be wanted.
+        bridge.named(key, &mut Vec::new());
         let mut ladder = Ladder::default();
         if let Some(invite) = bridge.invite() {
             ladder.asked(invite, Method::Invite, bridge.call().flow, now);
@@ -357,6 +362,26 @@ impl Shard {
         back
     }
 
+    /// Calls that are to end for a call for help hear of it when what this turn has to say is on its way, on this shard as on others: the call for help waits
+    /// for none of them.
+    fn make_room(&self, key: Key, evicted: Vec<Evicted>) {
+        let help = self.live.calls.get(&key).map(|entry| entry.bridge.call().message.call_id().to_vec()).unwrap_or_default();
+        for evicted in evicted {
+            self.parts.exchange.answer(evicted.holder.shard, Letter::Evict { evicted, help: help.clone() });
+        }
+    }
+
+    /// A call of this shard ends for a call for help, unless it has already, or does without that channel.
+    pub(super) fn evict(&mut self, evicted: &Evicted, help: &[u8], now: Instant, more: &mut Vec<Effect>) {
+        let key = evicted.holder.call;
+        let Some(entry) = self.live.calls.get_mut(&key) else { return };
+        let mut effects = Vec::new();
+        if entry.bridge.evicted(evicted.channel, now, &mut self.random, &mut effects) {
+            self.parts.observer.evicted(now, &evicted.trunk, entry.bridge.call().message.call_id(), help);
+        }
+        self.obey(key, effects, now, more);
+    }
+
     /// The call that has this dialog.
     fn named(&self, dialog: &DialogId) -> Option<Key> {
         self.live.by_tag.get(dialog.local_tag.as_slice()).copied()
@@ -370,6 +395,7 @@ impl Shard {
         let mut wanted = Vec::new();
         let mut brought = None;
         let mut unsent = Vec::new();
+        let mut evicted = Vec::new();
         for effect in effects {
             match effect {
                 bridge::Effect::Send { id, mut request, flow } => {
@@ -419,6 +445,7 @@ impl Shard {
                     }
                 }
                 bridge::Effect::Route { hunt, call } => onward.push((hunt, call)),
+                bridge::Effect::Evict(other) => evicted.push(other),
                 bridge::Effect::Limit(name) => self.parts.observer.dropped(now, entry.bridge.call().flow, name),
                 bridge::Effect::Own(tag) => {
                     let tag: Box<[u8]> = tag.as_bytes().into();
@@ -444,6 +471,9 @@ impl Shard {
                     entry.ends(record, &*self.parts.observer);
                 }
             }
+        }
+        if !evicted.is_empty() {
+            self.make_room(key, evicted);
         }
         self.tell_follower(key);
         if let Some(record) = ended {

@@ -115,6 +115,8 @@ pub trait Observer: Send + Sync {
     fn dropped(&self, _at: Instant, _flow: Flow, _why: &'static str) {}
     /// A trunk stands otherwise than before.
     fn trunk_changed(&self, _change: &switch::trunk::Change) {}
+    /// A call was ended (or tries elsewhere) because its channel on `trunk` is needed for a call for help.
+    fn evicted(&self, _at: Instant, _trunk: &str, _call_id: &[u8], _help: &[u8]) {}
     /// Bindings could not be made durable.
     fn not_kept(&self, _why: &str) {}
 }

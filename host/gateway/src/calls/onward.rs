@@ -34,7 +34,7 @@ impl Shard {
     pub(super) fn send_on(&mut self, key: Key, hunt: HuntId, call: Call, now: Instant, more: &mut Vec<Effect>) {
         let mut call = Arc::new(call);
         if call.kind != CallKind::Normal {
-            let (plan, said) = setup::help(self, &call);
+            let (plan, said) = setup::help(self, &mut call);
             self.raise(&call, &plan);
             return self.sent_on(key, hunt, said, Ok(plan), now, more);
         }
@@ -108,6 +108,7 @@ impl Shard {
                 }
                 Letter::Brought { key, back } => self.step(key, Event::Brought { back }, now, more),
                 Letter::Message { bytes, flow } => messages.push((bytes, flow)),
+                Letter::Evict { evicted, help } => self.evict(&evicted, &help, now, more),
                 Letter::Place { order, begun } => self.place(&order, begun, now, more),
                 Letter::Announce { to, number, announced, begun } => self.announce(&to, &number, &announced, begun, now, more),
                 Letter::Trial { trial, begun } => self.try_trunk(&trial, begun, now, more),

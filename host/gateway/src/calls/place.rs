@@ -157,7 +157,12 @@ impl Exchange {
             Letter::Trial { begun, .. } => begun.send(Err(refusal())).is_ok(),
             Letter::Notice { done, .. } => done.send(Err(refusal())).is_ok(),
             Letter::HangUp { done, .. } => done.send(Err(refusal())).is_ok(),
-            Letter::Wanted { .. } | Letter::Given { .. } | Letter::Bring { .. } | Letter::Brought { .. } | Letter::Message { .. } => false,
+            Letter::Wanted { .. }
+            | Letter::Given { .. }
+            | Letter::Bring { .. }
+            | Letter::Brought { .. }
+            | Letter::Message { .. }
+            | Letter::Evict { .. } => false,
         };
     }
 
@@ -286,8 +291,8 @@ impl Shard {
         let site = Arc::clone(&self.parts.site);
         let home = self.live.home();
         let call_id = (home.call_id)(&mut self.random, home.index, home.shards);
-        let call = Arc::new(drill::test_call(trial, &site, &call_id, now, &mut self.random)?);
-        let (plan, said) = setup::help(self, &call);
+        let mut call = Arc::new(drill::test_call(trial, &site, &call_id, now, &mut self.random)?);
+        let (plan, said) = setup::help(self, &mut call);
         let plan = drill::through(&trial.trunk, plan, &call, &site)?;
         let Call { caller, called, .. } = &*call;
         let endpoint = if let Caller::Endpoint(endpoint) = caller { Some(endpoint.id.clone()) } else { None };
@@ -305,7 +310,7 @@ impl Shard {
         let key: Option<(Key, CallKind)> = self.live.find(call_id.as_bytes());
         match key {
             None => Err(Refusal::new(404, "Not Found", format!("no call has the Call-ID `{call_id}`"))),
-            Some((_, CallKind::Emergency | CallKind::EmergencyTest)) => {
+            Some((_, CallKind::Emergency | CallKind::EmergencyTest | CallKind::Callback)) => {
                 Err(Refusal::new(403, "Emergency Call", "a call for help is ended by those who talk"))
             }
             Some((key, CallKind::Normal)) => {

@@ -23,7 +23,8 @@ use std::{rc::Rc, sync::Arc};
 use switch::{
     bridge::{Bridge, DialogId},
     decision::{Decision, Refusal},
-    emergency, extension,
+    emergency::{self, callback},
+    extension,
     facts::{Call, CallKind, Caller},
     intake::{self, Identity},
     park,
@@ -103,7 +104,7 @@ pub(super) fn setup(shard: &mut Shard, replies: &mut Replies, message: &Message,
 
 /// A call that may be made.
 enum Screened {
-    /// For help, and how it goes out.
+    /// For help, and how it goes out; or back to whoever has called for it.
     Help(Arc<Call>, Resolved, Vec<Said>),
     /// The policies decide about it.
     Normal(Arc<Call>),
@@ -115,8 +116,15 @@ fn screen(shard: &mut Shard, message: &Message, flow: Flow, now: Instant) -> Res
     let directory = site.directory();
     let mut call = intake::read_call(message, flow, &directory, now)?;
 
+    if call.kind != CallKind::Normal && message.number(Name::MaxForwards) == Some(0) && site.trunk_from(flow).is_some() {
+        // RFC 3261 16.3: one that comes from a trunk with no hop left goes round in a circle between here and there.
+        return Err(Refusal::new(483, "Too Many Hops", "a call for help from a trunk goes round in a circle").into());
+    }
     if call.kind != CallKind::Normal && (emergency::admitted(flow.remote.ip(), &directory) || site.trunk_from(flow).is_some()) {
         return Ok(call_for_help(shard, &site, call));
+    }
+    if let Some(back) = called_back(&site, &mut call) {
+        return Ok(Screened::Help(Arc::new(call), back, Vec::new()));
     }
 
     // A call for help from outside the site's networks has to prove who makes it, and nothing else.
@@ -306,18 +314,36 @@ fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> Screene
     if call.message.contact().is_none() {
         call.message = reachable_where_it_came_from(&call.message, call.flow);
     }
-    let call = Arc::new(call);
-    let (resolved, said) = help(shard, &call);
+    let mut call = Arc::new(call);
+    let (resolved, said) = help(shard, &mut call);
     Screened::Help(call, resolved, said)
 }
 
-/// How a call for help goes out.
-pub(super) fn help(shard: &Shard, call: &Arc<Call>) -> (Resolved, Vec<Said>) {
+/// The emergency service calls back: the phone rings that has called for help, and nobody is asked whether it may.
+fn called_back(site: &Arc<Site>, call: &mut Call) -> Option<Resolved> {
+    let trunk = site.trunk_from(call.flow)?.name.clone();
+    let plan = callback::plan(call, &trunk, site)?;
+    intake::identify(call, &Identity::Trunk(trunk), site);
+    call.kind = CallKind::Callback;
+    Some(plan)
+}
+
+/// How a call for help goes out. Who makes it is remembered, so that it can be called back.
+pub(super) fn help(shard: &Shard, call: &mut Arc<Call>) -> (Resolved, Vec<Said>) {
+    let directory = shard.parts.site.directory();
+    if let Some(place) = emergency::place(call, &directory).filter(|place| call.location.as_ref() != Some(&place.name)) {
+        Arc::make_mut(call).location = Some(place.name.clone());
+    }
     let mut steps = Vec::new();
     let plan = shard.parts.runner.emergency(call, &mut steps);
     shard.parts.observer.decided(call.at, call.message.call_id(), &steps);
-    let plan = plan.unwrap_or_else(|_fault| emergency::own_plan(call, &shard.parts.site.directory()));
-    (emergency::resolve(&plan, call, &shard.parts.site), said(&steps))
+    let plan = plan.unwrap_or_else(|_fault| emergency::own_plan(call, &directory));
+    let resolved = emergency::resolve(&plan, call, &shard.parts.site);
+    let (callbacks, most) = (&shard.parts.site.callbacks, shard.parts.site.limits.callbacks);
+    if call.kind == CallKind::Emergency && !callbacks.note(call, &resolved, directory.emergency.callback, most) {
+        shard.parts.observer.dropped(call.at, call.flow, "callbacks");
+    }
+    (resolved, said(&steps))
 }
 
 /// An INVITE without a Contact breaks RFC 3261 8.1.1.8 and is refused, but not when it calls for help: then its sender is where it came from.

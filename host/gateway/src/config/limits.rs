@@ -222,6 +222,7 @@ pub const KEYS: &[Key] = &[
     ),
     seconds!("subscription_max_seconds", 60..=604_800, site.subscription_max, "longest subscription; longer wishes are shortened to this"),
     number!("placed_calls", 0..=1_000_000, site.placed, "calls by `holdfast connect` at a time that nobody has answered, per shard"),
+    number!("callbacks", 1..=1_000_000, site.callbacks, "callers for help that are remembered at a time, to be called back"),
     seconds!("expires_min_seconds", 1..=86_400, site.expires_min, "shortest registration; a phone that asks for less is told this"),
     seconds!("expires_max_seconds", 1..=604_800, site.expires_max, "longest registration; longer wishes are shortened to this"),
     seconds!("expires_default_seconds", 1..=604_800, site.expires_default, "registration of a phone that asks for no time"),

@@ -5,6 +5,7 @@
 mod decisions;
 pub mod default;
 mod features;
+mod help;
 mod licence;
 pub mod limits;
 mod listen;

@@ -1,14 +1,17 @@
 //! `[[endpoint]]`, `[[licence]]`, `[[trunk]]`, `[[location]]` and `[emergency]`: read, checked against each other, made a `Directory`.
 
 use super::{
-    licence, park,
+    help, licence, park,
     reader::{At, Document, Table, join, list},
     trunk,
 };
 use ipnet::IpNet;
 use sip::digest::{Algorithm, Ha1};
 use std::{collections::BTreeMap, net::IpAddr};
-use switch::directory::{Directory, Emergency, Endpoint, Location, Pool, Source, Trunk, read_mac};
+use switch::{
+    directory::{Directory, Emergency, Endpoint, Location, Pool, Source, Trunk, read_mac},
+    emergency::numbers::Country,
+};
 use toml::de::DeTable;
 
 /// Emergency numbers where the file names none.
@@ -45,6 +48,7 @@ pub(super) fn read(document: &Document<'_>, root: Table<'_>, realm: &str, digest
     references(document, &endpoints, &pools, &locations);
     hashes_for_every_challenge(document, &endpoints, digest);
     emergency_rules(document, &emergency, emergency_line, &trunks, &endpoints);
+    names_for_help(document, (&emergency, emergency_line), &trunks, &endpoints, &locations);
     trunks_apart_from_phones(document, &trunks, &locations);
 
     let mut directory = Directory::new(realm.to_owned(), things(endpoints), things(pools), things(trunks), emergency, things(locations));
@@ -210,7 +214,7 @@ fn hashes_for_every_challenge(document: &Document<'_>, endpoints: &[Listed<Endpo
 }
 
 fn read_location(document: &Document<'_>, table: Table<'_>) -> Location {
-    table.known(&["name", "networks", "elin", "address"]);
+    table.known(&["name", "networks", "elin", "address", "trunks", "civic"]);
     let name = table.required("name", "hq");
     let networks = read_networks(document, table, &table.texts("networks").unwrap_or_default());
     let elin = table.text("elin").and_then(|elin| {
@@ -225,7 +229,7 @@ fn read_location(document: &Document<'_>, table: Table<'_>) -> Location {
         );
         None
     });
-    Location { name: written(name), networks, elin, address: table.text("address").map(|a| a.value) }
+    Location { name: written(name), networks, elin, address: table.text("address").map(|a| a.value), ..help::read_place(document, table) }
 }
 
 fn emergency_default() -> Emergency {
@@ -236,12 +240,25 @@ fn emergency_default() -> Emergency {
         trunks: Vec::new(),
         networks: NETWORKS.iter().filter_map(|n| read_network(n)).collect(),
         outside_prefixes: Vec::new(),
+        ..Emergency::default()
     }
 }
 
 fn read_emergency(document: &Document<'_>, table: Table<'_>) -> Emergency {
-    table.known(&["numbers", "test_numbers", "trunks", "networks", "outside_prefixes"]);
+    table.known(&[&["numbers", "test_numbers", "trunks", "networks", "outside_prefixes"], &help::EMERGENCY[..]].concat());
     let default = emergency_default();
+    let countries = help::countries(document, table);
+    // With a country its numbers, and what the file names besides.
+    let of_country = |numbers: fn(&Country) -> &'static [&'static str], default: Vec<String>, named: Option<Vec<String>>| {
+        let listed = countries.iter().flat_map(|country| numbers(country)).map(|number| (*number).to_owned());
+        let mut all: Vec<String> = Vec::new();
+        for number in listed.chain(named.unwrap_or_else(|| if countries.is_empty() { default } else { Vec::new() })) {
+            if !all.contains(&number) {
+                all.push(number);
+            }
+        }
+        all
+    };
     let digits = |key: &str, texts: Vec<At<String>>| -> Vec<String> {
         for text in &texts {
             if text.value.is_empty() || !text.value.bytes().all(|b| b.is_ascii_digit() || b"*#+".contains(&b)) {
@@ -251,11 +268,16 @@ fn read_emergency(document: &Document<'_>, table: Table<'_>) -> Emergency {
         plain(texts)
     };
     Emergency {
-        numbers: table.texts("numbers").map_or(default.numbers, |t| digits("numbers", t)),
-        test_numbers: table.texts("test_numbers").map_or(default.test_numbers, |t| digits("test_numbers", t)),
+        numbers: of_country(|country| country.numbers, default.numbers, table.texts("numbers").map(|t| digits("numbers", t))),
+        test_numbers: of_country(
+            |country| country.test_numbers,
+            default.test_numbers,
+            table.texts("test_numbers").map(|t| digits("test_numbers", t)),
+        ),
         trunks: plain(table.texts("trunks").unwrap_or_default()),
         networks: table.texts("networks").map_or(default.networks, |t| read_networks(document, table, &t)),
         outside_prefixes: table.texts("outside_prefixes").map_or_else(Vec::new, |t| digits("outside_prefixes", t)),
+        ..help::read(document, table)
     }
 }
 
@@ -362,6 +384,27 @@ fn emergency_rules(document: &Document<'_>, emergency: &Emergency, line: usize, 
             );
         }
     }
+}
+
+/// What the rules for calls for help name must be there.
+fn names_for_help(
+    document: &Document<'_>,
+    (emergency, line): (&Emergency, usize),
+    trunks: &[Listed<Trunk>],
+    endpoints: &[Listed<Endpoint>],
+    locations: &[Listed<Location>],
+) {
+    let trunks: Vec<&str> = trunks.iter().map(|t| t.thing.name.as_str()).collect();
+    let trunk = |key| (key, "trunk", "[[trunk]]");
+    help::names(document, ("emergency", line), &emergency.test_trunks, &trunks, trunk("test_trunks"));
+    for location in locations {
+        help::names(document, (&location.path, location.line), &location.thing.trunks, &trunks, trunk("trunks"));
+    }
+    let places: Vec<&str> = locations.iter().map(|l| l.thing.name.as_str()).collect();
+    let place = emergency.location.as_slice();
+    help::names(document, ("emergency", line), place, &places, ("location", "location", "[[location]]"));
+    let extensions: Vec<&str> = endpoints.iter().map(|e| e.thing.extension.as_str()).collect();
+    help::advise(document, emergency, line, &extensions);
 }
 
 fn trunks_apart_from_phones(document: &Document<'_>, trunks: &[Listed<Trunk>], locations: &[Listed<Location>]) {

@@ -1,7 +1,7 @@
 //! `[[trunk]]`.
 
 use super::{
-    manners,
+    help, manners,
     reader::{At, Document, Table},
     site::{read_network, written},
 };
@@ -38,6 +38,11 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Trunk {
         "address",
         "options_seconds",
         "certificate",
+        "channels",
+        "channels_in",
+        "channels_out",
+        "reserved",
+        "geolocation",
     ];
     table.known(&[&own[..], &manners::KEYS].concat());
     let name = table.required("name", "provider");
@@ -93,7 +98,17 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> Trunk {
     }
     let reach = read_reach(document, table, username.as_deref());
     let manners = manners::read(document, table);
-    Trunk { name: written(name), uri: written(uri), sources, username, password: password.map(|p| p.value), numbers, manners, reach }
+    Trunk {
+        name: written(name),
+        uri: written(uri),
+        sources,
+        username,
+        password: password.map(|p| p.value),
+        numbers,
+        manners,
+        reach,
+        ..help::read_trunk(document, table)
+    }
 }
 
 /// Reports a URI that names no place to send to.

@@ -19,7 +19,7 @@ async fn shown(folder: &std::path::Path) -> Shown {
 }
 
 async fn shown_with(folder: &std::path::Path, keeping: Option<Keeping>) -> Shown {
-    let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
+    let emergency = Emergency::default();
     let directory = Directory::new("sip.example".to_owned(), vec![], vec![], vec![], emergency, vec![]);
     let site = Arc::new(Site::new(directory, Limits::default()));
     let (limits, clock) = (config::Limits::default(), Clock::start());

@@ -57,6 +57,7 @@ impl Fixture {
             trunks: Vec::new(),
             networks: Vec::new(),
             outside_prefixes: Vec::new(),
+            ..Emergency::default()
         };
         let directory = Directory::new("sip.example".to_owned(), vec![endpoint], Vec::new(), Vec::new(), emergency, Vec::new());
         let site = Arc::new(Site::new(directory, switch::Limits::default()));

@@ -65,9 +65,8 @@ mod tests {
         let emergency = Emergency {
             numbers: vec!["112".to_owned()],
             test_numbers: vec!["933".to_owned()],
-            trunks: Vec::new(),
-            networks: Vec::new(),
             outside_prefixes: vec!["9".to_owned()],
+            ..Emergency::default()
         };
         Directory::new("sip.example".to_owned(), Vec::new(), Vec::new(), Vec::new(), emergency, Vec::new())
     }

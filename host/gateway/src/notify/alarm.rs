@@ -53,7 +53,7 @@ impl Raised {
     #[must_use]
     pub fn of(call: &Call, shown: Option<&str>, trunk: Option<&str>) -> Option<Self> {
         let kind = match call.kind {
-            CallKind::Normal => return None,
+            CallKind::Normal | CallKind::Callback => return None,
             CallKind::Emergency => Kind::EmergencyCall,
             CallKind::EmergencyTest => Kind::EmergencyTest,
         };

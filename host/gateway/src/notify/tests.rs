@@ -280,7 +280,7 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 fn site() -> Arc<Site> {
-    let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
+    let emergency = Emergency::default();
     let directory = Directory::new("sip.example".to_owned(), vec![], vec![], vec![], emergency, vec![]);
     Arc::new(Site::new(directory, switch::Limits::default()))
 }

@@ -296,12 +296,14 @@ impl Cases {
             trunks: self.emergency.trunks.clone(),
             networks: Vec::new(),
             outside_prefixes: Vec::new(),
+            ..Emergency::default()
         };
         let locations = self.location.iter().cloned().map(|row| Location {
             name: row.name,
             networks: row.networks,
             elin: row.elin,
             address: row.address,
+            ..Location::default()
         });
         let mut directory = Directory::new(
             "cases.invalid".to_owned(),

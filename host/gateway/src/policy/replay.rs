@@ -290,7 +290,6 @@ fn setting(value: &Value) -> Option<Setting> {
 }
 
 fn nowhere() -> Directory {
-    let emergency =
-        Emergency { numbers: Vec::new(), test_numbers: Vec::new(), trunks: Vec::new(), networks: Vec::new(), outside_prefixes: Vec::new() };
+    let emergency = Emergency::default();
     Directory::new("replay.invalid".to_owned(), Vec::new(), Vec::new(), Vec::new(), emergency, Vec::new())
 }

@@ -324,6 +324,7 @@ pub(crate) const fn kind(kind: CallKind) -> &'static str {
         CallKind::Normal => "normal",
         CallKind::Emergency => "emergency",
         CallKind::EmergencyTest => "emergency-test",
+        CallKind::Callback => "callback",
     }
 }
 

@@ -31,8 +31,7 @@ fn site(endpoints: &[&str], seats: u32) -> Arc<Site> {
         mac: None,
         numbers: Vec::new(),
     });
-    let emergency =
-        Emergency { numbers: Vec::new(), test_numbers: Vec::new(), trunks: Vec::new(), networks: Vec::new(), outside_prefixes: Vec::new() };
+    let emergency = Emergency::default();
     let pools = vec![Pool::new("site", seats)];
     Arc::new(Site::new(
         Directory::new("sip.example".to_owned(), endpoints.collect(), pools, Vec::new(), emergency, Vec::new()),

@@ -59,6 +59,7 @@ fn site() -> Arc<Site> {
         trunks: vec!["provider".to_owned()],
         networks: vec!["10.0.0.0/8".parse().unwrap()],
         outside_prefixes: Vec::new(),
+        ..Emergency::default()
     };
     let directory = Directory::new("sip.example".to_owned(), vec![phone], Vec::new(), vec![trunk], emergency, Vec::new());
     let site = Site::new(directory, Limits { calls: 2, ..Limits::default() });

@@ -55,8 +55,15 @@ pub(crate) fn site() -> Arc<Site> {
         trunks: vec!["provider".to_owned(), "backup".to_owned()],
         networks: Vec::new(),
         outside_prefixes: Vec::new(),
+        ..Emergency::default()
     };
-    let hq = Location { name: "hq".to_owned(), networks: Vec::new(), elin: Some("+442030001111".to_owned()), address: None };
+    let hq = Location {
+        name: "hq".to_owned(),
+        networks: Vec::new(),
+        elin: Some("+442030001111".to_owned()),
+        address: None,
+        ..Location::default()
+    };
     let directory = Directory::new(
         "sip.example".to_owned(),
         endpoints,

@@ -178,7 +178,7 @@ impl Stack {
     /// Takes in one datagram or framed message: parses, checks, absorbs retransmissions, matches responses, CANCEL and ACK.
     ///
     /// What it answers by itself, without a transaction: 400, 505 (malformed), 513 (too long), 483 (Max-Forwards 0, except OPTIONS and REGISTER, which are
-    /// for us anyway), 482 (merged or looped), 481 (CANCEL for nothing), 503 with Retry-After (at the limit of transactions). Every such
+    /// for us anyway, and urgent INVITEs), 482 (merged or looped), 481 (CANCEL for nothing), 503 with Retry-After (at the limit of transactions). Every such
     /// answer is also an [`Effect::Dropped`]. Messages are delivered as they were received; what RFC 3581 demands (`received`, `rport`) is written into
     /// the responses. A datagram of nothing but line ends is a keep-alive and ignored.
     pub fn receive(&mut self, bytes: Bytes, flow: Flow, now: Instant, out: &mut Outbox) {

@@ -97,7 +97,9 @@ impl Stack {
 
         // RFC 3261 16.3: with Max-Forwards 0 a request is not forwarded: 483. "If the request is for OPTIONS, the element MAY act as the
         // final recipient and respond"; a REGISTER is for us as well.
-        if message.number(Name::MaxForwards) == Some(0) && !matches!(method, Method::Options | Method::Register) {
+        // An urgent INVITE is not forwarded by us either, but answered by whoever is above: what it does about a circle is its matter.
+        let for_us = matches!(method, Method::Options | Method::Register) || method == Method::Invite && (self.urgent.0)(&message);
+        if message.number(Name::MaxForwards) == Some(0) && !for_us {
             cov_mark::hit!(rfc3261_16_3_max_forwards);
             return self.refuse(&message, &via, flow, 483, "Too Many Hops", "too-many-hops", out);
         }

@@ -1,7 +1,7 @@
 //! What goes into a bridge and what comes out of it.
 
 use super::{DialogId, Found, Half, HuntId};
-use crate::{decision::Refusal, facts::Call, park::Slot, plan::Resolved, record::CallRecord};
+use crate::{decision::Refusal, facts::Call, park::Slot, plan::Resolved, record::CallRecord, trunk::Evicted};
 use sip::{
     Message,
     build::{Request, Response},
@@ -95,6 +95,8 @@ pub enum Effect {
         /// Our tag.
         tag: Vec<u8>,
     },
+    /// Another call is to end, wherever it lives: its channel is needed for this call for help ([`super::Bridge::evicted`]). Nobody waits for that.
+    Evict(Evicted),
     /// A limit has bitten: the name of its counter.
     Limit(&'static str),
     /// From now on requests with this To tag belong to this bridge.

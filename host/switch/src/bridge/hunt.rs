@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use sip::{
     Instant,
     build::{Response, Writer},
+    header::Name,
     random::Random,
 };
 use std::time::Duration;
@@ -93,15 +94,24 @@ impl Bridge {
     /// Dials every leg of the current stage; a stage without legs is passed over as unreachable.
     pub(super) fn dial_stage(&mut self, hunt: HuntId, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         let Some(entry) = self.hunts.get_mut(hunt) else { return };
-        let Some(ResolvedStage { legs, ring, answer_wait, .. }) = entry.plan.stages.get_mut(entry.stage) else {
+        let Some(ResolvedStage { legs, ring, answer_wait, seek, .. }) = entry.plan.stages.get_mut(entry.stage) else {
             self.hunt_over(hunt, now, random, out);
             return;
         };
         // Each stage is dialled once.
-        let legs = std::mem::take(legs);
+        let (mut legs, seek) = (std::mem::take(legs), seek.take());
         entry.stage_ends = Some(now + *ring);
         entry.answer_wait_ends = answer_wait.map(|wait| now + wait);
+        match seek {
+            Some(seek) if seek.until.is_some_and(|until| until <= now) => {}
+            Some(seek) if seek.whom.is_empty() => return self.pause(random, out),
+            Some(seek) => legs = self.find_sought(hunt, &seek, now),
+            None => {}
+        }
         if legs.is_empty() {
+            if let Some(entry) = self.hunts.get_mut(hunt) {
+                (entry.stage_ends, entry.answer_wait_ends) = (None, None);
+            }
             if !self.user_forwards(hunt, Forwarded::Always, now, random, out) {
                 self.stage_over(hunt, false, now, random, out);
             }
@@ -119,10 +129,14 @@ impl Bridge {
         if !self.stage_rings(hunt) {
             self.stage_over(hunt, false, now, random, out);
         }
+        if !self.stage_rings(hunt) {
+            self.no_channel(hunt);
+            self.stage_over(hunt, false, now, random, out);
+        }
     }
 
     /// Whether something of the current stage rings, or was forwarded and rings elsewhere.
-    fn stage_rings(&self, hunt: HuntId) -> bool {
+    pub(super) fn stage_rings(&self, hunt: HuntId) -> bool {
         let Some(entry) = self.hunts.get(hunt) else { return false };
         let open = |state| matches!(state, LegState::Ringing | LegState::Forwarded(_));
         self.legs.iter().any(|leg| leg.hunt == hunt && leg.stage == entry.stage && open(leg.state))
@@ -188,7 +202,7 @@ impl Bridge {
     }
 
     /// Nothing of the current stage rings any more: on to the next stage, or the hunt ends with the best of the answers.
-    fn stage_over(&mut self, hunt: HuntId, timed_out: bool, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
+    pub(super) fn stage_over(&mut self, hunt: HuntId, timed_out: bool, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         let Some(entry) = self.hunts.get(hunt) else { return };
         if entry.stage >= entry.plan.stages.len() {
             // Somebody who was taken from another call: there is no plan.
@@ -330,10 +344,19 @@ impl Bridge {
     }
 
     pub(super) fn refuse_caller(&self, refusal: &Refusal, out: &mut Vec<Effect>) {
+        self.refuse_caller_because(refusal.status, &refusal.phrase, "", out);
+    }
+
+    /// The same with a Reason, which may be empty.
+    pub(super) fn refuse_caller_because(&self, status: u16, phrase: &str, reason: &str, out: &mut Vec<Effect>) {
         let Some(id) = self.invite else { return };
         let tag = self.caller_tag();
         let fallback = format!("{:016x}", id.0);
-        let writer = Writer::response(&self.call.message, refusal.status, &refusal.phrase, Some(tag.as_deref().unwrap_or(&fallback)));
+        let mut writer = Writer::response(&self.call.message, status, phrase, Some(tag.as_deref().unwrap_or(&fallback)));
+        if !reason.is_empty() {
+            // RFC 6432: a response may say why, too.
+            writer.header(Name::Reason, reason.as_bytes());
+        }
         out.push(Effect::Respond { id, response: writer.finish_response(b"") });
     }
 

@@ -15,6 +15,7 @@
 
 use super::{
     ACK_WAIT, Best, Bridge, Effect, Home, Pair, Party, SendId, Sent, State,
+    channels::Kept,
     hunt::{Hunt, Origin},
     leg::{Leg, LegState},
     parked::Parked,
@@ -87,7 +88,8 @@ pub struct CourseOf<'a> {
     invite: Option<ServerId>,
     state: State,
     legs: &'a [Leg],
-    channels: Vec<bool>,
+    channels: Vec<Option<Kept>>,
+    inbound: Option<Kept>,
     parties: &'a [Party],
     pairs: &'a [Pair],
     sent: Vec<(SendId, usize)>,
@@ -110,7 +112,8 @@ pub struct Course {
     invite: Option<ServerId>,
     state: State,
     legs: Vec<Leg>,
-    channels: Vec<bool>,
+    channels: Vec<Option<Kept>>,
+    inbound: Option<Kept>,
     parties: Vec<Party>,
     pairs: Vec<Pair>,
     sent: Vec<(SendId, usize)>,
@@ -192,7 +195,8 @@ impl Bridge {
             invite: self.invite,
             state: self.state,
             legs: &self.legs,
-            channels: self.legs.iter().map(|leg| leg.channel.is_some()).collect(),
+            channels: self.legs.iter().map(|leg| leg.channel.as_ref().map(Kept::of)).collect(),
+            inbound: self.inbound.as_ref().map(Kept::of),
             parties: &self.parties,
             pairs: &self.pairs,
             sent: self.invites().collect(),
@@ -235,7 +239,7 @@ impl Bridge {
             }
         }
         let (mut course, mut late) = (FxHasher::default(), FxHasher::default());
-        (self.state, self.pairs.len(), self.gone, self.leaving.len()).hash(&mut course);
+        (self.state, self.pairs.len(), self.gone, self.leaving.len(), self.inbound.is_some()).hash(&mut course);
         for leg in &self.legs {
             (leg.state, leg.send, leg.channel.is_some()).hash(&mut course);
         }
@@ -283,6 +287,8 @@ impl Bridge {
         let mut bridge = Self {
             site,
             call,
+            name: 0,
+            inbound: None,
             invite: course.invite.map(|_| invite),
             caller,
             wants,
@@ -324,9 +330,7 @@ impl Bridge {
         for leg in &mut bridge.legs {
             leg.target.flow = leg.target.flow.restarted();
         }
-        for (leg, _) in bridge.legs.iter_mut().zip(course.channels).filter(|(_, held)| *held) {
-            leg.channel = leg.target.trunk.as_deref().map(|trunk| bridge.site.trunks.take(trunk));
-        }
+        bridge.take_channels_again(course.channels, course.inbound);
         bridge.pay_again(now);
         for Party { dialog, leg, .. } in &mut bridge.parties {
             // A connection that we made to a trunk ended with the process that made it.
@@ -421,8 +425,10 @@ impl Bridge {
                 self.transfer_failed(503, "Service Unavailable", now, out);
             }
         }
+        // Somebody who is called back and away is looked for again when the pause is over.
+        let pauses = self.hunts.first().is_some_and(|hunt| hunt.stage_ends.is_some());
         let goes_on = |hunt: &Hunt| hunt.live && matches!(hunt.origin, Origin::Forward(_));
-        if self.state == State::Ringing && self.legs.is_empty() && !self.hunts.iter().any(goes_on) {
+        if self.state == State::Ringing && self.legs.is_empty() && !pauses && !self.hunts.iter().any(goes_on) {
             self.routed(0, Err(lost("the gateway was restarted while a call was being taken over")), now, random, out);
             return;
         }

@@ -98,8 +98,12 @@ impl Leg {
 }
 
 impl Bridge {
+    /// Calls one target; one whose trunk is full is left out.
     pub(super) fn dial(&mut self, hunt: HuntId, target: LegTarget, toll: Option<Toll>, random: &mut Random, out: &mut Vec<Effect>) {
         let Some(stage) = self.hunts.get(hunt).map(|hunt| hunt.stage) else { return };
+        // What a call for help takes from others is asked back once its own INVITE is on its way.
+        let mut taken = Vec::new();
+        let Ok(channel) = self.goes_out(hunt, &target, &mut taken) else { return out.append(&mut taken) };
         let tag = random.token();
         let call_id = (self.call_id)(random, self.shard.0, self.shard.1);
         let call = self.call_of(hunt);
@@ -110,10 +114,11 @@ impl Bridge {
         template.route_set = target.route.iter().map(|route| route.clone().into_bytes()).collect();
         let rel = self.wants == Wants::Requires && !self.transfers(hunt);
         let request = write::invite(&mut template, call, &target, &identity, None, rel, &directory);
-        let channel = target.trunk.as_deref().map(|trunk| self.site.trunks.take(trunk).charged(toll));
+        let channel = channel.map(|channel| channel.charged(toll));
         let leg = self.legs.len();
         let flow = target.flow;
         let send = self.send(request, flow, Sent::Invite(leg), out);
+        out.append(&mut taken);
         let state = LegState::Ringing;
         // Most calls have one leg and two parties: room for four of each, which a vector would make, is two kilobytes more.
         self.legs.reserve_exact(1);

@@ -9,11 +9,13 @@
 
 mod alone;
 mod best;
+mod channels;
 mod credentials;
 mod detail;
 mod event;
 mod forward;
 mod held;
+mod help;
 mod hunt;
 mod keep;
 mod leg;
@@ -51,7 +53,7 @@ use crate::{
     plan::Resolved,
     record::{CallRecord, LegRecord, Said},
     site::Site,
-    trunk::Sign,
+    trunk::{Channel, Sign},
 };
 use alone::Alone;
 use best::Best;
@@ -154,6 +156,10 @@ enum Sent {
 pub struct Bridge {
     site: Arc<Site>,
     call: Call,
+    /// What its shard calls it.
+    name: u64,
+    /// The channel of a call that comes from a trunk.
+    inbound: Option<Channel>,
     /// The caller's INVITE; `None`: the gateway places the call itself.
     invite: Option<ServerId>,
     caller: Dialog,
@@ -235,6 +241,8 @@ impl Bridge {
         Self {
             site,
             call,
+            name: 0,
+            inbound: None,
             invite,
             caller,
             wants,
@@ -353,6 +361,7 @@ impl Bridge {
 
     fn take_in(&mut self, event: Event<'_>, now: Instant, random: &mut Random, out: &mut Vec<Effect>) {
         match event {
+            Event::Start if !self.comes_in(now, out) => {}
             Event::Start => match self.replaces.take() {
                 Some(dialog) => out.push(Effect::Take { hunt: 0, dialog }),
                 None => self.dial_stage(0, now, random, out),
@@ -402,10 +411,11 @@ impl Bridge {
             }
             Some((_, Sent::Relay(_))) => self.on_relay_response(place, message, now, random, out),
             Some((_, Sent::Check(side))) => {
+                let side = *side;
                 if message.status() >= 200 {
-                    self.silent = self.silent.filter(|silent| silent != side);
+                    self.silent = self.silent.filter(|silent| *silent != side);
                     self.sent.swap_remove(place);
-                    if matches!(message.status(), 408 | 481) {
+                    if matches!(message.status(), 408 | 481) && !self.ring_lost_side(side, now, random, out) {
                         self.hang_up(None, "one side is gone", now, out);
                     }
                 }
@@ -534,6 +544,7 @@ impl Bridge {
         for talk in self.talks.drain(..) {
             talk.end(now);
         }
+        self.inbound = None;
         // A call in which somebody talked has succeeded, and only that one, whoever hung up and why.
         let status = match self.answered_at {
             Some(_) => 200,

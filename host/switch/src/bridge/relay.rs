@@ -26,6 +26,8 @@ pub(super) enum Farewell<'a> {
     As(&'a Message, usize, Side),
     /// The status and phrase of what went wrong.
     Because(u16, &'a str),
+    /// This value of Reason.
+    Reason(&'a str),
 }
 
 /// A request of one side that waits for the other side's answer.
@@ -180,6 +182,11 @@ impl Bridge {
                 out.push(Effect::Respond { id, response: writer.finish_response(b"") });
             }
             Method::Refer => self.refer(id, message, place, side, flow, now, out),
+            // RFC 3261 14.2: a session that is refused with 488 stays as it was.
+            Method::Invite | Method::Update if self.may_not_hold(place, side, message) => {
+                cov_mark::hit!(help_is_not_held);
+                respond(id, message, 488, "Calls For Help Are Not Held", out);
+            }
             Method::Invite | Method::Update if self.joining() => respond(id, message, 491, "Request Pending", out),
             Method::Prack if side == Side::Caller && self.on_prack(id, message, place, now, random, out) => {}
             _ if self.crosses(id, message, place, side, random, out) => {}
@@ -258,12 +265,21 @@ impl Bridge {
 
     /// Ends a talking call from here: BYE to both sides, except the one that is gone.
     pub(super) fn hang_up(&mut self, gone: Option<Side>, cause: &'static str, now: Instant, out: &mut Vec<Effect>) {
+        self.hang_up_sides(gone, Farewell::Plain, cause, now, out);
+    }
+
+    /// The same, and both are told why.
+    pub(super) fn hang_up_with(&mut self, farewell: Farewell<'_>, cause: &'static str, now: Instant, out: &mut Vec<Effect>) {
+        self.hang_up_sides(None, farewell, cause, now, out);
+    }
+
+    fn hang_up_sides(&mut self, gone: Option<Side>, farewell: Farewell<'_>, cause: &'static str, now: Instant, out: &mut Vec<Effect>) {
         let State::Answered(place) = self.state else { return };
         // Before the BYE: a NOTIFY with a higher CSeq that overtakes it would have it refused (RFC 3261 12.2.2).
         self.transfer_over(487, "Request Terminated", out);
         for side in [Side::Caller, Side::Callee] {
             if gone != Some(side) {
-                self.send_bye(place, side, Farewell::Plain, out);
+                self.send_bye(place, side, farewell, out);
             }
         }
         self.end(200, cause, now, out);
@@ -286,7 +302,7 @@ impl Bridge {
         let directory = self.site.directory();
         let passage = match farewell {
             Farewell::As(_, place, from) => self.passage(place, from, &directory),
-            Farewell::Plain | Farewell::Because(..) => Passage::default(),
+            Farewell::Plain | Farewell::Because(..) | Farewell::Reason(_) => Passage::default(),
         };
         let Some(Party { dialog, .. }) = self.parties.get_mut(party) else { return };
         let flow = write::next_hop(dialog, trusted);
@@ -301,6 +317,10 @@ impl Bridge {
             Farewell::Because(status, phrase) => {
                 let phrase = if phrase.is_empty() { reason_phrase(status) } else { phrase }.replace(['"', '\\'], "");
                 writer.header(Name::Reason, format!("SIP;cause={status};text=\"{phrase}\"").as_bytes());
+                b""
+            }
+            Farewell::Reason(reason) => {
+                writer.header(Name::Reason, reason.as_bytes());
                 b""
             }
         };
@@ -435,7 +455,7 @@ impl Bridge {
         out.push(Effect::Respond { id: server, response });
         // RFC 5057: these end the whole dialog, not only the transaction.
         let about_the_session = matches!(message.method(), Method::Invite | Method::Update | Method::Info | Method::Prack);
-        if matches!(status, 408 | 481) && about_the_session {
+        if matches!(status, 408 | 481) && about_the_session && !self.ring_lost_side(from.other(), now, random, out) {
             cov_mark::hit!(rfc5057_5_1_dialog_ends);
             self.hang_up(None, "one side is gone", now, out);
         }

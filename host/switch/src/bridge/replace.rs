@@ -5,12 +5,7 @@
 //! inside its dialog. The call that gave it away is over; nobody can give it back, so that a session that cannot be agreed ends both.
 
 use super::{Bridge, Effect, Farewell, Leg, Pair, Party, Sent, State, credentials::Credentials, hunt::HuntId, leg::LegState, write};
-use crate::{
-    decision::Refusal,
-    facts::{CallKind, Caller},
-    plan::LegTarget,
-    trunk::Channel,
-};
+use crate::{decision::Refusal, facts::Caller, plan::LegTarget, trunk::Channel};
 use sip::{Instant, Message, build::Request, dialog::Dialog, header::Name, message::Method, random::Random, transport::Flow, uri::Uri};
 
 /// A dialog of ours by its three parts, as Replaces names it.
@@ -157,7 +152,7 @@ impl Bridge {
             (false, true) => (pair.callee, pair.caller),
             (false, false) => return Err(unknown()),
         };
-        if self.call.kind != CallKind::Normal {
+        if self.stays_where_help_is() {
             return Err(Refusal::new(403, "Emergency Call", "a party of a call for help cannot be replaced"));
         }
         if wanted.early_only {
@@ -177,7 +172,7 @@ impl Bridge {
         let leg = self.parties.get(stays).and_then(|party| party.leg).and_then(|leg| self.legs.get_mut(leg));
         let half = match leg {
             Some(leg) => Half { channel: leg.take_channel(), target: leg.target.clone(), dialog },
-            None => Half { target: self.caller_as_target(&dialog), channel: None, dialog },
+            None => Half { target: self.caller_as_target(&dialog), channel: self.inbound.take(), dialog },
         };
         self.given(stays, (!parked).then_some(replaced), now, out);
         Ok(Found::Talks(Box::new(half)))
@@ -273,6 +268,7 @@ impl Bridge {
         out: &mut Vec<Effect>,
     ) {
         let (leg, party) = (self.legs.len(), self.parties.len());
+        out.extend(channel.as_ref().and_then(|channel| channel.goes_to(self.holder())).map(Effect::Evict));
         self.legs.push(Leg::adopted(target, dialog.clone(), hunt, stage, channel));
         self.parties.push(Party { dialog, leg: Some(leg), instance: None, left: false });
         self.ask(leg, party, None, out);

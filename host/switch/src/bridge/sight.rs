@@ -13,7 +13,7 @@ pub struct Sight {
     pub help: bool,
     /// The call is over, only answers are awaited.
     pub ended: bool,
-    /// Trunk channels that its legs hold.
+    /// Trunk channels that it holds.
     pub channels: usize,
     /// What it keeps in lists: legs, parties, pairs, hunts, requests without a final answer, acknowledgements.
     pub kept: usize,
@@ -41,7 +41,7 @@ impl Bridge {
             talking,
             help: self.call.kind != CallKind::Normal,
             ended: self.state == State::Ended,
-            channels: self.legs.iter().filter(|leg| leg.holds_channel()).count(),
+            channels: self.legs.iter().filter(|leg| leg.holds_channel()).count() + usize::from(self.inbound.is_some()),
             kept: self.legs.len()
                 + self.parties.len()
                 + self.pairs.len()

@@ -3,6 +3,7 @@
 mod address;
 mod credentials;
 mod forward;
+mod help;
 mod keep;
 mod order;
 mod outside;
@@ -92,11 +93,19 @@ fn trunk(name: &str, host: u8) -> LegTarget {
 }
 
 fn stage(legs: Vec<LegTarget>) -> ResolvedStage {
-    ResolvedStage { legs, ring: Duration::from_secs(20), answer_wait: None, next: NextOn::default(), next_on_refusal: false, onward: None }
+    ResolvedStage {
+        legs,
+        ring: Duration::from_secs(20),
+        answer_wait: None,
+        next: NextOn::default(),
+        next_on_refusal: false,
+        onward: None,
+        seek: None,
+    }
 }
 
 fn site() -> Arc<Site> {
-    let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
+    let emergency = Emergency::default();
     let provider = Trunk {
         name: "provider".into(),
         uri: "sip:10.0.0.9".into(),
@@ -194,6 +203,7 @@ impl Rig {
                 Effect::Take { hunt, dialog } => format!("take {hunt}: {}", String::from_utf8_lossy(&dialog.call_id)),
                 Effect::Bring { dialog, .. } => format!("bring to {}", String::from_utf8_lossy(&dialog.call_id)),
                 Effect::Adopt { call_id, .. } => format!("adopt {}", String::from_utf8_lossy(&call_id)),
+                Effect::Evict(evicted) => format!("evict call {} from {}", evicted.holder.call, evicted.trunk),
                 Effect::Limit(name) => format!("limit {name}"),
                 Effect::Own(_) => continue,
                 Effect::End(record) => format!("end {} {} by {:?}", record.status, record.cause, record.answered_by),

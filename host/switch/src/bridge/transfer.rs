@@ -176,7 +176,7 @@ impl Bridge {
         if self.transfer.is_some() || self.gone.is_some() {
             return Err(Refusal::new(491, "Request Pending", "a second transfer while one is under way"));
         }
-        if self.call.kind != CallKind::Normal {
+        if self.stays_where_help_is() {
             // Who called for help stays where help is.
             return Err(Refusal::new(403, "Emergency Call", "a transfer of a call for help"));
         }
@@ -485,8 +485,7 @@ impl Bridge {
             // Should it still answer what it was asked.
             party.left = true;
         }
-        let target = self.transfer.as_ref().and_then(|transfer| transfer.join.as_ref()).is_some_and(|join| join.target == party);
-        if target {
+        if self.joins(party) {
             self.transfer_failed(480, "Temporarily Unavailable", now, out);
         }
     }
@@ -502,10 +501,21 @@ impl Bridge {
     }
 
     /// A party has left: its trunk channel goes back.
-    fn release_party(&mut self, party: usize) {
-        if let Some(leg) = self.parties.get(party).and_then(|party| party.leg).and_then(|leg| self.legs.get_mut(leg)) {
-            leg.release();
+    pub(super) fn release_party(&mut self, party: usize) {
+        match self.parties.get(party).map(|party| party.leg) {
+            Some(Some(leg)) => {
+                if let Some(leg) = self.legs.get_mut(leg) {
+                    leg.release();
+                }
+            }
+            Some(None) => self.inbound = None,
+            None => {}
         }
+    }
+
+    /// Whether a party is the target of a transfer that has answered and does not talk yet.
+    pub(super) fn joins(&self, party: usize) -> bool {
+        self.transfer.as_ref().and_then(|transfer| transfer.join.as_ref()).is_some_and(|join| join.target == party)
     }
 
     /// Whether a session is just being agreed with the transferee: nobody else may change it now (RFC 3261 14.2).

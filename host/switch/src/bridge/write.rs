@@ -4,7 +4,8 @@ use super::reliable;
 use crate::{
     boundary::Passage,
     directory::Directory,
-    facts::{Call, CallKind},
+    emergency::dress::Dress,
+    facts::{Call, CallKind, Caller},
     plan::LegTarget,
     privacy::{ANONYMOUS, Hidden},
     trunk::CallerIn,
@@ -104,7 +105,7 @@ pub fn contact(writer: &mut Writer, flow: Flow) {
 }
 
 /// The INVITE of a leg. `template` counts its CSeq; `identity` is empty where nobody is to know who calls; `rel`: we acknowledge provisional responses,
-/// whatever the caller does.
+/// whatever the caller does. A call for help says more than its caller does ([`Dress`]).
 pub(super) fn invite(
     template: &mut Dialog,
     call: &Call,
@@ -114,7 +115,12 @@ pub(super) fn invite(
     rel: bool,
     directory: &Directory,
 ) -> Request {
-    let hops = call.message.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1);
+    let dress = Dress::of(call, target, directory);
+    let hops = match &call.caller {
+        // A phone that has counted to the end is no reason to lose a call for help. One from a trunk may be going round in a circle.
+        Caller::Endpoint(_) | Caller::Unknown if dress.is_some() => 70,
+        _ => call.message.number(Name::MaxForwards).unwrap_or(70).saturating_sub(1),
+    };
     let mut writer = template.request(Method::Invite, b"INVITE", hops);
     contact(&mut writer, target.flow);
     if !identity.is_empty() {
@@ -128,8 +134,13 @@ pub(super) fn invite(
     }
     let trunk = target.trunk.as_deref().and_then(|name| directory.trunk(name));
     let passage = Passage::of_call(call, directory, trunk.map(|trunk| &trunk.manners));
-    copy_call(&mut writer, call, passage, Hidden::of(call), rel);
-    writer.finish_request(call.message.body())
+    let Some(dress) = dress else {
+        copy_call(&mut writer, call, passage, Hidden::of(call), rel);
+        return writer.finish_request(call.message.body());
+    };
+    copy_where(&mut writer, &call.message, passage, |header| header.name != Name::Require && dress.keeps(header));
+    dress.write(&mut writer);
+    writer.finish_request(dress.body(call))
 }
 
 /// Who calls, as one target is told.

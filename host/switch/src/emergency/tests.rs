@@ -364,3 +364,82 @@ fn who_may_call_for_help_unknown() {
         assert_eq!(admitted(address.parse().unwrap(), &directory), expected, "{address}");
     }
 }
+
+#[test]
+fn the_place_decides_which_trunks_go_first_and_which_number_is_shown() {
+    let mut directory = directory();
+    directory.locations[1].trunks = vec!["spare".to_owned(), "second".to_owned(), "misspelt".to_owned()];
+    let names = |call: &Call, directory: &Directory| {
+        own_plan(call, directory).trunks.into_iter().map(|target| (target.trunk, target.caller_number)).collect::<Vec<_>>()
+    };
+    let shown = |number: &str, trunks: [&str; 3]| trunks.map(|trunk| (trunk.to_owned(), Some(number.to_owned()))).to_vec();
+    let here = call("sip:112@x.example", "10.1.0.7:5060");
+    assert_eq!(names(&here, &directory), shown("+442030002222", ["spare", "second", "first"]));
+    // A phone of which nothing is known is at the site's own place.
+    let mut stray = call("sip:112@x.example", "192.168.0.1:5060");
+    assert_eq!(place(&stray, &directory).map(|place| &place.name), None);
+    directory.emergency.location = Some("annex".to_owned());
+    assert_eq!(names(&stray, &directory), shown("+442030002222", ["spare", "second", "first"]));
+    // Its own number goes first where the operator wants that, and only where it has one.
+    directory.emergency.caller_id = CallerId::Own;
+    assert_eq!(names(&stray, &directory)[0].1.as_deref(), Some("+442030002222"));
+    stray.caller = Caller::Endpoint(Arc::clone(directory.endpoint("desk-1").unwrap()));
+    assert_eq!(names(&stray, &directory)[0].1.as_deref(), Some("+442030001234"));
+}
+
+/// A policy that shows one of the caller's own numbers leaves it to the operator which.
+#[test]
+fn a_policy_chooses_another_number_or_none() {
+    for (caller_id, wanted, expected) in [
+        (CallerId::Elin, Some("+442030001234"), "+442030002222"),
+        (CallerId::Own, Some("+442030002222"), "+442030001234"),
+        (CallerId::Own, None, "+442030001234"),
+        (CallerId::Elin, Some("+15550100"), "+15550100"),
+    ] {
+        let mut directory = directory();
+        directory.emergency.caller_id = caller_id;
+        let site = Site::new(directory, Limits::default());
+        site.trunks.set_flows("first", vec![udp("192.0.2.10:5060")]);
+        let mut call = call("sip:112@x.example", "10.1.0.7:5060");
+        call.caller = Caller::Endpoint(Arc::clone(site.directory().endpoint("desk-1").unwrap()));
+        let plan = EmergencyPlan { trunks: vec![target("first", "112", wanted)] };
+        assert_eq!(resolve(&plan, &call, &site).stages[0].legs[0].caller_number.as_deref(), Some(expected), "{wanted:?}");
+    }
+}
+
+#[test]
+fn a_test_goes_by_the_trunks_for_tests_and_by_no_other() {
+    let mut directory = directory();
+    directory.emergency.test_trunks = vec!["spare".to_owned()];
+    let site = Site::new(directory, Limits::default());
+    site.trunks.set_flows("first", vec![udp("192.0.2.10:5060")]);
+    let plan = EmergencyPlan { trunks: vec![target("first", "933", None)] };
+    let test = call("sip:933@x.example", "10.1.0.7:5060");
+    assert!(resolve(&plan, &test, &site).stages.is_empty(), "the trunk for tests has no address");
+    site.trunks.set_flows("spare", vec![udp("203.0.113.7:5060")]);
+    let trunks =
+        |call: &Call| resolve(&plan, call, &site).stages.iter().filter_map(|stage| stage.legs[0].trunk.clone()).collect::<Vec<_>>();
+    assert_eq!(trunks(&test), ["spare"]);
+    assert_eq!(trunks(&call("sip:911@x.example", "10.1.0.7:5060")), ["first"]);
+}
+
+/// RFC 3966, RFC 3261 19.1.6, 26.2.2: whatever form a phone or its dial plan gives the number.
+#[test]
+fn forms_that_phones_give_a_number() {
+    for (uri, expected) in [
+        ("sips:112@cloud.example;user=phone", CallKind::Emergency),
+        ("sips:%31%31%32@cloud.example", CallKind::Emergency),
+        ("sip:1%2D1%2D2;phone-context=%2B44@cloud.example;user=phone", CallKind::Emergency),
+        ("tel:1-1-2;phone-context=+44;isub=1", CallKind::Emergency),
+        ("sip:9-9.9@cloud.example;user=phone", CallKind::Emergency),
+        ("sip:9(999)@cloud.example", CallKind::Emergency),
+        ("sip:0%20112@cloud.example;transport=tls;user=phone", CallKind::Emergency),
+        ("tel:9933", CallKind::EmergencyTest),
+        ("sips:9-33@cloud.example;user=phone", CallKind::EmergencyTest),
+        // E.164 has no emergency numbers: what follows a plus is a country.
+        ("tel:+112", CallKind::Normal),
+        ("sip:+999@cloud.example;user=phone", CallKind::Normal),
+    ] {
+        assert_eq!(kind(uri), expected, "{uri}");
+    }
+}

@@ -36,7 +36,10 @@ fn a_new_directory_takes_the_bindings_of_those_who_are_gone_and_nothing_else() {
     let site = site();
     bind(&site, "desk-1", 1).unwrap();
     bind(&site, "desk-2", 1).unwrap();
-    let channel = site.trunks.take("first");
+    let channel = site
+        .trunks
+        .take("first", crate::trunk::Way::Out, &crate::trunk::Capacity::default(), crate::trunk::Holder::default(), at(0))
+        .unwrap();
     assert_eq!(taken(&site), 2);
     let kept = site.registrar.bindings("desk-2", at(0));
     assert!(site.replace_directory(directory(), at(0)).is_empty());

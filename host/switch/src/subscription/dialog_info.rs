@@ -82,7 +82,7 @@ fn attribute(text: &mut String, name: &str, value: &str) {
 
 /// XML 1.0: the five characters that mean something are written as entities; those that may not stand in a document at all (2.2), and whatever an attribute would
 /// lose, are left out or written by number.
-fn escaped(text: &mut String, value: &str) {
+pub(crate) fn escaped(text: &mut String, value: &str) {
     for character in value.chars() {
         match character {
             '&' => text.push_str("&amp;"),

@@ -4,20 +4,23 @@ use super::*;
 use crate::fixture::{at, udp};
 
 const GOOD: Sign = Sign::Answered(None);
+fn take(trunks: &Trunks, trunk: &str) -> Channel {
+    trunks.take(trunk, Way::Out, &Capacity::default(), Holder::default(), at(0)).unwrap()
+}
 
 #[test]
 fn channels_are_counted_as_long_as_they_are_held() {
     let trunks = Trunks::new();
     assert_eq!(trunks.in_use("first"), 0);
-    let one = trunks.take("first");
-    let two = trunks.take("first");
+    let one = take(&trunks, "first");
+    let two = take(&trunks, "first");
     assert_eq!((trunks.in_use("first"), trunks.in_use("second")), (2, 0));
     assert_eq!(one.trunk(), "first");
     drop(one);
     assert_eq!(trunks.in_use("first"), 1);
     // A trunk that leaves the configuration leaves its calls alone, and their end does not count for a new one of that name.
     trunks.retain(|_| false);
-    let three = trunks.take("first");
+    let three = take(&trunks, "first");
     drop(two);
     assert_eq!(trunks.in_use("first"), 1);
     drop(three);

@@ -3,7 +3,7 @@ use crate::policy::{EngineSettings, load, memory::Memory, options::Options, ship
 use switch::{Limits, directory::Emergency};
 
 fn instance() -> Box<Instance> {
-    let emergency = Emergency { numbers: vec![], test_numbers: vec![], trunks: vec![], networks: vec![], outside_prefixes: vec![] };
+    let emergency = Emergency::default();
     let directory = Directory::new("sip.example".to_owned(), vec![], vec![], vec![], emergency, vec![]);
     let site = Arc::new(Site::new(directory, Limits::default()));
     let machine = Arc::new(Machine::new(EngineSettings { watch: false, ..EngineSettings::default() }).unwrap());

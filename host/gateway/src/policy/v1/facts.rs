@@ -50,7 +50,8 @@ pub(in crate::policy) fn record(record: &CallRecord) -> exports::observation::Ca
 
 const fn kind(kind: CallKind) -> imports::types::CallKind {
     match kind {
-        CallKind::Normal => imports::types::CallKind::Normal,
+        // A policy is told of a call back only when it is over.
+        CallKind::Normal | CallKind::Callback => imports::types::CallKind::Normal,
         CallKind::Emergency => imports::types::CallKind::Emergency,
         CallKind::EmergencyTest => imports::types::CallKind::EmergencyTest,
     }

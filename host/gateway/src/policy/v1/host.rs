@@ -4,7 +4,7 @@ use super::{CurrentCall, CurrentRegistration, facts, imports};
 use crate::policy::instance::{State, Subject};
 use sip::header::Name;
 use std::time::Duration;
-use switch::{directory::Endpoint, idle::Rest};
+use switch::{directory::Endpoint, emergency, facts::CallKind, idle::Rest};
 use wasmtime::{
     Result,
     component::{HasSelf, Linker, Resource},
@@ -239,7 +239,14 @@ impl imports::trunks::Host for State {
     }
 
     fn emergency_names(&mut self) -> Result<Vec<String>> {
-        self.answer("trunks.emergency-names", &[], |state| state.directory.emergency.trunks.clone())
+        self.answer("trunks.emergency-names", &[], |state| {
+            // Of a call for help: those that the host itself would try, and in that order.
+            let help = match &state.subject {
+                Subject::Call(call) if call.kind != CallKind::Normal => emergency::named_trunks(call, &state.directory),
+                _ => Vec::new(),
+            };
+            if help.is_empty() { state.directory.emergency.trunks.clone() } else { help.iter().map(|trunk| trunk.name.clone()).collect() }
+        })
     }
 
     fn trunk_by_name(&mut self, name: String) -> Result<Option<imports::trunks::Trunk>> {
