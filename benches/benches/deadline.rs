@@ -30,7 +30,7 @@ fn engine(site: &Arc<Site>) -> Arc<Engine> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("30-internal.wasm"), shipped("30-internal.wasm")).unwrap();
     fs::copy(env!("HOLDFAST_ZOO"), folder.path().join("90-zoo.wasm")).unwrap();
-    let grants = "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\"]\n";
+    let grants = "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\", \"licences\", \"trunks\"]\n";
     fs::write(folder.path().join("90-zoo.toml"), grants).unwrap();
     let settings = EngineSettings { watch: false, ..EngineSettings::default() };
     let engine = Engine::start(folder.path(), Arc::clone(site), settings).unwrap();

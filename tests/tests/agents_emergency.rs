@@ -18,7 +18,7 @@ fn broken_policies() -> Folder {
     let bytes = guest("zoo");
     for name in ["10-emergency", "20-licence", "30-internal", "40-external"] {
         fs::write(policies.join(format!("{name}.wasm")), &bytes).unwrap();
-        let toml = "on_fault = \"refuse\"\ngrants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\"]\n\n[settings]\nact = \"trap\"\nspare_trial = true\n";
+        let toml = "on_fault = \"refuse\"\ngrants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\", \"licences\", \"trunks\"]\n\n[settings]\nact = \"trap\"\nspare_trial = true\n";
         fs::write(policies.join(format!("{name}.toml")), toml).unwrap();
     }
     folder

@@ -196,7 +196,7 @@ fn calls_for_help_with_a_spinning_policy_among_200_calls_a_second() {
     let policies = folder.path().join("data/policies");
     fs::create_dir_all(&policies).unwrap();
     fs::write(policies.join("10-emergency.wasm"), guest("zoo")).unwrap();
-    let toml = "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\"]\n\n[settings]\nspare_trial = true\n";
+    let toml = "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\", \"licences\", \"trunks\"]\n\n[settings]\nspare_trial = true\n";
     fs::write(policies.join("10-emergency.toml"), toml).unwrap();
     // Where there is a component, none is installed; these are what the other calls need.
     for name in ["20-licence", "30-internal", "40-external"] {

@@ -82,7 +82,9 @@ fn one_of_two_dies(seconds: u32, dies: impl FnOnce(&Subject, Process, u16, &mut 
 
 #[test]
 fn a_provider_that_is_gone_loses_no_call() {
-    let log = one_of_two_dies(16, |_, mut first, _, _| drop(first.stop(Duration::from_secs(3))));
+    let log = one_of_two_dies(16, |_, mut first, _, _| {
+        first.stop(Duration::from_secs(3));
+    });
     assert!(log.contains("trunk is down"), "{log}");
 }
 
@@ -99,7 +101,7 @@ fn a_provider_that_goes_silent_loses_no_call() {
 #[test]
 fn a_provider_that_answers_503_loses_no_call() {
     let log = one_of_two_dies(16, |subject, mut first, port, calls| {
-        drop(first.stop(Duration::from_secs(3)));
+        first.stop(Duration::from_secs(3));
         let _unavailable = provider(subject, port, "unavailable");
         progress(calls, u64::MAX / 2);
     });
@@ -109,7 +111,7 @@ fn a_provider_that_answers_503_loses_no_call() {
 #[test]
 fn a_provider_that_is_slow_loses_no_call() {
     one_of_two_dies(16, |subject, mut first, port, calls| {
-        drop(first.stop(Duration::from_secs(3)));
+        first.stop(Duration::from_secs(3));
         let _slow = provider(subject, port, "slow");
         progress(calls, u64::MAX / 2);
     });

@@ -186,7 +186,8 @@ fn chosen_number(wanted: Option<&String>, call: &Call, directory: &Directory) ->
 /// and one of its addresses a stage, next on everything but an answer, [`Limits::emergency_trunk_wait`] each.
 ///
 /// Health is not asked: a trunk that seemed dead is tried in its turn. A trunk without an address is left out. When none of these has an address, every
-/// trunk of the site is tried: the result is empty only when no trunk at all has one.
+/// trunk of the site is tried; when no trunk at all has one, the security desk is rung, where the operator has named one: somebody who can help. Behind the last way
+/// there is nothing to be tried, so that it is not left for being silent.
 #[must_use]
 pub fn resolve(plan: &EmergencyPlan, call: &Call, site: &Site) -> Resolved {
     let directory = site.directory();
@@ -219,6 +220,11 @@ pub fn resolve(plan: &EmergencyPlan, call: &Call, site: &Site) -> Resolved {
             caller_number: shown_number(call, &directory),
         });
         stages = stages_of(&anybody.collect::<Vec<_>>(), call, &directory, site);
+    }
+    if let Some(last) = stages.last_mut() {
+        last.answer_wait = None;
+    } else if let Some(desk) = callback::security_desk(&directory).filter(|_| call.kind == CallKind::Emergency) {
+        return callback::looking_for(Vec::new(), Some(desk), call.at, site);
     }
     Resolved { stages }
 }

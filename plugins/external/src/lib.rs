@@ -45,7 +45,7 @@
 //! minutes_per_outage = 300        # from the first phone that registers here until none is registered any more
 //! outage = "tight"                # the right that counts instead while phones are here without their cloud,
 //! outage_after_minutes = 0        # beginning so long after the first came
-//! [[settings.user]]               # in order; the first that matches counts
+//! [[settings.user]]               # in order; the first that matches counts, unless `holdfast user set ID --dial-class` has named a right
 //! right = "guest"
 //! extensions = ["12%"]            # default: any
 //! location = "lobby"              # default: any

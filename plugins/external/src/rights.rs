@@ -123,6 +123,9 @@ impl Rights {
 
     /// Why this caller may not call this number (without the outside prefix) now.
     pub(crate) fn forbid(&self, caller: &str, location: Option<&str>, number: &str, numbers: &Numbers) -> Option<Refusal> {
+        if self.rights.is_empty() {
+            return None;
+        }
         let right = self.in_force(self.rights.get(self.of(caller, location))?);
         let e164 = numbers.e164(number);
         let class = self.class(number, e164.as_deref(), numbers);
@@ -168,8 +171,12 @@ impl Rights {
         None
     }
 
-    /// Where the right of a caller stands.
+    /// Where the right of a caller stands: the one that the directory names for the user (its dial class), else the first of `user` that fits.
     fn of(&self, caller: &str, location: Option<&str>) -> usize {
+        let named = directory::dial_class_of(caller).and_then(|class| self.rights.iter().position(|right| right.name == class));
+        if let Some(right) = named {
+            return right;
+        }
         if self.users.is_empty() {
             return self.default;
         }

@@ -243,6 +243,15 @@ fn who_may_call_what() {
 }
 
 #[test]
+fn the_directory_names_the_right_of_a_user() {
+    let site = |class: &str| restricted().endpoint(Endpoint::new("desk-2", "1002").dial_class(class)).registered("desk-2");
+    assert_eq!(may(&site("staff"), "desk-2", "07700900000"), "may");
+    assert_eq!(may(&site("guest"), "desk-2", "07700900000"), "refuse 403 Not Allowed To Call There");
+    // No such right: the others decide.
+    assert_eq!(may(&site("director"), "desk-2", "07700900000"), "may");
+}
+
+#[test]
 fn a_guest_calls_in_hours_only() {
     let at = |when: &str| may(&restricted().at(when), "room-1", "02079460000");
     assert_eq!(at("2026-01-05T08:00:00Z"), "may");

@@ -257,7 +257,7 @@ fn engine() -> &'static Arc<Engine> {
         let folder = tempfile::tempdir().unwrap();
         Engine::install_shipped(folder.path()).unwrap();
         std::fs::write(folder.path().join("10-emergency.wasm"), world::agents::guest("zoo")).unwrap();
-        let toml = "grants = ['directory', 'settings', 'log', 'clock', 'memory']\n[settings]\nspare_trial = true\n";
+        let toml = "grants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n[settings]\nspare_trial = true\n";
         std::fs::write(folder.path().join("10-emergency.toml"), toml).unwrap();
         let patient = Duration::from_secs(3600);
         let settings =

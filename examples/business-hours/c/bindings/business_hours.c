@@ -303,8 +303,6 @@ void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_
 void holdfast_policy_directory_option_call_settings_free(holdfast_policy_directory_option_call_settings_t *ptr) {
   if (ptr->is_some) {
     holdfast_policy_directory_call_settings_free(&ptr->val);
-void business_hours_option_u32_free(business_hours_option_u32_t *ptr) {
-  if (ptr->is_some) {
   }
 }
 

@@ -92,8 +92,6 @@ typedef struct {
   bool is_some;
   holdfast_policy_directory_call_settings_t val;
 } holdfast_policy_directory_option_call_settings_t;
-  uint32_t val;
-} business_hours_option_u32_t;
 
 // One value. Dates are texts; numbers with a fraction are texts too.
 typedef struct holdfast_policy_settings_value_t {
@@ -424,7 +422,6 @@ void business_hours_list_string_free(business_hours_list_string_t *ptr);
 void holdfast_policy_directory_list_binding_free(holdfast_policy_directory_list_binding_t *ptr);
 
 void holdfast_policy_directory_option_call_settings_free(holdfast_policy_directory_option_call_settings_t *ptr);
-void business_hours_option_u32_free(business_hours_option_u32_t *ptr);
 
 void holdfast_policy_settings_value_free(holdfast_policy_settings_value_t *ptr);
 

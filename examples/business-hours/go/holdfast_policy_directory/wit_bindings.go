@@ -52,16 +52,16 @@ EmergencyOnly bool
 // What becomes of a user's calls. The host carries it out by itself where a plan rings the user alone and names no ring time: a policy needs it only to do
 // otherwise, e.g. by naming the user's phones. Frozen.
 type CallSettings struct {
-	// How long the phones ring, 1 to 600; as long as the site lets them when `none`.
-	RingSeconds witTypes.Option[uint32]
-	// Where every call goes on to, without ringing: an extension or an outside number, as the user would dial it. So are the other three.
-	ForwardAlways witTypes.Option[string]
-	// Where calls go on to while the user is busy.
-	ForwardBusy witTypes.Option[string]
-	// Where calls go on to that nobody answers.
-	ForwardNoAnswer witTypes.Option[string]
-	// Where calls go on to while no phone can be reached; as those that nobody answers when `none`.
-	ForwardUnreachable witTypes.Option[string]
+        // How long the phones ring, 1 to 600; as long as the site lets them when `none`.
+RingSeconds witTypes.Option[uint32]
+// Where every call goes on to, without ringing: an extension or an outside number, as the user would dial it. So are the other three.
+ForwardAlways witTypes.Option[string]
+// Where calls go on to while the user is busy.
+ForwardBusy witTypes.Option[string]
+// Where calls go on to that nobody answers.
+ForwardNoAnswer witTypes.Option[string]
+// Where calls go on to while no phone can be reached; as those that nobody answers when `none`.
+ForwardUnreachable witTypes.Option[string]
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 endpoint-by-id
@@ -254,116 +254,118 @@ return result1
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 call-settings-of
-func wasm_import_call_settings_of(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_call_settings_of(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func CallSettingsOf(id string) witTypes.Option[CallSettings] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (8 + 13*4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(id))
-	pinner.Pin(utf8)
-	wasm_import_call_settings_of(uintptr(utf8), uint32(len(id)), returnArea)
-	var option7 witTypes.Option[CallSettings]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
+        returnArea := uintptr(witRuntime.Allocate(pinner, (8+13*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(id))
+pinner.Pin(utf8)
+wasm_import_call_settings_of(uintptr(utf8), uint32(len(id)), returnArea)
+var option7 witTypes.Option[CallSettings]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option7 = witTypes.None[CallSettings]()
+case 1:
+        var option witTypes.Option[uint32]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))) {
+case 0:
+        
+        option = witTypes.None[uint32]()
+case 1:
+        
+        option = witTypes.Some[uint32](uint32(*(*int32)(unsafe.Add(unsafe.Pointer(returnArea), (4+1*4)))))
+default:
+        panic("unreachable")
+}
+var option0 witTypes.Option[string]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+1*4)))) {
+case 0:
+        
+        option0 = witTypes.None[string]()
+case 1:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+2*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+3*4))))
 
-		option7 = witTypes.None[CallSettings]()
-	case 1:
-		var option witTypes.Option[uint32]
-		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))) {
-		case 0:
+        option0 = witTypes.Some[string](value)
+default:
+        panic("unreachable")
+}
+var option2 witTypes.Option[string]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+4*4)))) {
+case 0:
+        
+        option2 = witTypes.None[string]()
+case 1:
+        value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+5*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+6*4))))
 
-			option = witTypes.None[uint32]()
-		case 1:
+        option2 = witTypes.Some[string](value1)
+default:
+        panic("unreachable")
+}
+var option4 witTypes.Option[string]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+7*4)))) {
+case 0:
+        
+        option4 = witTypes.None[string]()
+case 1:
+        value3 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+8*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+9*4))))
 
-			option = witTypes.Some[uint32](uint32(*(*int32)(unsafe.Add(unsafe.Pointer(returnArea), (4 + 1*4)))))
-		default:
-			panic("unreachable")
-		}
-		var option0 witTypes.Option[string]
-		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 1*4)))) {
-		case 0:
+        option4 = witTypes.Some[string](value3)
+default:
+        panic("unreachable")
+}
+var option6 witTypes.Option[string]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+10*4)))) {
+case 0:
+        
+        option6 = witTypes.None[string]()
+case 1:
+        value5 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+11*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8+12*4))))
 
-			option0 = witTypes.None[string]()
-		case 1:
-			value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 2*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 3*4))))
+        option6 = witTypes.Some[string](value5)
+default:
+        panic("unreachable")
+}
 
-			option0 = witTypes.Some[string](value)
-		default:
-			panic("unreachable")
-		}
-		var option2 witTypes.Option[string]
-		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 4*4)))) {
-		case 0:
-
-			option2 = witTypes.None[string]()
-		case 1:
-			value1 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 5*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 6*4))))
-
-			option2 = witTypes.Some[string](value1)
-		default:
-			panic("unreachable")
-		}
-		var option4 witTypes.Option[string]
-		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 7*4)))) {
-		case 0:
-
-			option4 = witTypes.None[string]()
-		case 1:
-			value3 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 8*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 9*4))))
-
-			option4 = witTypes.Some[string](value3)
-		default:
-			panic("unreachable")
-		}
-		var option6 witTypes.Option[string]
-		switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 10*4)))) {
-		case 0:
-
-			option6 = witTypes.None[string]()
-		case 1:
-			value5 := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 11*4)))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (8 + 12*4))))
-
-			option6 = witTypes.Some[string](value5)
-		default:
-			panic("unreachable")
-		}
-
-		option7 = witTypes.Some[CallSettings](CallSettings{RingSeconds: option, ForwardAlways: option0, ForwardBusy: option2, ForwardNoAnswer: option4, ForwardUnreachable: option6})
-	default:
-		panic("unreachable")
-	}
-	result := option7
-	return result
+        option7 = witTypes.Some[CallSettings](CallSettings{RingSeconds: option, ForwardAlways: option0, ForwardBusy: option2, ForwardNoAnswer: option4, ForwardUnreachable: option6})
+default:
+        panic("unreachable")
+}
+result := option7;
+return result
 
 }
 
 //go:wasmimport holdfast:policy/directory@0.1.1 dial-class-of
-func wasm_import_dial_class_of(arg0 uintptr, arg1 uint32, arg2 uintptr)
+func wasm_import_dial_class_of(arg0 uintptr, arg1 uint32, arg2 uintptr) 
+
 
 func DialClassOf(endpoint string) witTypes.Option[string] {
-	pinner := &runtime.Pinner{}
-	defer pinner.Unpin()
+        pinner := &runtime.Pinner{}
+defer pinner.Unpin()
 
-	returnArea := uintptr(witRuntime.Allocate(pinner, (3 * 4), 4))
-	utf8 := unsafe.Pointer(unsafe.StringData(endpoint))
-	pinner.Pin(utf8)
-	wasm_import_dial_class_of(uintptr(utf8), uint32(len(endpoint)), returnArea)
-	var option witTypes.Option[string]
-	switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
-	case 0:
+        returnArea := uintptr(witRuntime.Allocate(pinner, (3*4), 4))
+        utf8 := unsafe.Pointer(unsafe.StringData(endpoint))
+pinner.Pin(utf8)
+wasm_import_dial_class_of(uintptr(utf8), uint32(len(endpoint)), returnArea)
+var option witTypes.Option[string]
+switch uint8(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 0))) {
+case 0:
+        
+        option = witTypes.None[string]()
+case 1:
+        value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2*4))))
 
-		option = witTypes.None[string]()
-	case 1:
-		value := unsafe.String((*uint8)(unsafe.Pointer(uintptr(*(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), 4))))), *(*uint32)(unsafe.Add(unsafe.Pointer(returnArea), (2 * 4))))
-
-		option = witTypes.Some[string](value)
-	default:
-		panic("unreachable")
-	}
-	result := option
-	return result
+        option = witTypes.Some[string](value)
+default:
+        panic("unreachable")
+}
+result := option;
+return result
 
 }
 

@@ -89,9 +89,9 @@ fn an_unknown_key_names_the_nearest_valid_one() {
         &format!("{}[sip]\nlisten = [\"udp:127.0.0.1:5060\"]\ndomian = \"x\"\n[colour]\n", phone("pasword = \"x\"\nzebra = 1")),
         expect![[r#"
             holdfast.toml:6: endpoint[1].pasword: unknown key; did you mean `password`?
-            holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac` and `numbers`
+            holdfast.toml:7: endpoint[1].zebra: unknown key; the keys here are `id`, `extension`, `username`, `password`, `ha1`, `name`, `enabled`, `licence`, `location`, `mac`, `numbers` and `dial_class`
             holdfast.toml:24: sip.domian: unknown key; did you mean `domain`?
-            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `notify`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `rest`, `provision`, `telemetry`, `decisions`, `records`, `features` and `survivable`"#]],
+            holdfast.toml:25: colour: unknown key; the keys here are `sip`, `limits`, `policy`, `endpoint`, `licence`, `trunk`, `emergency`, `notify`, `location`, `park`, `tls`, `log`, `store`, `metrics`, `rest`, `provision`, `telemetry`, `decisions`, `records`, `features`, `survivable` and `tolls`"#]],
     );
 }
 
@@ -273,7 +273,7 @@ fn a_trunk_that_could_be_a_phone_is_warned_of() {
     says(
         &phone("").replace("sources = [\"192.0.2.10\"]", "sources = []"),
         expect![[
-            r#"holdfast.toml:14: trunk[1].sources: names nobody: no call can come in over this trunk; name the provider's addresses, e.g. `sources = ["192.0.2.10"]`"#
+            r#"holdfast.toml:14: trunk[1].sources: names nobody: no call can come in over this trunk; name the provider's addresses, e.g. `sources = ["192.0.2.10"]`, or have it registered at (`register = true`)"#
         ]],
     );
 }

@@ -94,7 +94,7 @@ impl Desk {
     fn new() -> Self {
         let (folder, site) = (tempfile::tempdir().unwrap(), site());
         fs::copy(env!("HOLDFAST_ZOO"), folder.path().join("10-zoo.wasm")).unwrap();
-        let toml = "deadline_ms = 400\ngrants = ['directory', 'settings', 'log', 'clock', 'memory']\n";
+        let toml = "deadline_ms = 400\ngrants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n";
         fs::write(folder.path().join("10-zoo.toml"), toml).unwrap();
         let engine = engine(folder.path(), &site);
         let runner = engine.runner(Arc::clone(&site));

@@ -17,7 +17,7 @@ use switch::{
 };
 
 const ZOO: &str = env!("HOLDFAST_ZOO");
-const GRANTS: &str = "grants = ['directory', 'settings', 'log', 'clock', 'memory']\n";
+const GRANTS: &str = "grants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n";
 
 fn route(runner: &Runner, caller: Caller, called: &str) -> (Decision, Option<PolicyFault>) {
     let mut steps = Vec::new();

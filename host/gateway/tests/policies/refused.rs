@@ -124,7 +124,7 @@ fn a_component_that_spins_at_its_start_is_refused() {
     assert!(rejection.reason.starts_with("it does not start: it did not answer"), "{rejection}");
 }
 
-const GRANTS: &str = "grants = ['settings', 'log', 'clock', 'memory']\n";
+const GRANTS: &str = "grants = ['directory', 'licences', 'trunks', 'settings', 'log', 'clock', 'memory']\n";
 
 #[test]
 fn a_component_that_fails_its_trial_is_refused() {

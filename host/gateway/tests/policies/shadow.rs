@@ -18,7 +18,7 @@ use switch::{
     site::Site,
 };
 
-const GRANTS: &str = "grants = ['directory', 'trunks', 'locations', 'settings', 'log', 'clock', 'memory']\n";
+const GRANTS: &str = "grants = ['directory', 'trunks', 'locations', 'settings', 'log', 'clock', 'memory', 'licences']\n";
 
 /// A folder that nobody follows, with one policy in it and a runner on it.
 struct Desk {

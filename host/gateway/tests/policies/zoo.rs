@@ -21,7 +21,7 @@ use switch::{
 };
 
 const ZOO: &str = env!("HOLDFAST_ZOO");
-const GRANTS: &str = "grants = ['directory', 'settings', 'log', 'clock', 'memory']\n";
+const GRANTS: &str = "grants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n";
 
 /// The zoo as `10-zoo.wasm`, with more lines in its file, and whatever `more` puts beside it.
 fn zoo(site: &Arc<Site>, toml: &str, more: &[(&str, &str)]) -> (tempfile::TempDir, Arc<Engine>, Rc<Runner>) {

@@ -189,12 +189,17 @@ pub fn plan(call: &Call, trunk: &str, site: &Site) -> Option<Resolved> {
         let last = || site.callbacks.recall(None, rules.callback, call.at).first().map(CallForHelp::sought);
         callers.extend(own.or_else(last));
     }
-    let desk = rules.security_desk.as_deref().and_then(|extension| directory.by_extension(extension));
-    let desk = desk.map(|desk| Sought { endpoint: Some(desk.id.clone()), address: None });
+    let desk = security_desk(&directory);
     if callers.is_empty() && desk.is_none() {
         return None;
     }
     Some(looking_for(callers, desk, call.at, site))
+}
+
+/// Who is rung where nobody else can be.
+pub(super) fn security_desk(directory: &Directory) -> Option<Sought> {
+    let desk = directory.emergency.security_desk.as_deref().and_then(|extension| directory.by_extension(extension))?;
+    Some(Sought { endpoint: Some(desk.id.clone()), address: None })
 }
 
 /// Looks for those who are called back, the first one first, until the time for that is over; then also for the security desk.

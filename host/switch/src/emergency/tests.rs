@@ -338,6 +338,23 @@ fn every_address_of_a_trunk_is_tried_and_one_without_is_left_out() {
     assert!(resolve(&EmergencyPlan::default(), &call("sip:112@x.example", "10.1.0.7:5060"), &site).stages.is_empty());
 }
 
+/// The one thing that cannot be helped is a site from which no way leads out; then somebody there is called who can.
+#[test]
+fn without_any_way_out_the_security_desk_rings() {
+    let site = site();
+    for trunk in ["first", "second", "spare"] {
+        site.trunks.set_flows(trunk, Vec::new());
+    }
+    let mut directory = directory();
+    directory.emergency.security_desk = Some("1002".to_owned());
+    site.replace_directory(directory, at(0));
+    let stages =
+        |number: &str| resolve(&EmergencyPlan::default(), &call(&format!("sip:{number}@x.example"), "10.1.0.7:5060"), &site).stages;
+    let rung: Vec<_> = stages("112").into_iter().filter_map(|stage| stage.seek).flat_map(|seek| seek.whom).collect();
+    assert!(rung.len() == 1 && rung[0].endpoint.as_deref() == Some("desk-2"), "{rung:?}");
+    assert!(stages("933").is_empty(), "a test shows that there is no way");
+}
+
 #[test]
 fn without_named_trunks_every_trunk_is_tried() {
     let old = directory();

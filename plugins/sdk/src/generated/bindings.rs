@@ -2490,7 +2490,8 @@ pub mod holdfast {
                 };
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Names of the trunks for calls for help, in the order of the configuration.
+            /// Names of the trunks that the operator has named for the call for help that is decided, in the order in which they are tried: those of the caller's place, then
+            /// the site's. Where no such call is decided, the site's in the order of the configuration.
             #[allow(async_fn_in_trait)]
             pub fn emergency_names() -> _rt::Vec<_rt::String> {
                 #[cfg(not(target_arch = "wasm32"))]

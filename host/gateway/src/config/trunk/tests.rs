@@ -38,7 +38,7 @@ fn addresses_and_a_certificate() {
 #[test]
 fn mistakes_are_named_with_their_remedy() {
     let text = "[[trunk]]\nname = \"t\"\nuri = \"sip:provider.example\"\nregister = true\noutbound_proxy = \"edge\"\ncertificate = \"*.x\"\noptions_seconds = 99999\n\
-                [[trunk.address]]\nuri = \"sip:192.0.2.1;transport=sctp\"\nprio = 1\n\
+                [[trunk.address]]\nuri = \"sip:192.0.2.1;transport=sctp\"\npriorty = 1\n\
                 [[trunk]]\nname = \"u\"\nuri = \"sip:192.0.2.1\"\nsources = [\"192.0.2.1\"]\ncontact_user = \"x\"\n\
                 [emergency]\ntrunks = [\"t\"]\n[sip]\nname_servers = [\"192.0.2.53\", \"dns\"]\n";
     let report = Config::parse("holdfast.toml", text, None).unwrap_err().to_string();
@@ -48,7 +48,7 @@ fn mistakes_are_named_with_their_remedy() {
         "trunk[1].certificate: `*.x` is no name that a certificate shows",
         "trunk[1].options_seconds: 99999 is outside 0 to 86400",
         "trunk[1].address[1].uri: names a transport that is not spoken here",
-        "trunk[1].address[1].prio: unknown key; did you mean `priority`?",
+        "trunk[1].address[1].priorty: unknown key; did you mean `priority`?",
         "trunk[2].contact_user: says how to register, and nobody registers",
         "sip.name_servers: `dns` is no address",
     ] {
