@@ -47,8 +47,7 @@ fn help(subject: &Subject, lines: &str, what: &str) {
     }
 }
 
-const TOML: &str =
-    "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\", \"licences\", \"trunks\"]\non_fault = \"refuse\"\n\n[settings]\nspare_trial = true\n";
+const TOML: &str = "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\", \"licences\", \"trunks\"]\non_fault = \"refuse\"\n\n[settings]\nspare_trial = true\n";
 
 /// What the zoo can do instead of deciding, and what it can say instead of a plan.
 const ACTS: [&str; 11] =

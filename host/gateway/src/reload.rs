@@ -140,14 +140,16 @@ pub async fn follow(
     };
     let mut renew = tokio::time::interval(CERTIFICATES);
     renew.reset();
-    let mut saved_since = true;
+    // Saved before anybody watched, and perhaps only half: it is looked at as after any change, once it has been left alone.
+    if let Some(watch) = watch.as_ref().filter(|_| digest(&running.file) != content) {
+        watch.changed.notify_one();
+    }
     loop {
         tokio::select! {
             _ = interrupt.recv() => return Ok("interrupted"),
             _ = terminate.recv() => return Ok("told to end"),
             _ = hangup.recv() => {}
-            () = file_changed(watch.as_ref(), saved_since) => {
-                saved_since = false;
+            () = file_changed(watch.as_ref()) => {
                 let now = digest(&running.file);
                 if now == content {
                     continue;
@@ -177,10 +179,8 @@ pub fn digest(file: &Path) -> Option<[u8; 32]> {
     std::fs::read(file).ok().map(|content| Sha256::digest(content).into())
 }
 
-/// At once when it may have been `saved_since`.
-async fn file_changed(watch: Option<&FileWatch>, saved_since: bool) {
+async fn file_changed(watch: Option<&FileWatch>) {
     match watch {
-        _ if saved_since => {}
         Some(watch) => watch.changed().await,
         None => std::future::pending().await,
     }

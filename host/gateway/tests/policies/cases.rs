@@ -173,7 +173,8 @@ fn a_fault_is_what_the_policy_said() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("10-zoo.wasm");
     fs::copy(env!("HOLDFAST_ZOO"), &file).unwrap();
-    fs::write(folder.path().join("10-zoo.toml"), "grants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n").unwrap();
+    fs::write(folder.path().join("10-zoo.toml"), "grants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n")
+        .unwrap();
     let cases = folder.path().join("some.toml");
     fs::write(&cases, "[[trunk]]\nname = \"provider\"\n[[case]]\nname = \"t\"\nto = \"trap\"\nexpect = \"pass\"\n[[case]]\nname = \"p\"\nto = \"pass\"\nexpect = \"pass\"\n").unwrap();
     let tried = try_file(&file, Some(&cases)).unwrap().unwrap();
@@ -187,7 +188,8 @@ fn answers_that_break_the_contract_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("10-zoo.wasm");
     fs::copy(env!("HOLDFAST_ZOO"), &file).unwrap();
-    fs::write(folder.path().join("10-zoo.toml"), "grants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n").unwrap();
+    fs::write(folder.path().join("10-zoo.toml"), "grants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n")
+        .unwrap();
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/guests/zoo/cases.toml");
     let tried = try_file(&file, Some(&cases)).unwrap().unwrap();
     let failed: Vec<&CaseResult> = tried.cases.iter().filter(|case| !case.passed()).collect();

@@ -83,7 +83,11 @@ fn again(files: &[PathBuf], component: &Path, policy: &str, cases: &Mutex<CaseFi
 fn zoo(folder: &Path) -> PathBuf {
     let file = folder.join("zoo.wasm");
     fs::write(&file, include_bytes!(concat!(env!("OUT_DIR"), "/zoo.wasm"))).unwrap();
-    fs::write(file.with_extension("toml"), "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\", \"licences\", \"trunks\"]\n").unwrap();
+    fs::write(
+        file.with_extension("toml"),
+        "grants = [\"directory\", \"settings\", \"log\", \"clock\", \"memory\", \"licences\", \"trunks\"]\n",
+    )
+    .unwrap();
     file
 }
 

@@ -25,7 +25,11 @@ fn running(component: &str, toml: &str, site: &Arc<Site>) -> (tempfile::TempDir,
 }
 
 fn settings(folder: &Path, toml: &str) {
-    fs::write(folder.join("10-policy.toml"), format!("grants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n{toml}")).unwrap();
+    fs::write(
+        folder.join("10-policy.toml"),
+        format!("grants = ['directory', 'settings', 'log', 'clock', 'memory', 'licences', 'trunks']\n{toml}"),
+    )
+    .unwrap();
 }
 
 /// The outcome of one routing decision.

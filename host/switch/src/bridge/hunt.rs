@@ -127,9 +127,6 @@ impl Bridge {
             }
         }
         if !self.stage_rings(hunt) {
-            self.stage_over(hunt, false, now, random, out);
-        }
-        if !self.stage_rings(hunt) {
             self.no_channel(hunt);
             self.stage_over(hunt, false, now, random, out);
         }

@@ -239,9 +239,9 @@ fn the_own_plan_shows_where_the_caller_is() {
         &nothing,
         &call("sip:9911@x.example", "10.1.0.7:5060"),
         &expect![[r#"
-        first sip:911@192.0.2.10:5060;transport=udp by udp:192.0.2.10:5060 To 911 as +442030002222, wait 3s ring 180s
-        second sips:911@[2001:db8::5] by tcp:[2001:db8::5]:5061 To 911 as +442030002222, wait 3s ring 180s
-    "#]],
+            first sip:911@192.0.2.10:5060;transport=udp by udp:192.0.2.10:5060 To 911 as +442030002222, wait 3s ring 180s
+            second sips:911@[2001:db8::5] by tcp:[2001:db8::5]:5061 To 911 as +442030002222, wait 0ns ring 180s
+        "#]],
     );
     // A place without ELIN: the direct number of a known phone, else its own.
     let mut known = call("sip:911@x.example", "10.2.0.7:5060");
@@ -250,9 +250,9 @@ fn the_own_plan_shows_where_the_caller_is() {
         &nothing,
         &known,
         &expect![[r#"
-        first sip:911@192.0.2.10:5060;transport=udp by udp:192.0.2.10:5060 To 911 as own, wait 3s ring 180s
-        second sips:911@[2001:db8::5] by tcp:[2001:db8::5]:5061 To 911 as own, wait 3s ring 180s
-    "#]],
+            first sip:911@192.0.2.10:5060;transport=udp by udp:192.0.2.10:5060 To 911 as own, wait 3s ring 180s
+            second sips:911@[2001:db8::5] by tcp:[2001:db8::5]:5061 To 911 as own, wait 0ns ring 180s
+        "#]],
     );
     known.caller = Caller::Endpoint(Arc::clone(site.directory().endpoint("desk-1").unwrap()));
     check(
@@ -260,9 +260,9 @@ fn the_own_plan_shows_where_the_caller_is() {
         &nothing,
         &known,
         &expect![[r#"
-        first sip:911@192.0.2.10:5060;transport=udp by udp:192.0.2.10:5060 To 911 as +442030001234, wait 3s ring 180s
-        second sips:911@[2001:db8::5] by tcp:[2001:db8::5]:5061 To 911 as +442030001234, wait 3s ring 180s
-    "#]],
+            first sip:911@192.0.2.10:5060;transport=udp by udp:192.0.2.10:5060 To 911 as +442030001234, wait 3s ring 180s
+            second sips:911@[2001:db8::5] by tcp:[2001:db8::5]:5061 To 911 as +442030001234, wait 0ns ring 180s
+        "#]],
     );
     // A URN goes out as it came, by the trunk's flow.
     check(
@@ -270,9 +270,9 @@ fn the_own_plan_shows_where_the_caller_is() {
         &nothing,
         &call("urn:service:sos.fire", "192.168.0.1:5060"),
         &expect![[r#"
-        first urn:service:sos.fire by udp:192.0.2.10:5060 To urn:service:sos.fire as own, wait 3s ring 180s
-        second urn:service:sos.fire by tcp:[2001:db8::5]:5061 To urn:service:sos.fire as own, wait 3s ring 180s
-    "#]],
+            first urn:service:sos.fire by udp:192.0.2.10:5060 To urn:service:sos.fire as own, wait 3s ring 180s
+            second urn:service:sos.fire by tcp:[2001:db8::5]:5061 To urn:service:sos.fire as own, wait 0ns ring 180s
+        "#]],
     );
 }
 
@@ -303,10 +303,10 @@ fn the_policys_trunks_go_first_and_none_is_lost() {
         &plan,
         &call("sip:911@x.example", "10.1.0.7:5060"),
         &expect![[r#"
-        spare sip:911@spare.example;user=phone by udp:203.0.113.7:5060 To 911 as +15550100, wait 3s ring 180s
-        first sip:112@192.0.2.10:5060;transport=udp by udp:192.0.2.10:5060 To 112 as +442030002222, wait 3s ring 180s
-        second sips:911@[2001:db8::5] by tcp:[2001:db8::5]:5061 To 911 as +442030002222, wait 3s ring 180s
-    "#]],
+            spare sip:911@spare.example;user=phone by udp:203.0.113.7:5060 To 911 as +15550100, wait 3s ring 180s
+            first sip:112@192.0.2.10:5060;transport=udp by udp:192.0.2.10:5060 To 112 as +442030002222, wait 3s ring 180s
+            second sips:911@[2001:db8::5] by tcp:[2001:db8::5]:5061 To 911 as +442030002222, wait 0ns ring 180s
+        "#]],
     );
 }
 
@@ -320,9 +320,9 @@ fn every_address_of_a_trunk_is_tried_and_one_without_is_left_out() {
         &EmergencyPlan::default(),
         &call("sip:112@x.example", "10.1.0.7:5060"),
         &expect![[r#"
-        second sips:112@[2001:db8::5] by udp:198.51.100.1:5060 To 112 as +442030002222, wait 3s ring 180s
-        second sips:112@[2001:db8::5] by udp:198.51.100.2:5060 To 112 as +442030002222, wait 3s ring 180s
-    "#]],
+            second sips:112@[2001:db8::5] by udp:198.51.100.1:5060 To 112 as +442030002222, wait 3s ring 180s
+            second sips:112@[2001:db8::5] by udp:198.51.100.2:5060 To 112 as +442030002222, wait 0ns ring 180s
+        "#]],
     );
     // Anybody is better than nobody.
     site.trunks.set_flows("second", Vec::new());
@@ -331,8 +331,8 @@ fn every_address_of_a_trunk_is_tried_and_one_without_is_left_out() {
         &EmergencyPlan::default(),
         &call("sip:112@x.example", "10.1.0.7:5060"),
         &expect![[r#"
-        spare sip:112@spare.example;user=phone by udp:203.0.113.7:5060 To 112 as +442030002222, wait 3s ring 180s
-    "#]],
+            spare sip:112@spare.example;user=phone by udp:203.0.113.7:5060 To 112 as +442030002222, wait 0ns ring 180s
+        "#]],
     );
     site.trunks.set_flows("spare", Vec::new());
     assert!(resolve(&EmergencyPlan::default(), &call("sip:112@x.example", "10.1.0.7:5060"), &site).stages.is_empty());

@@ -64,7 +64,7 @@ impl Rig {
             let text = String::from_utf8_lossy(ask.request.bytes()).into_owned();
             let method = text.split(' ').next().unwrap().to_owned();
             let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name).map(str::to_owned));
-            let mut line = format!("{second:>5} {method} {}", ask.flow.remote);
+            let mut line = format!("{second:<5} {method} {}", ask.flow.remote);
             line.extend(field("Expires: ").map(|expires| format!(" for {expires}")));
             if let Some(count) = text.split_once("nc=").and_then(|(_, rest)| rest.get(..8)) {
                 write!(line, " +{} {}", field("Proxy-Authorization").map_or("401", |_| "407"), count.trim_start_matches('0')).unwrap();
@@ -96,7 +96,7 @@ impl Rig {
         let answer =
             message(&format!("SIP/2.0 {status} So\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\n{copied}{lines}Content-Length: 0\n\n"));
         assert!(answer.header(Name::CallId).is_some());
-        writeln!(self.log, "{:>5} {status}", self.now).unwrap();
+        writeln!(self.log, "{:<5} {status}", self.now).unwrap();
         let mut out = Vec::new();
         self.keeper.answered(ask.id, &answer, flow, &self.site, at(self.now), &mut self.random, &mut out);
         self.take(out, self.now);
@@ -105,7 +105,7 @@ impl Rig {
     /// The oldest request that has no answer will get none.
     fn fail(&mut self, why: Failure) {
         let (_, ask) = self.asks.remove(0);
-        writeln!(self.log, "{:>5} {why:?}", self.now).unwrap();
+        writeln!(self.log, "{:<5} {why:?}", self.now).unwrap();
         let mut out = Vec::new();
         self.keeper.failed(ask.id, why, &self.site, at(self.now), &mut self.random, &mut out);
         self.take(out, self.now);
@@ -151,18 +151,18 @@ fn registered_with_digest_renewed_with_the_same_nonce_and_taken_back() {
     assert!(rig.keeper.left());
     rig.wait(1_000);
     rig.expect(&expect![[r#"
-            0 REGISTER 192.0.2.10:5060 for 600
-            0 401
-            0 REGISTER 192.0.2.10:5060 for 600 +401 1
-            0 200
-           67 REGISTER 192.0.2.10:5060 for 600 +401 2
-           80 401
-           80 REGISTER 192.0.2.10:5060 for 600 +401 1
-           80 200
-           90 REGISTER 192.0.2.10:5060 for 0 +401 2
-           90 407
-           90 REGISTER 192.0.2.10:5060 for 0 +407 1
-           90 200
+        0     REGISTER 192.0.2.10:5060 for 600
+        0     401
+        0     REGISTER 192.0.2.10:5060 for 600 +401 1
+        0     200
+        67    REGISTER 192.0.2.10:5060 for 600 +401 2
+        80    401
+        80    REGISTER 192.0.2.10:5060 for 600 +401 1
+        80    200
+        90    REGISTER 192.0.2.10:5060 for 0 +401 2
+        90    407
+        90    REGISTER 192.0.2.10:5060 for 0 +407 1
+        90    200
     "#]]);
 }
 
@@ -193,20 +193,20 @@ fn what_is_refused_waits_longer_each_time_and_says_what_to_do() {
     rig.answer(200, "");
     assert_eq!(rig.registration().trouble, None);
     rig.expect(&expect![[r#"
-            0 REGISTER 192.0.2.10:5060 for 600
-            0 401
-            0 REGISTER 192.0.2.10:5060 for 600 +401 1
-            0 401
-           37 REGISTER 192.0.2.10:5060 for 600
-         1801 403
-         1864 REGISTER 192.0.2.10:5060 for 600
-         3602 403
-         3802 REGISTER 192.0.2.10:5060 for 600
-         5403 403
-         5676 REGISTER 192.0.2.10:5060 for 600
-         7204 403
-         7988 REGISTER 192.0.2.10:5060 for 600
-         9005 403
+        0     REGISTER 192.0.2.10:5060 for 600
+        0     401
+        0     REGISTER 192.0.2.10:5060 for 600 +401 1
+        0     401
+        37    REGISTER 192.0.2.10:5060 for 600
+        1801  403
+        1864  REGISTER 192.0.2.10:5060 for 600
+        3602  403
+        3802  REGISTER 192.0.2.10:5060 for 600
+        5403  403
+        5676  REGISTER 192.0.2.10:5060 for 600
+        7204  403
+        7988  REGISTER 192.0.2.10:5060 for 600
+        9005  403
         10111 REGISTER 192.0.2.10:5060 for 600
         10806 403
         12502 REGISTER 192.0.2.10:5060 for 600
@@ -233,12 +233,12 @@ fn too_brief_an_interval_is_made_longer_once() {
     rig.wait(60);
     rig.answer(200, "Contact: <sip:+4420300@192.0.2.1:5060>;expires=1800\n");
     rig.expect(&expect![[r#"
-            0 REGISTER 192.0.2.10:5060 for 600
-            0 423
-            0 REGISTER 192.0.2.10:5060 for 1800
-            0 423
-           43 REGISTER 192.0.2.10:5060 for 1800
-           60 200
+        0     REGISTER 192.0.2.10:5060 for 600
+        0     423
+        0     REGISTER 192.0.2.10:5060 for 1800
+        0     423
+        43    REGISTER 192.0.2.10:5060 for 1800
+        60    200
     "#]]);
 }
 
@@ -265,18 +265,18 @@ fn each_address_is_tried_before_it_waits() {
     rig.answer(200, "Expires: 600\n");
     assert_eq!(rig.registration().flow, Some(udp("192.0.2.12:5060")));
     rig.expect(&expect![[r#"
-            0 REGISTER 192.0.2.10:5060 for 600
-           32 Timeout
-           32 REGISTER 192.0.2.11:5060 for 600
-           32 Unreachable
-           32 REGISTER 192.0.2.12:5060 for 600
-           32 503
-           84 REGISTER 192.0.2.10:5060 for 600
-           92 200
-           94 REGISTER 192.0.2.11:5060 for 600
-           95 200
-           97 REGISTER 192.0.2.12:5060 for 600
-           98 200
+        0     REGISTER 192.0.2.10:5060 for 600
+        32    Timeout
+        32    REGISTER 192.0.2.11:5060 for 600
+        32    Unreachable
+        32    REGISTER 192.0.2.12:5060 for 600
+        32    503
+        84    REGISTER 192.0.2.10:5060 for 600
+        92    200
+        94    REGISTER 192.0.2.11:5060 for 600
+        95    200
+        97    REGISTER 192.0.2.12:5060 for 600
+        98    200
     "#]]);
 }
 
@@ -293,9 +293,9 @@ fn a_lost_connection_registers_anew() {
     rig.keeper.lost(crate::fixture::tcp("192.0.2.10:5060", 7), at(rig.now), &mut rig.random);
     rig.wait(2);
     rig.expect(&expect![[r#"
-            0 REGISTER 192.0.2.10:5060 for 600
-            0 200
-          101 REGISTER 192.0.2.10:5060 for 600
+        0     REGISTER 192.0.2.10:5060 for 600
+        0     200
+        101   REGISTER 192.0.2.10:5060 for 600
     "#]]);
 }
 
@@ -317,13 +317,13 @@ fn another_account_registers_when_the_old_has_been_taken_back() {
     rig.site.replace_directory(gone, at(rig.now));
     rig.wait(600);
     rig.expect(&expect![[r#"
-            0 REGISTER 192.0.2.10:5060 for 600
-            0 200
-           11 REGISTER 192.0.2.10:5060 for 0
-           13 REGISTER 192.0.2.10:5060 for 600
-           15 200
-           15 200
-           16 REGISTER 192.0.2.10:5060 for 0
+        0     REGISTER 192.0.2.10:5060 for 600
+        0     200
+        11    REGISTER 192.0.2.10:5060 for 0
+        13    REGISTER 192.0.2.10:5060 for 600
+        15    200
+        15    200
+        16    REGISTER 192.0.2.10:5060 for 0
     "#]]);
 }
 
@@ -364,20 +364,20 @@ fn asked_whether_it_is_there() {
         ]
     );
     rig.expect(&expect![[r#"
-            0 REGISTER 192.0.2.10:5060 for 600
-            0 200
-           23 OPTIONS 192.0.2.10:5060
-           23 404
-           51 OPTIONS 192.0.2.10:5060
-           51 503
-           62 OPTIONS 192.0.2.10:5060
-           67 200
-           72 OPTIONS 192.0.2.10:5060
-           72 200
-           82 OPTIONS 192.0.2.10:5060
-           82 200
-           92 OPTIONS 192.0.2.10:5060
-           92 200
+        0     REGISTER 192.0.2.10:5060 for 600
+        0     200
+        23    OPTIONS 192.0.2.10:5060
+        23    404
+        51    OPTIONS 192.0.2.10:5060
+        51    503
+        62    OPTIONS 192.0.2.10:5060
+        67    200
+        72    OPTIONS 192.0.2.10:5060
+        72    200
+        82    OPTIONS 192.0.2.10:5060
+        82    200
+        92    OPTIONS 192.0.2.10:5060
+        92    200
     "#]]);
 }
 
@@ -398,9 +398,9 @@ fn a_provider_that_is_seen_again_is_registered_at_soon() {
     rig.until_asked();
     rig.answer(200, "Expires: 600\n");
     rig.expect(&expect![[r#"
-          164 OPTIONS 192.0.2.10:5060
-          164 200
-          166 REGISTER 192.0.2.10:5060 for 600
-          166 200
+        164   OPTIONS 192.0.2.10:5060
+        164   200
+        166   REGISTER 192.0.2.10:5060 for 600
+        166   200
     "#]]);
 }
