@@ -147,7 +147,7 @@ fn flapping_loses_no_call() {
         world.unplug(north, round % 2 == 0);
         call_out(&mut world, bob, 8);
         world.plug(address);
-        call_out(&mut world, bob, 8);
+        call_out(&mut world, bob, 5);
         ups += u32::from(standing(&mut world) == Standing::Up);
     }
     assert!(ups <= 1, "{ups}");

@@ -364,10 +364,13 @@ impl Bridge {
         if entry.best.is_none() {
             entry.best = Some(Best::Refusal(Refusal::new(480, "No Answer", "nobody answered in the time of the stage")));
         }
-        for leg in &mut self.legs {
-            if leg.hunt == hunt && leg.state == LegState::Ringing {
-                leg.state = LegState::Cancelled;
-                out.push(Effect::Cancel { id: leg.send, reason: None });
+        for place in 0..self.legs.len() {
+            let Some(leg) = self.legs.get_mut(place).filter(|leg| leg.hunt == hunt && leg.state == LegState::Ringing) else { continue };
+            leg.state = LegState::Cancelled;
+            out.push(Effect::Cancel { id: leg.send, reason: None });
+            // A trunk that has not even said that it tries is silent, however soon it was left.
+            if !leg.alive {
+                self.note_trunk(place, Sign::Silent, now);
             }
         }
         if !self.stage_rings(hunt) {
