@@ -252,7 +252,7 @@ fn own_settings(stage: &Stage, call: &Call, site: &Site) -> (Option<Duration>, O
 }
 
 /// Puts the stages at the beginning that lead to nothing but trunks that are down behind the others, where these lead to a trunk that is not.
-fn put_off(stages: &mut Vec<ResolvedStage>, site: &Site) {
+fn put_off(stages: &mut [ResolvedStage], site: &Site) {
     let down = |leg: &LegTarget| leg.trunk.as_deref().map(|trunk| site.trunks.standing(trunk) == Standing::Down);
     let dead = |stage: &ResolvedStage| stage.next.unreachable && stage.legs.iter().all(|leg| down(leg) == Some(true));
     let first = stages.iter().take_while(|stage| dead(stage)).count();

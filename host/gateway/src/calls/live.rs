@@ -390,12 +390,8 @@ impl Shard {
     /// Carries out what a bridge wants.
     pub(super) fn obey(&mut self, key: Key, effects: Vec<bridge::Effect>, now: Instant, more: &mut Vec<Effect>) {
         let Some(entry) = self.live.calls.get_mut(&key) else { return };
-        let mut ended = None;
-        let mut onward = Vec::new();
-        let mut wanted = Vec::new();
-        let mut brought = None;
-        let mut unsent = Vec::new();
-        let mut evicted = Vec::new();
+        let (mut ended, mut brought) = (None, None);
+        let (mut onward, mut wanted, mut unsent, mut evicted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for effect in effects {
             match effect {
                 bridge::Effect::Send { id, mut request, flow } => {

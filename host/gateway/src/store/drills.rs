@@ -116,6 +116,9 @@ async fn write_seen(connection: &mut SqliteConnection, seen: Vec<(String, i64)>)
     Ok(())
 }
 
+/// A drill as it is kept: number, name, who began it, when, when it ended, its report.
+type Drilled = (i64, String, String, i64, Option<i64>, Option<String>);
+
 /// Takes over what can be read of a damaged file: sightings and drills with their reports. What is known already stays.
 pub(super) async fn rescue(from: &Path, to: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     let told = |what: &str, error: &sqlx::Error| tracing::error!("{what} of {} cannot be read: {error}", from.display());
@@ -131,8 +134,7 @@ pub(super) async fn rescue(from: &Path, to: &mut SqliteConnection) -> Result<(),
     let drilled = sqlx::query_as("SELECT endpoint, drill, at FROM drilled").fetch_all(&mut damaged).await;
     let drilled: Vec<(String, i64, i64)> = drilled.inspect_err(|error| told("who came to drills", error)).unwrap_or_default();
     let drills = sqlx::query_as("SELECT number, name, by_whom, began, ended, report FROM drill").fetch_all(&mut damaged).await;
-    let drills: Vec<(i64, String, String, i64, Option<i64>, Option<String>)> =
-        drills.inspect_err(|error| told("drills", error)).unwrap_or_default();
+    let drills: Vec<Drilled> = drills.inspect_err(|error| told("drills", error)).unwrap_or_default();
     damaged.close().await.ok();
     let mut transaction = to.begin().await?;
     write_seen(&mut transaction, seen).await?;

@@ -370,7 +370,6 @@ pub enum Existing {
 /// One change that somebody asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(tag = "edit", rename_all = "kebab-case", deny_unknown_fields)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are endpoints, and they are short-lived")]
 pub enum Edit {
     /// Makes or changes an endpoint.
     Endpoint {
