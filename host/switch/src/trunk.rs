@@ -107,7 +107,7 @@ impl Trunks {
         self.known(trunk).map_or_else(|| Arc::from([]), |state| state.condition().flows.clone())
     }
 
-    /// The ways to a trunk in the order in which a call tries them: where we are registered first, then by priority and weight ([`order`]); those that are
+    /// The ways to a trunk in the order in which a call tries them: where we are registered first, then by priority and weight ([`order()`]); those that are
     /// down come last.
     #[must_use]
     pub fn choose(&self, trunk: &str, random: impl FnOnce() -> Random) -> Vec<Flow> {

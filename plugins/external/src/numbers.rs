@@ -40,7 +40,7 @@ impl Numbers {
     }
 
     /// Whether the site has said where it is.
-    pub(crate) const fn known(&self) -> bool {
+    pub(crate) fn known(&self) -> bool {
         !self.country.is_empty()
     }
 

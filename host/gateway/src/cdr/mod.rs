@@ -4,7 +4,7 @@
 //! store, however long that takes: a dead store costs the table its rows until it is well again, and the files nothing. While a record is not in its file,
 //! the journal of calls still knows the call; should the process be killed in between, the next one writes the record. So each call has one, and only one.
 //!
-//! The files are those of the decision record ([`crate::record::files`]), by size and number; besides, a file holds one day at most, and what is older than
+//! The files are those of the decision record (`record::files`), by size and number; besides, a file holds one day at most, and what is older than
 //! the days that the configuration names is removed.
 
 mod find;

@@ -2,7 +2,7 @@
 //! by e-mail.
 //!
 //! A shard hands a few words over ([`Observer::calls_for_help`]) and goes on with the call; from then on nothing here is on the call's way: not the file in
-//! which alarms are kept until they are acknowledged ([`book`]), not a name that does not resolve, not a server that is dead. Each way of each alarm is a
+//! which alarms are kept until they are acknowledged (`book`), not a name that does not resolve, not a server that is dead. Each way of each alarm is a
 //! task of its own, which tries until it has told, somebody has acknowledged the alarm, or a day is over.
 //!
 //! The same call raises one alarm, by its Call-ID: after a restart, whatever had not been told is told, and calls for help that go on are reported again.
