@@ -46,6 +46,8 @@ use tokio_rustls::rustls::ServerConfig;
 /// How long connections and the store get to finish when the gateway ends.
 const FAREWELL: Duration = Duration::from_secs(3);
 
+/// Within this time what a shard has handed over is taken in.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How long providers get to hear that this gateway is not registered any more.
 const UNREGISTER: Duration = Duration::from_secs(2);
 
@@ -87,6 +89,8 @@ pub struct Gateway {
     shards: Vec<JoinHandle<()>>,
     store: oneshot::Receiver<()>,
     accepting: Vec<tokio::task::JoinHandle<()>>,
+    /// Who writes down what calls for help leave behind: they hear of those that come until the shards have ended.
+    told: Vec<tokio::task::JoinHandle<()>>,
     _lock: Lock,
 }
 
@@ -194,12 +198,12 @@ impl Gateway {
         }
         let mut accepting = accept(listeners.streams, &connections);
         let trunks_changed = Arc::clone(&resolver.changed);
-        accepting.push(tokio::spawn(callbacks));
+        let mut told = vec![tokio::spawn(callbacks)];
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
         accepting.push(tokio::spawn(Arc::clone(&warden).run()));
         accepting.push(tokio::spawn(Arc::clone(&keeper).run()));
         if let Some((notifier, alarms)) = notifier.clone().zip(alarms) {
-            accepting.push(tokio::spawn(notifier.run(alarms, Arc::clone(&exchange), Arc::clone(&site))));
+            told.push(tokio::spawn(notifier.run(alarms, Arc::clone(&exchange), Arc::clone(&site))));
         }
         let shown = Shown {
             engine: Arc::clone(&engine),
@@ -232,6 +236,7 @@ impl Gateway {
             shards,
             store: started.ended,
             accepting,
+            told,
             _lock: lock,
         })
     }
@@ -264,6 +269,11 @@ impl Gateway {
         let shards = self.shards;
         let joined = tokio::task::spawn_blocking(move || shards.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
         let all = joined.await.context("the shards")?;
+        // What the shards have said last is still read and written.
+        tokio::time::sleep(LAST_WORDS).await;
+        for task in self.told {
+            task.abort();
+        }
         let warden = self.warden;
         tokio::task::spawn_blocking(move || warden.look()).await.context("the licence pools")?;
         drop((self.keep, self.keeper));

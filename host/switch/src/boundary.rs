@@ -159,6 +159,8 @@ pub(crate) struct Passage<'a> {
     believed: bool,
     /// A call for help: whatever it says may be what saves somebody.
     help: bool,
+    /// Who calls is said by ourselves.
+    own: bool,
 }
 
 impl<'a> Passage<'a> {
@@ -168,12 +170,12 @@ impl<'a> Passage<'a> {
             Caller::Trunk(name) => directory.trunk(name).map(|trunk| &trunk.manners),
             Caller::Endpoint(_) | Caller::Unknown => None,
         };
-        Self { from, to, believed: true, help: call.kind != CallKind::Normal }
+        Self { from, to, believed: true, help: call.kind != CallKind::Normal, own: true }
     }
 
     /// What one side of a call says to the other later.
     pub(crate) fn between(from: Option<&'a TrunkManners>, to: Option<&'a TrunkManners>, help: bool) -> Self {
-        Self { from, to, believed: from.is_some_and(|manners| manners.trusted), help }
+        Self { from, to, believed: from.is_some_and(|manners| manners.trusted), help, own: false }
     }
 
     /// Whether a trunk has part in it.
@@ -192,6 +194,7 @@ impl<'a> Passage<'a> {
             // RFC 3325 5: from one trusted element to another it goes on. In an INVITE stands our own.
             Says::Caller => {
                 header.name == Name::PAssertedIdentity
+                    && !self.own
                     && self.from.is_some_and(|manners| manners.trusted)
                     && self.to.is_none_or(|manners| manners.trusted)
             }

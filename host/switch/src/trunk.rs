@@ -31,7 +31,7 @@ use sip::{
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::AtomicU64},
 };
 
 /// Changes that wait to be told; the oldest are forgotten.
@@ -46,6 +46,8 @@ pub struct Trunks {
     /// Names that the peers of TLS connections have proved by a certificate.
     proved: RwLock<BTreeMap<u64, Arc<[String]>>>,
     changes: Mutex<VecDeque<Change>>,
+    /// How many channels were taken so far: their numbers.
+    channels: AtomicU64,
 }
 
 /// One trunk. The counters outlive the table's entry as long as a call holds a channel.

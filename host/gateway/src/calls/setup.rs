@@ -321,10 +321,15 @@ fn call_for_help(shard: &mut Shard, site: &Arc<Site>, mut call: Call) -> Screene
 
 /// The emergency service calls back: the phone rings that has called for help, and nobody is asked whether it may.
 fn called_back(site: &Arc<Site>, call: &mut Call) -> Option<Resolved> {
+    if call.kind != CallKind::Normal {
+        return None;
+    }
     let trunk = site.trunk_from(call.flow)?.name.clone();
-    let plan = callback::plan(call, &trunk, site)?;
-    intake::identify(call, &Identity::Trunk(trunk), site);
-    call.kind = CallKind::Callback;
+    // Where the number stands that is called is for the trunk to say.
+    let mut known = call.clone();
+    intake::identify(&mut known, &Identity::Trunk(trunk.clone()), site);
+    let plan = callback::plan(&known, &trunk, site)?;
+    *call = Call { kind: CallKind::Callback, ..known };
     Some(plan)
 }
 

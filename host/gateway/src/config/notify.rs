@@ -106,7 +106,7 @@ pub(super) fn read(document: &Document<'_>, root: Table<'_>) -> Vec<Way> {
     let mut ways: Vec<Way> = Vec::new();
     let mut names = BTreeSet::new();
     for (index, (table, line)) in root.tables("notify").into_iter().enumerate() {
-        let path = format!("notify[{index}]");
+        let path = format!("notify[{}]", index + 1);
         let table = Table::new(document, table, &path, line);
         if index >= WAYS {
             document.error(line, path.clone(), format!("is one more than the {WAYS} ways that a site may have"), "name fewer");

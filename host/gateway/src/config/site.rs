@@ -357,7 +357,11 @@ fn emergency_rules(document: &Document<'_>, emergency: &Emergency, line: usize, 
         document.warning(
             line,
             "emergency.trunks",
-            "no trunk is named: emergency calls cannot leave this site",
+            if trunks.is_empty() {
+                "there is no trunk: calls for help cannot leave this site"
+            } else {
+                "no trunk is named: calls for help try every [[trunk]] in the order of this file"
+            },
             "add a [[trunk]] and name it in `trunks` of [emergency]",
         );
     }

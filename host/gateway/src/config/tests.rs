@@ -78,7 +78,7 @@ fn an_empty_file_means_the_defaults() {
     says(
         "",
         expect![
-            "holdfast.toml:1: emergency.trunks: no trunk is named: emergency calls cannot leave this site; add a [[trunk]] and name it in `trunks` of [emergency]"
+            "holdfast.toml:1: emergency.trunks: there is no trunk: calls for help cannot leave this site; add a [[trunk]] and name it in `trunks` of [emergency]"
         ],
     );
 }

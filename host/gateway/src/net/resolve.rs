@@ -131,6 +131,8 @@ impl Resolver {
             }
             if let Some(found) = wanted.by_address() {
                 self.known.insert(trunk.name.clone(), Known { wanted, found, until: None, ways: Vec::new(), put: false });
+                // It does not wait for the names of others.
+                self.put(trunk);
                 continue;
             }
             asked.push((trunk.name.clone(), wanted));

@@ -84,7 +84,7 @@ fn who_says_nothing_of_it_keeps_the_very_message() {
 /// What a trunk gets of these lines, written by a phone.
 fn goes_out(lines: &str, manners: &TrunkManners, help: bool) -> String {
     let told = with(lines);
-    let passage = Passage { from: None, to: Some(manners), believed: true, help };
+    let passage = Passage { from: None, to: Some(manners), believed: true, help, own: false };
     let mut writer = Writer::request(told.method(), told.method_token(), told.request_uri());
     for header in told.headers().filter(|header| passage.lets(header)) {
         passage.write(&mut writer, header);

@@ -31,6 +31,11 @@ impl Kept {
     }
 }
 
+/// Whether somebody else's call may have to end for this one. Not for a test of the route: it shows that a trunk is full.
+pub(super) const fn needs_a_channel(kind: CallKind) -> bool {
+    matches!(kind, CallKind::Emergency | CallKind::Callback)
+}
+
 impl Bridge {
     /// What its shard calls this call. Its channels are this one's.
     pub fn named(&mut self, name: u64, out: &mut Vec<Effect>) {
@@ -50,7 +55,7 @@ impl Bridge {
         let Caller::Trunk(trunk) = &self.call.caller else { return true };
         let directory = self.site.directory();
         let capacity = directory.trunk(trunk).map(|trunk| trunk.channels).unwrap_or_default();
-        if self.call.kind != CallKind::Normal {
+        if needs_a_channel(self.call.kind) {
             let (channel, evicted) = self.site.trunks.take_for_help(trunk, Way::In, &capacity, self.holder(), self.call.at);
             self.inbound = Some(channel);
             out.extend(evicted.map(Effect::Evict));
@@ -73,7 +78,7 @@ impl Bridge {
         let Some(name) = target.trunk.as_deref() else { return Ok(None) };
         let capacity = self.site.directory().trunk(name).map(|trunk| trunk.channels).unwrap_or_default();
         let (kind, since) = (self.call_of(hunt).kind, self.call_of(hunt).at);
-        if kind != CallKind::Normal {
+        if needs_a_channel(kind) {
             let (channel, evicted) = self.site.trunks.take_for_help(name, Way::Out, &capacity, self.holder(), since);
             if let Some(evicted) = evicted {
                 cov_mark::hit!(youngest_call_makes_room);

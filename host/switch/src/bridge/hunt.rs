@@ -14,7 +14,7 @@ use crate::{
     directory::Forwarded,
     facts::{Call, CallKind},
     plan::{Resolved, ResolvedStage},
-    trunk::Sign,
+    trunk::{Channel, Sign},
 };
 use serde::{Deserialize, Serialize};
 use sip::{
@@ -368,6 +368,8 @@ impl Bridge {
             let Some(leg) = self.legs.get_mut(place).filter(|leg| leg.hunt == hunt && leg.state == LegState::Ringing) else { continue };
             leg.state = LegState::Cancelled;
             out.push(Effect::Cancel { id: leg.send, reason: None });
+            // It is the same call that goes on, and what it costs is paid by whom it tries next. The channel is taken until the provider has ended it.
+            drop(leg.channel.as_mut().and_then(Channel::discharge));
             // A trunk that has not even said that it tries is silent, however soon it was left.
             if !leg.alive {
                 self.note_trunk(place, Sign::Silent, now);

@@ -337,6 +337,7 @@ impl Bridge {
 
     fn answered(&mut self, leg: usize, place: usize, invite: ServerId, message: &Message, now: Instant, out: &mut Vec<Effect>) {
         self.note_trunk(leg, Sign::Answered(None), now);
+        self.pays_after_all(leg, now);
         self.state = State::Answered(place);
         self.answered_at = Some(now);
         self.answered_by = self.legs.get(leg).map(Leg::party);
@@ -424,8 +425,16 @@ impl Bridge {
         entry.release();
         let mut target = entry.target.clone();
         target.flow = target.more.remove(0);
+        let before = self.legs.len();
         self.dial(hunt, target, toll, random, out);
-        true
+        if self.legs.len() > before {
+            return true;
+        }
+        // The trunk has become full meanwhile: this leg has failed as if it had been its last address.
+        if let Some(entry) = self.legs.get_mut(leg) {
+            entry.state = LegState::Ringing;
+        }
+        false
     }
 
     /// RFC 3261 22.2: a provider's challenge is answered once with the trunk's own credentials.

@@ -413,8 +413,14 @@ impl Bridge {
             Some((_, Sent::Check(side))) => {
                 let side = *side;
                 if message.status() >= 200 {
-                    self.silent = self.silent.filter(|silent| *silent != side);
                     self.sent.swap_remove(place);
+                    let help = self.call.kind != CallKind::Normal;
+                    if message.status() == 408 && help && self.silent.is_none_or(|silent| silent == side) {
+                        // Somebody on the way says so: it is silent, and may be heard all the same.
+                        self.silent = Some(side);
+                        return;
+                    }
+                    self.silent = self.silent.filter(|silent| *silent != side);
                     if matches!(message.status(), 408 | 481) && !self.ring_lost_side(side, now, random, out) {
                         self.hang_up(None, "one side is gone", now, out);
                     }

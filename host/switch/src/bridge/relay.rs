@@ -455,7 +455,9 @@ impl Bridge {
         out.push(Effect::Respond { id: server, response });
         // RFC 5057: these end the whole dialog, not only the transaction.
         let about_the_session = matches!(message.method(), Method::Invite | Method::Update | Method::Info | Method::Prack);
-        if matches!(status, 408 | 481) && about_the_session && !self.ring_lost_side(from.other(), now, random, out) {
+        // Of a call for help the first says no more than silence does, which does not end it.
+        let ends = status == 481 || status == 408 && self.call.kind == CallKind::Normal;
+        if ends && about_the_session && !self.ring_lost_side(from.other(), now, random, out) {
             cov_mark::hit!(rfc5057_5_1_dialog_ends);
             self.hang_up(None, "one side is gone", now, out);
         }

@@ -1,10 +1,11 @@
 //! What a call to the outside costs, from its first leg on a trunk to its end ([`crate::toll`]). A call for help costs nothing.
 
-use super::{Best, Bridge, Effect, Pair, State, hunt::HuntId};
+use super::{Best, Bridge, Effect, Pair, State, channels::needs_a_channel, hunt::HuntId};
 use crate::{
     facts::{CallKind, Caller},
     plan::LegTarget,
     toll::{self, Bite, Toll},
+    trunk::{Purpose, Way},
 };
 use sip::Instant;
 
@@ -78,6 +79,22 @@ impl Bridge {
             out.push(Effect::Limit(bite.counter()));
             self.hang_up(None, bite.cause(), now, out);
         }
+    }
+
+    /// A trunk that was given up answers after all: what its leg held and cost had gone.
+    pub(super) fn pays_after_all(&mut self, leg: usize, now: Instant) {
+        let Some((trunk, hunt)) = self.legs.get(leg).and_then(|leg| Some((leg.target.trunk.clone()?, leg.hunt))) else { return };
+        let call = self.call_of(hunt);
+        let purpose = Purpose { way: Way::Out, help: needs_a_channel(call.kind) };
+        let toll = (call.kind == CallKind::Normal).then(|| self.site.tolls.resume(toll::payer(call, &self.site.directory()), None, now));
+        let again = || self.site.trunks.take_again(&trunk, purpose, self.holder(), call.at);
+        let Some(held) = self.legs.get(leg).map(|leg| leg.channel.is_none()) else { return };
+        let again = held.then(again);
+        let Some(entry) = self.legs.get_mut(leg) else { return };
+        entry.channel = entry.channel.take().or(again).map(|mut channel| match channel.toll() {
+            Some(_) => channel,
+            None => channel.charged(toll),
+        });
     }
 
     /// After a restart what was paid for is paid for again, from where it began.

@@ -8,7 +8,7 @@ use crate::toll::{Ceilings, Toll};
 use sip::Instant;
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 /// How many calls a trunk may carry at a time. Where nothing is said, as many as come.
@@ -86,7 +86,7 @@ impl Channel {
         &self.state.name
     }
 
-    /// Names it among all of the process.
+    /// Names it among all of the site's.
     #[must_use]
     pub const fn number(&self) -> u64 {
         self.number
@@ -143,7 +143,6 @@ pub(super) struct Table(Mutex<Taken>);
 
 #[derive(Debug, Default)]
 struct Taken {
-    next: u64,
     held: BTreeMap<u64, Held>,
 }
 
@@ -197,14 +196,17 @@ impl Taken {
         fit.max_by_key(|(number, held)| (held.since, **number)).map(|(number, _)| *number)
     }
 
-    fn add(&mut self, purpose: Purpose, holder: Holder, since: Instant) -> u64 {
-        self.next += 1;
-        self.held.insert(self.next, Held { purpose, holder, since, wanted: false });
-        self.next
+    fn add(&mut self, number: u64, purpose: Purpose, holder: Holder, since: Instant) -> u64 {
+        self.held.insert(number, Held { purpose, holder, since, wanted: false });
+        number
     }
 }
 
 impl Trunks {
+    fn next_channel(&self) -> u64 {
+        self.channels.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// Takes a channel for a normal call that began at `since`; `None`: the trunk is full, but for what is kept for calls for help.
     #[must_use]
     pub fn take(&self, trunk: &str, way: Way, capacity: &Capacity, holder: Holder, since: Instant) -> Option<Channel> {
@@ -214,7 +216,7 @@ impl Trunks {
         if *capacity != Capacity::default() && !table.room(purpose, capacity) {
             return None;
         }
-        let number = table.add(purpose, holder, since);
+        let number = table.add(self.next_channel(), purpose, holder, since);
         drop(table);
         Some(Channel { state, number, toll: None })
     }
@@ -231,7 +233,7 @@ impl Trunks {
             held.wanted = true;
             Some(Evicted { holder: held.holder, channel: number, trunk: Arc::clone(&state.name) })
         });
-        let number = table.add(purpose, holder, since);
+        let number = table.add(self.next_channel(), purpose, holder, since);
         drop(table);
         (Channel { state, number, toll: None }, evicted)
     }
@@ -240,7 +242,7 @@ impl Trunks {
     #[must_use]
     pub fn take_again(&self, trunk: &str, purpose: Purpose, holder: Holder, since: Instant) -> Channel {
         let state = self.state(trunk);
-        let number = state.channels.lock().add(purpose, holder, since);
+        let number = state.channels.lock().add(self.next_channel(), purpose, holder, since);
         Channel { state, number, toll: None }
     }
 }

@@ -234,3 +234,16 @@ fn those_who_talk_do_not_rest() {
     rig.on(Event::HangUp);
     assert_eq!(idle.rest("desk-2"), Rest::Since(rig.now));
 }
+
+/// It was left for being silent, and answers when it is cancelled: the call that comes of it costs what any other does, and has its channel.
+#[test]
+fn a_trunk_that_was_given_up_and_answers_is_paid_for() {
+    let mut rig = begun("", TrunkManners::default(), Ceilings { longest_call: Some(Duration::from_secs(60)), ..Ceilings::default() });
+    rig.pass(21);
+    rig.answer(0, 200, "nine", "");
+    rig.caller(0, "ACK", 7, "");
+    assert_eq!(rig.bridge.site.trunks.in_use("provider"), 1, "{}", rig.log);
+    rig.pass(60);
+    assert!(rig.log.contains("the longest call to the outside"), "{}", rig.log);
+    assert_eq!(rig.bridge.site.tolls.usage("desk-2", rig.now).calls, 0);
+}
