@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use std::{path::Path, sync::Arc, time::Duration};
 use switch::directory::LeftOut;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, futures::Notified},
     time::timeout,
 };
@@ -117,20 +117,36 @@ fn of_store(file: &Path, clashes: Vec<LeftOut>) -> Report {
     report
 }
 
+/// What the system says to the process: to read the configuration again (SIGHUP) or to end (SIGINT, SIGTERM).
+pub struct Signals {
+    hangup: Signal,
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// From now on none of them ends the process by itself: take them before anybody is told that the gateway is up.
+    ///
+    /// # Errors
+    /// When the system gives no signals.
+    pub fn take() -> anyhow::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+}
+
 /// Follows signals and the file until the gateway is told to end. `content`: [`digest`] of what stood in the file before the gateway started; whoever has saved it since then
-/// is heard, too.
-///
-/// # Errors
-/// When the system gives no signals.
+/// is heard, too. Returns why it is to end.
 pub async fn follow(
     gateway: &Gateway,
     mut running: Config,
     data: &DataFolder,
     mut content: Option<[u8; 32]>,
-) -> anyhow::Result<&'static str> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    mut signals: Signals,
+) -> &'static str {
     let watch = match FileWatch::new(&running.file) {
         Ok(watch) => Some(watch),
         Err(error) => {
@@ -146,9 +162,9 @@ pub async fn follow(
     }
     loop {
         tokio::select! {
-            _ = interrupt.recv() => return Ok("interrupted"),
-            _ = terminate.recv() => return Ok("told to end"),
-            _ = hangup.recv() => {}
+            _ = signals.interrupt.recv() => return "interrupted",
+            _ = signals.terminate.recv() => return "told to end",
+            _ = signals.hangup.recv() => {}
             () = file_changed(watch.as_ref()) => {
                 let now = digest(&running.file);
                 if now == content {

@@ -64,6 +64,7 @@ pub async fn serve(request: Request<'_>, data: &DataFolder, loaded: Loaded) -> a
     let watcher: Option<Arc<dyn Observer>> = if cast.is_some() { Some(Arc::new(watcher)) } else { None };
     let content = reload::digest(&config.file);
     let gateway = Gateway::start(&config, data, watcher).await?;
+    let signals = reload::Signals::take()?;
     announce(&gateway, request.json)?;
     if let (Some((caller, callee)), Some(address)) = (cast, gateway.address(Transport::Udp)) {
         let scene = scene(address, &config.domain, caller, callee);
@@ -74,7 +75,7 @@ pub async fn serve(request: Request<'_>, data: &DataFolder, loaded: Loaded) -> a
     if let (Some(account), false) = (accounts.next(), request.json) {
         invite(&gateway, &config, &account)?;
     }
-    let why = reload::follow(&gateway, config, data, content).await?;
+    let why = reload::follow(&gateway, config, data, content, signals).await;
     let counted = gateway.counters.read();
     gateway.stop().await?;
     let mut out = anstream::stdout();
