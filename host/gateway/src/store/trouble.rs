@@ -195,7 +195,12 @@ impl Health {
         self.missed.store(true, Ordering::Release);
     }
 
-    /// Whether changes were not taken in since the last time.
+    /// Whether changes were not taken in that the disk has not been told.
+    pub(super) fn has_missed(&self) -> bool {
+        self.missed.load(Ordering::Acquire)
+    }
+
+    /// The same, and from now on it is.
     pub(super) fn take_missed(&self) -> bool {
         self.missed.swap(false, Ordering::AcqRel)
     }

@@ -162,7 +162,7 @@ impl Writer {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Job>, mut asks: mpsc::Receiver<Ask>) {
         let mut jobs = Vec::with_capacity(TOGETHER);
         if !self.owed.is_empty() {
-            self.commit(&mut jobs).await;
+            self.commit(&mut jobs, &queue).await;
         }
         loop {
             let next = async {
@@ -171,7 +171,7 @@ impl Writer {
                     Some(ask) = asks.recv() => Turn::Ask(ask),
                 }
             };
-            let turn = if self.connection.is_some() && self.owed.is_empty() {
+            let turn = if self.connection.is_some() && self.owed.is_empty() && !self.health.is_hanging() {
                 next.await
             } else {
                 // An empty batch after RETRY writes what is owed only.
@@ -195,11 +195,11 @@ impl Writer {
                 }
                 self.gather.came(jobs.len());
             }
-            self.commit(&mut jobs).await;
+            self.commit(&mut jobs, &queue).await;
         }
         if !self.owed.is_empty() {
             self.tried = None;
-            self.commit(&mut jobs).await;
+            self.commit(&mut jobs, &queue).await;
         }
         if let Some(connection) = self.connection {
             // Leaving without the write-ahead log's file behind is a courtesy; the next start reads it as well.
@@ -268,7 +268,7 @@ impl Writer {
     /// The connection, opened anew when it is time to try that.
     async fn open(&mut self) -> Result<&mut SqliteConnection, String> {
         if self.connection.is_none() {
-            self.settle().await?;
+            self.settle(None).await?;
         }
         self.connection.as_mut().ok_or_else(|| "it is not open".to_owned())
     }
@@ -286,14 +286,14 @@ impl Writer {
         Err(format!("the store cannot be written: {why}"))
     }
 
-    async fn commit(&mut self, jobs: &mut Vec<Job>) {
+    async fn commit(&mut self, jobs: &mut Vec<Job>, queue: &mpsc::Receiver<Job>) {
         if self.health.take_missed() {
             self.owed = Owed::Everything;
         }
         for change in jobs.iter().flat_map(|job| &job.changes) {
             self.owed.add(change, self.options.backlog);
         }
-        let written = self.settle().await;
+        let written = self.settle(Some(queue)).await;
         if written.is_err() {
             self.health.lock().owed = self.owed.len(&self.site);
         }
@@ -308,15 +308,15 @@ impl Writer {
         }
     }
 
-    /// Brings everything that is owed to the disk; after a failure, not before [`RETRY`] has passed.
-    async fn settle(&mut self) -> Result<(), String> {
+    /// Brings everything that is owed to the disk; after a failure, not before [`RETRY`] has passed. `queue`: what waits behind it.
+    async fn settle(&mut self, queue: Option<&mpsc::Receiver<Job>>) -> Result<(), String> {
         if self.tried.is_some_and(|tried| tried.elapsed() < RETRY) {
             return Err(self.health.lock().trouble.as_ref().map_or_else(String::new, |(trouble, _)| trouble.reason()));
         }
         match self.bring().await {
             Ok(()) => {
                 self.owed = Owed::default();
-                self.well();
+                self.well(queue);
                 Ok(())
             }
             Err(trouble) => {
@@ -418,11 +418,16 @@ impl Writer {
         standing.owed = self.owed.len(&self.site);
     }
 
-    /// Everything is on disk. Ends the alarm.
-    fn well(&mut self) {
+    /// Everything is on disk that was taken from the queue. Ends the alarm, but not while registrations wait in the queue that were answered because the disk hung:
+    /// whoever is answered so looks for the alarm with its change in the queue already, and under the same lock.
+    fn well(&mut self, queue: Option<&mpsc::Receiver<Job>>) {
         self.tried = None;
         self.reminded = None;
         let mut standing = self.health.lock();
+        let hung = standing.trouble.as_ref().is_some_and(|(trouble, _)| trouble.kind == Kind::Hanging);
+        if hung && (queue.is_none_or(|queue| !queue.is_empty()) || self.health.has_missed()) {
+            return;
+        }
         if standing.trouble.is_some() {
             tracing::info!("the store can be written again; everything owed to it is on disk");
             standing.trouble = None;
