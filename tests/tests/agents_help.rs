@@ -6,6 +6,7 @@
 use sip::message::Method;
 use std::{
     fs,
+    net::UdpSocket,
     path::Path,
     process::Command,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -214,6 +215,21 @@ fn when_the_first_trunks_refuse_are_silent_or_gone() {
     assert_eq!(refusing.calls(Method::Invite), codes.len() + 2, "each call has tried it, though it was down");
 }
 
+/// A name server that takes every question and never answers keeps nobody waiting.
+#[test]
+fn when_the_name_server_never_answers() {
+    let (deaf, provider) = (UdpSocket::bind("127.0.0.1:0").unwrap(), Provider::start(Carries::Calls));
+    let mut site = site(&[("named", "sip:provider.example".to_owned()), ("provider", udp(&provider))], "");
+    site.sip = format!("name_servers = [\"127.0.0.1:{}\"]\n", deaf.local_addr().unwrap().port());
+    let subject = Subject::holdfast(&site);
+    for call in 1..=5 {
+        help(&subject, "", "while the name server is silent");
+        provider.hears(Method::Bye, call);
+    }
+    deaf.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(deaf.recv(&mut [0; 512]).is_ok(), "the name server was asked");
+}
+
 /// What breaks the rules of the protocol and can still be understood is a call for help all the same.
 fn spoilt(invite: &str) -> Vec<(&'static str, String)> {
     let (head, body) = invite.split_once("\r\n\r\n").unwrap();
@@ -248,6 +264,7 @@ fn spoilt(invite: &str) -> Vec<(&'static str, String)> {
         ("two From", invite.replacen("To:", &format!("{}\r\nTo:", line("From:")), 1)),
         ("a To that cannot be read", instead("To:", "To: 112")),
         ("no To", without("To:")),
+        ("the tag of a call that nobody knows", instead("To:", "To: <sip:112@sip.test>;tag=of-another-day")),
         ("a CSeq that is no number", instead("CSeq:", "CSeq: one INVITE")),
         ("two CSeq", invite.replacen("CSeq:", "CSeq: 1 INVITE\r\nCSeq:", 1)),
         ("a longer Content-Length", instead("Content-Length:", &format!("Content-Length: {}", body.len() + 100))),
@@ -281,6 +298,7 @@ fn spoilt(invite: &str) -> Vec<(&'static str, String)> {
         ("Replaces of nothing", invite.replacen("To:", "Replaces: a;to-tag=b;from-tag=c\r\nTo:", 1)),
         ("an Expires of zero", invite.replacen("To:", "Expires: 0\r\nTo:", 1)),
         ("a session of one second", invite.replacen("To:", "Session-Expires: 1\r\nMin-SE: 1\r\nTo:", 1)),
+        ("more lines than one message may have", invite.replacen("To:", &format!("{}To:", "X-More: and more\r\n".repeat(600)), 1)),
         ("two hundred and fifty lines more", invite.replacen("To:", &format!("{}To:", "X-More: and more\r\n".repeat(245)), 1)),
         (
             "no body",

@@ -6,6 +6,7 @@ use super::{
     shard::Shard,
     subscribe,
 };
+use crate::net::urgent::calls_for_help;
 use sip::{Instant, Message, build::Writer, header::Name, message::Method, stack::Effect, transport::Flow, uri::Scheme};
 use switch::{decision::Refusal, extension, subscription::Package};
 
@@ -16,6 +17,13 @@ pub(super) fn request(shard: &mut Shard, replies: &mut Replies, message: &Messag
     let in_dialog = message.to().is_some_and(|to| to.tag().is_some());
     if in_dialog && shard.in_dialog(replies.id, message, flow, now, more) {
         return;
+    }
+    // A call for help is one whatever its To says, only not one of which we know.
+    if in_dialog
+        && calls_for_help(message.bytes(), &shard.parts.site.directory())
+        && let Some(outside) = message.outside_dialog()
+    {
+        return setup::setup(shard, replies, &outside, flow, now, more);
     }
     let outcome = match message.method() {
         Method::Options => options(shard, replies, message),

@@ -70,6 +70,27 @@ impl Message {
         Self::parse(Bytes::from(text), &UNLIMITED).ok().filter(|repaired| repaired.check().is_ok())
     }
 
+    /// The same request outside any dialog: To has no parameters. `None` for what is no request or has no readable To.
+    #[must_use]
+    pub fn outside_dialog(&self) -> Option<Self> {
+        let to = bracketed(self.to().filter(|_| self.is_request())?.uri);
+        let mut text = Vec::with_capacity(self.bytes().len());
+        for part in [self.method_token(), b" ", self.request_uri(), b" SIP/2.0\r\n"] {
+            text.extend_from_slice(part);
+        }
+        for header in self.headers() {
+            if header.name == Name::To {
+                line(&mut text, header.raw_name, &to);
+            } else {
+                text.extend_from_slice(header.line);
+                text.extend_from_slice(b"\r\n");
+            }
+        }
+        text.extend_from_slice(b"\r\n");
+        text.extend_from_slice(self.body());
+        Self::parse(Bytes::from(text), &UNLIMITED).ok()
+    }
+
     /// What a line is to say, when what it says cannot be read.
     fn instead(&self, header: &Header<'_>, target: &[u8], method: &[u8]) -> Option<Vec<u8>> {
         let value = header.value;

@@ -18,12 +18,13 @@ impl Stack {
         match Message::parse(bytes.clone(), &self.limits) {
             Ok(message) if message.is_request() => self.arrive_request(message, flow, now, out),
             Ok(message) => self.arrive_response(message, flow, now, out),
-            Err(error) => self.arrive_unreadable(bytes, error, flow, out),
+            Err(error) => self.arrive_unreadable(bytes, error, flow, now, out),
         }
     }
 
-    /// What is too big to be taken in may still be answered, when it is a request.
-    fn arrive_unreadable(&mut self, bytes: Bytes, error: ParseError, flow: Flow, out: &mut Outbox) {
+    /// What is too big to be taken in may still be answered, when it is a request. An urgent one is taken in: a datagram, and what a stream may bring at
+    /// once, is bounded all the same.
+    fn arrive_unreadable(&mut self, bytes: Bytes, error: ParseError, flow: Flow, now: Instant, out: &mut Outbox) {
         let (status, phrase, why) = match error {
             // Keep-alives of phones behind address translators: line ends, sometimes with NULs.
             ParseError::StartLine | ParseError::HeaderEnd if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | 0)) => return,
@@ -34,11 +35,15 @@ impl Stack {
             ParseError::TooLong(_) => (513, "Message Too Large", "too-long"),
             ParseError::TooManyHeaders(_) => (400, "Too Many Headers", "too-many-headers"),
         };
-        out.push(Effect::Dropped { flow, why });
         let unlimited = Limits { message_bytes: usize::MAX, headers: usize::MAX, ..self.limits };
-        if let Ok(message) = Message::parse(bytes, &unlimited)
-            && message.is_request()
-            && message.method() != Method::Ack
+        let message = Message::parse(bytes, &unlimited).ok().filter(Message::is_request);
+        if let Some(message) = message.as_ref().filter(|message| (self.urgent.0)(message)) {
+            cov_mark::hit!(urgent_too_big);
+            out.push(Effect::Dropped { flow, why: "repaired" });
+            return self.arrive_request(message.clone(), flow, now, out);
+        }
+        out.push(Effect::Dropped { flow, why });
+        if let Some(message) = message.filter(|message| message.method() != Method::Ack)
             && let Some(via) = message.via()
         {
             cov_mark::hit!(too_big_answered);

@@ -349,3 +349,23 @@ fn repaired() {
     "#]]
     .assert_eq(&bench.take());
 }
+
+/// An urgent request is taken in whatever it is burdened with.
+#[test]
+fn urgent_and_too_big() {
+    cov_mark::check!(urgent_too_big);
+    let mut bench = Bench::with(Transport::Udp, Limits { message_bytes: 1000, headers: 12, ..Limits::default() });
+    bench.stack.set_reserve(|message| message.request_uri().starts_with(b"urn:service:sos"));
+    let urgent = request("INVITE", "z9hG4bKa").replace("sip:bob@gw.example SIP", "urn:service:sos SIP");
+    bench.receive(urgent.replace("Max-Forwards: 70", "a: 1\r\n".repeat(200).trim_end()));
+    bench.receive(urgent.replace("z9hG4bKa", "z9hG4bKb").replace("Max-Forwards: 70", &format!("X: {}", "x".repeat(1000))));
+    expect![[r#"
+        0.000       ← INVITE
+                    dropped repaired
+                    deliver INVITE
+        0.000       ← INVITE
+                    dropped repaired
+                    deliver INVITE
+    "#]]
+    .assert_eq(&bench.take());
+}
