@@ -36,6 +36,10 @@ pub(super) const fn needs_a_channel(kind: CallKind) -> bool {
     matches!(kind, CallKind::Emergency | CallKind::Callback)
 }
 
+fn same_way(one: &LegTarget, other: &LegTarget) -> bool {
+    one.trunk == other.trunk && one.flow == other.flow
+}
+
 impl Bridge {
     /// What its shard calls this call. Its channels are this one's.
     pub fn named(&mut self, name: u64, out: &mut Vec<Effect>) {
@@ -82,7 +86,10 @@ impl Bridge {
             let (channel, evicted) = self.site.trunks.take_for_help(name, Way::Out, &capacity, self.holder(), since);
             if let Some(evicted) = evicted {
                 cov_mark::hit!(youngest_call_makes_room);
-                self.try_again(hunt, target);
+                // The INVITE of a call for help does not wait until the provider has heard that another call is over, and may be refused because of that.
+                if self.times_dialled(hunt, target) == 0 {
+                    self.once_more(hunt, target);
+                }
                 out.push(Effect::Evict(evicted));
             }
             return Ok(Some(channel));
@@ -94,16 +101,26 @@ impl Bridge {
         channel.map(Some).ok_or(())
     }
 
-    /// The INVITE of a call for help does not wait until the provider has heard that another call is over. Should it be refused because of that, it goes
-    /// there once more when all others were tried.
-    fn try_again(&mut self, hunt: HuntId, target: &LegTarget) {
-        let before =
-            self.legs.iter().filter(|leg| leg.hunt == hunt && leg.target.trunk == target.trunk && leg.target.flow == target.flow).count();
-        let Some(entry) = self.hunts.get_mut(hunt).filter(|_| before == 0) else { return };
-        if let Some(stage) = entry.plan.stages.get(entry.stage) {
-            let again = ResolvedStage { legs: vec![target.clone()], ..stage.clone() };
-            entry.plan.stages.push(again);
+    /// How often a hunt has dialled this address of this trunk.
+    pub(super) fn times_dialled(&self, hunt: HuntId, target: &LegTarget) -> usize {
+        self.legs.iter().filter(|leg| leg.hunt == hunt && same_way(&leg.target, target)).count()
+    }
+
+    /// A call for help tries this target again when all others were tried. What has become the last but one is left when it is silent.
+    pub(super) fn once_more(&mut self, hunt: HuntId, target: &LegTarget) {
+        let wait = self.site.limits.emergency_trunk_wait;
+        let Some(entry) = self.hunts.get_mut(hunt) else { return };
+        let plan = &mut entry.plan.stages;
+        let Some(now) = plan.get(entry.stage) else { return };
+        let again = ResolvedStage { legs: vec![target.clone()], answer_wait: None, ..now.clone() };
+        let Some(ahead) = plan.get_mut(entry.stage + 1..) else { return };
+        if ahead.iter().flat_map(|stage| &stage.legs).any(|leg| same_way(leg, target)) {
+            return;
         }
+        if let Some(last) = ahead.last_mut() {
+            last.answer_wait.get_or_insert(wait);
+        }
+        plan.push(again);
     }
 
     /// The channels that the call had before a restart, whatever the limits are by now.
@@ -158,14 +175,14 @@ impl Bridge {
         match leg.state {
             LegState::Ringing if !leg.adopted => {
                 let (hunt, send) = (leg.hunt, leg.send);
-                leg.state = LegState::Cancelled;
+                leg.state = LegState::Evicted;
                 out.push(Effect::Cancel { id: send, reason: Some(EVICTED.into()) });
                 self.no_channel(hunt);
                 if self.hunts_on(hunt) && !self.stage_rings(hunt) {
                     self.stage_over(hunt, false, now, random, out);
                 }
             }
-            LegState::Cancelled | LegState::Forwarded(_) => {}
+            LegState::Cancelled | LegState::Evicted | LegState::Forwarded(_) => {}
             LegState::Ringing | LegState::Dead => self.evict_party(place, now, out),
         }
         true

@@ -1,7 +1,7 @@
 //! Calls for help, and calls back to whoever has called for it, while they are made and while they talk: what their phones may not do with them, and whom a call
 //! back looks for.
 
-use super::{Bridge, Effect, HuntId, Pair, Party, Side, State, hunt::Origin, reliable::Wants, transfer::Transfer, write};
+use super::{Bridge, Effect, HuntId, Pair, Party, SendId, Side, State, hunt::Origin, reliable::Wants, transfer::Transfer, write};
 use crate::{
     decision::EmergencyPlan,
     emergency::{self, callback},
@@ -22,6 +22,19 @@ impl Bridge {
             && !self.site.directory().emergency.may.hold
             && !self.through_trunk(place, side)
             && holds(message.body())
+    }
+
+    /// The answer to a call for help is acknowledged at once where the caller's ACK has nothing to bring: whoever helps does not hang up (RFC 3261 13.3.1.4) because
+    /// that ACK is lost, or cannot be understood.
+    pub(super) fn acknowledge_help(&self, place: usize, (of, number): (SendId, u32), answer: &Message, out: &mut Vec<Effect>) {
+        let agreed = !self.call.message.body().is_empty() && !answer.body().is_empty();
+        if self.call.kind != CallKind::Normal
+            && agreed
+            && let Some(pair) = self.pairs.get(place)
+        {
+            cov_mark::hit!(help_acknowledged_at_once);
+            self.acknowledge(pair.callee, of, number, None, out);
+        }
     }
 
     /// The legs of those who are looked for: each where it is registered now, or else where it called from.

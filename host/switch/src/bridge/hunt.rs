@@ -174,7 +174,7 @@ impl Bridge {
         out: &mut Vec<Effect>,
     ) {
         let Some(entry) = self.legs.get_mut(leg) else { return };
-        let cancelled = entry.state == LegState::Cancelled;
+        let cancelled = entry.state.is_cancelled();
         entry.state = LegState::Dead;
         entry.release();
         let (hunt, stage) = (entry.hunt, entry.stage);
@@ -391,6 +391,14 @@ impl Bridge {
             self.note_trunk(place, Sign::Silent, now);
             let Some(leg) = self.legs.get(place) else { continue };
             out.push(Effect::Cancel { id: leg.send, reason: None });
+            // A provider may only be slow: where no other answers, it is asked once more, with more patience.
+            if matches!(self.call_of(hunt).kind, CallKind::Emergency | CallKind::EmergencyTest)
+                && self.times_dialled(hunt, &leg.target) == 1
+            {
+                cov_mark::hit!(silent_way_once_more);
+                let target = leg.target.clone();
+                self.once_more(hunt, &target);
+            }
             if self.next_address(place, LegState::Cancelled, now, random, out) {
                 continue;
             }
@@ -435,7 +443,7 @@ impl Bridge {
                     leg.state = LegState::Dead;
                     below.push(hunt);
                 }
-                LegState::Ringing | LegState::Cancelled | LegState::Dead => {}
+                LegState::Ringing | LegState::Cancelled | LegState::Evicted | LegState::Dead => {}
             }
         }
         for hunt in below {

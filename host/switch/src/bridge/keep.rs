@@ -382,8 +382,8 @@ impl Bridge {
         let Some(leg) = self.legs.get(place) else { return };
         let heard = match leg.state {
             // Who was taken from another call counts as alive before it has been heard; should it ring, it hears its INVITE twice and loses nothing.
-            LegState::Ringing | LegState::Cancelled if leg.alive && !leg.adopted => Heard::Provisional,
-            LegState::Ringing | LegState::Cancelled => Heard::Nothing,
+            LegState::Ringing | LegState::Cancelled | LegState::Evicted if leg.alive && !leg.adopted => Heard::Provisional,
+            LegState::Ringing | LegState::Cancelled | LegState::Evicted => Heard::Nothing,
             // Its 2xx comes again until the ACK has arrived (RFC 3261 13.3.1.4).
             LegState::Dead | LegState::Forwarded(_) if self.answered_at.is_none_or(|at| at + ACK_WAIT > now) => Heard::Answer,
             LegState::Dead | LegState::Forwarded(_) => return,
@@ -403,7 +403,7 @@ impl Bridge {
                 (write::invite(&mut template, self.call_of(leg.hunt), &leg.target, &leg.identity, None, leg.rel, &directory), flow)
             }
         };
-        let cancelled = leg.state == LegState::Cancelled;
+        let cancelled = leg.state.is_cancelled();
         self.sent.push((id, Sent::Invite(place)));
         out.push(Effect::Again(Again { id, request, flow, heard }));
         if cancelled {

@@ -49,6 +49,15 @@ pub(super) enum LegState {
     Cancelled,
     /// Final answer received, or none will come.
     Dead,
+    /// As cancelled, because a call for help needs its channel: an answer that has crossed is too late.
+    Evicted,
+}
+
+impl LegState {
+    /// Whether it was cancelled, for whatever reason, and has no final answer yet.
+    pub(super) const fn is_cancelled(self) -> bool {
+        matches!(self, Self::Cancelled | Self::Evicted)
+    }
 }
 
 impl Leg {
@@ -275,6 +284,12 @@ impl Bridge {
         random: &mut Random,
         out: &mut Vec<Effect>,
     ) {
+        if let Some(evicted) = self.legs.get_mut(leg).filter(|leg| leg.state == LegState::Evicted) {
+            cov_mark::hit!(answer_without_a_channel);
+            evicted.state = LegState::Dead;
+            let callee = self.fork(leg, message, flow);
+            return self.decline_answer(callee, message, out);
+        }
         let transfers = self.legs.get(leg).is_some_and(|leg| self.transfers(leg.hunt));
         if (transfers || self.state == State::Ringing) && self.answers_after_its_bye(leg, message, now, random, out) {
             return;
@@ -357,6 +372,7 @@ impl Bridge {
         self.acks.reserve_exact(1);
         self.acks.push(ack);
         out.push(Effect::Respond { id: invite, response });
+        self.acknowledge_help(place, (of, to), message, out);
         self.decline_held(Some(place), out);
         self.won(leg, out);
         self.talk_begins(now);

@@ -504,6 +504,11 @@ impl Bridge {
                 }
                 Timer::Repeat => self.repeat_answers(now, out),
                 Timer::Prack => self.repeat_provisionals(now, out),
+                // Nor does a call for help end because its phone acknowledges in a way that cannot be understood.
+                Timer::Ack if self.call.kind != CallKind::Normal && self.pickup.is_none() => {
+                    cov_mark::hit!(help_without_acknowledgement);
+                    self.ack_ends = None;
+                }
                 Timer::Ack => {
                     // RFC 3261 13.3.1.4: when no ACK arrives within 64*T1 the session is ended with BYE.
                     cov_mark::hit!(rfc3261_13_3_1_4_no_ack);

@@ -126,6 +126,13 @@ impl Rig {
     }
 
     fn with(invite: Message, stages: Vec<ResolvedStage>) -> Self {
+        let mut rig = Self::waiting(invite, stages);
+        rig.on(Event::Start);
+        rig
+    }
+
+    /// A call that is not dialled yet.
+    fn waiting(invite: Message, stages: Vec<ResolvedStage>) -> Self {
         let now = Instant::from_unix_micros(1_000_000_000);
         let call = Call {
             message: invite,
@@ -140,7 +147,7 @@ impl Rig {
             attributes: vec![],
         };
         let bridge = Bridge::new(site(), call, ServerId(1), Resolved { stages }, HOME, now).unwrap();
-        let mut rig = Self {
+        Self {
             bridge,
             random: Random::from_seed([7; 32]),
             now,
@@ -150,9 +157,7 @@ impl Rig {
             routes: vec![],
             reasons: vec![],
             log: String::new(),
-        };
-        rig.on(Event::Start);
-        rig
+        }
     }
 
     fn on(&mut self, event: Event<'_>) {

@@ -164,8 +164,12 @@ pub(crate) fn caller_identity(call: &Call, target: &LegTarget, directory: &Direc
     };
     let domain = trunk.manners.caller_domain.as_deref().unwrap_or(&directory.domain);
     let caller = name_addr(&call.caller_name, number, domain);
-    // Nobody who is called for help has to look for the number in the one place where this provider leaves it.
-    let shown_in = if call.kind == CallKind::Normal { trunk.manners.caller_in } else { CallerIn::Both };
+    // Nobody who is called for help has to look for the number in the one place where this provider leaves it. A provider that takes calls only From its account
+    // refuses any other.
+    let shown_in = match trunk.manners.caller_in {
+        CallerIn::From if call.kind != CallKind::Normal => CallerIn::Both,
+        shown_in => shown_in,
+    };
     if hidden {
         // RFC 3325 7: what is not to be known outside the trust domain is asserted inside it, with `Privacy: id`.
         let asserted = if trunk.manners.trusted && shown_in != CallerIn::From { caller } else { Vec::new() };

@@ -7,7 +7,7 @@ pub struct TrunkManners {
     pub trusted: bool,
     /// Where the called number of a call from it stands.
     pub number_from: NumberFrom,
-    /// Where it finds the caller's number. A call for help shows it in both places whatever stands here.
+    /// Where it finds the caller's number. A call for help asserts it in any case.
     pub caller_in: CallerIn,
     /// What stands behind the `@` of the caller that it is shown; the site's own domain when `None`.
     pub caller_domain: Option<String>,

@@ -65,6 +65,29 @@ fn the_youngest_call_is_told_to_end_after_the_invite_is_on_its_way() {
 }
 
 #[test]
+fn who_answers_on_a_channel_that_was_taken_is_hung_up() {
+    cov_mark::check!(answer_without_a_channel);
+    let mut rig = Rig::new(vec![stage(vec![trunk("provider", 9)]), stage(vec![target(2)])]);
+    rig.bridge.named(7, &mut Vec::new());
+    change(&rig, |directory| carries(directory, 1));
+    let (_bridge, out) = help(&mut rig);
+    let channel = out.iter().find_map(|effect| if let Effect::Evict(evicted) = effect { Some(evicted.channel) } else { None }).unwrap();
+    let mut out = Vec::new();
+    assert!(rig.bridge.evicted(channel, rig.now, &mut rig.random, &mut out));
+    rig.note(out);
+    rig.answer(0, 200, "late", "");
+    rig.answer(1, 200, "two", "");
+    rig.expect(expect![[r#"
+        send 0: INVITE -> 10.0.0.9 cseq 1
+        cancel 0
+        send 1: INVITE -> 10.0.0.2 cseq 1
+        ack -> 10.0.0.77 cseq 1
+        send 2: BYE -> 10.0.0.77 cseq 2
+        respond 1: 200 Whatever
+    "#]]);
+}
+
+#[test]
 fn a_normal_call_over_a_full_trunk_goes_on_or_is_refused() {
     let mut first = Rig::new(vec![stage(vec![trunk("provider", 9)])]);
     change(&first, |directory| carries(directory, 1));
@@ -128,4 +151,74 @@ fn a_side_that_knows_nothing_of_it_any_more_is_called_again() {
     assert_eq!(rig.sent[&offer].body(), b"answer");
     rig.answer(offer, 200, "bob", "");
     assert!(rig.bridge.talks() && !rig.log.contains("\nend "), "{}", rig.log);
+}
+
+/// A call for help with a session description, over two trunks that are left after three seconds of silence, but for the last.
+fn help_over_two() -> Rig {
+    let urgent = |host, wait| ResolvedStage { next_on_refusal: true, answer_wait: wait, ..stage(vec![trunk("provider", host)]) };
+    let mut rig = Rig::waiting(invite(), vec![urgent(9, Some(Duration::from_secs(3))), urgent(8, None)]);
+    rig.bridge.call.kind = CallKind::Emergency;
+    rig.on(Event::Start);
+    rig
+}
+
+#[test]
+fn a_slow_trunk_is_asked_once_more_when_no_other_answers() {
+    cov_mark::check!(silent_way_once_more);
+    let mut rig = help_over_two();
+    rig.pass(3);
+    rig.answer(0, 487, "slow", "");
+    rig.answer(1, 503, "dead", "");
+    // It needs ten seconds to ring, and has them now.
+    rig.pass(10);
+    rig.answer(2, 180, "slow", "");
+    rig.answer(2, 200, "slow", "");
+    rig.expect(expect![[r#"
+        send 0: INVITE -> 10.0.0.9 cseq 1
+        cancel 0
+        send 1: INVITE -> 10.0.0.8 cseq 1
+        send 2: INVITE -> 10.0.0.9 cseq 1
+        respond 1: 180 Whatever
+        respond 1: 200 Whatever
+        ack -> 10.0.0.77 cseq 1
+    "#]]);
+}
+
+#[test]
+fn each_silent_trunk_is_asked_twice_and_no_more() {
+    let mut rig = help_over_two();
+    rig.pass(3);
+    rig.pass(3);
+    rig.on(Event::Failed { id: 1, why: Failure::Timeout });
+    rig.on(Event::Failed { id: 2, why: Failure::Timeout });
+    rig.on(Event::Failed { id: 3, why: Failure::Timeout });
+    rig.expect(expect![[r#"
+        send 0: INVITE -> 10.0.0.9 cseq 1
+        cancel 0
+        send 1: INVITE -> 10.0.0.8 cseq 1
+        cancel 1
+        send 2: INVITE -> 10.0.0.9 cseq 1
+        send 3: INVITE -> 10.0.0.8 cseq 1
+        respond 1: 408 Request Timeout
+        end 408 no answer by None
+    "#]]);
+}
+
+#[test]
+fn a_call_for_help_goes_on_without_the_acknowledgement_of_its_phone() {
+    cov_mark::check!(help_acknowledged_at_once);
+    cov_mark::check!(help_without_acknowledgement);
+    let mut rig = help_over_two();
+    rig.answer(0, 200, "help", "");
+    rig.pass(33);
+    assert!(rig.bridge.talks(), "{}", rig.log);
+    rig.callee(5, 0, "help", "BYE", 1, "");
+    rig.expect(expect![[r#"
+        send 0: INVITE -> 10.0.0.9 cseq 1
+        respond 1: 200 Whatever
+        ack -> 10.0.0.77 cseq 1
+        respond 5: 200 OK
+        send 1: BYE -> 10.0.0.1 cseq 1
+        end 200 callee hung up by Some("trunk:provider")
+    "#]]);
 }

@@ -158,14 +158,16 @@ fn a_trunk_is_shown_the_caller_where_it_looks_for_it() {
 }
 
 #[test]
-fn a_call_for_help_shows_its_number_in_both_places_and_hides_nothing() {
-    let manners = TrunkManners { caller_in: CallerIn::Asserted, ..TrunkManners::default() };
-    let mut rig =
-        outside("Privacy: id\n", manners, Ceilings { calls_per_endpoint: Some(0), calls_per_site: Some(0), ..Ceilings::default() });
-    rig.bridge.call.kind = CallKind::Emergency;
-    rig.on(Event::Start);
+fn a_call_for_help_asserts_its_number_and_hides_nothing() {
     let two = "\"Two\" <sip:+442030001002@sip.example>";
-    assert_eq!(shown(&rig), format!("{two} | {two} | id"));
+    for (caller_in, from) in [(CallerIn::From, two), (CallerIn::Both, two), (CallerIn::Asserted, "<sip:acct@sip.example>")] {
+        let manners = TrunkManners { caller_in, ..TrunkManners::default() };
+        let mut rig =
+            outside("Privacy: id\n", manners, Ceilings { calls_per_endpoint: Some(0), calls_per_site: Some(0), ..Ceilings::default() });
+        rig.bridge.call.kind = CallKind::Emergency;
+        rig.on(Event::Start);
+        assert_eq!(shown(&rig), format!("{from} | {two} | id"));
+    }
 }
 
 #[test]

@@ -242,7 +242,7 @@ fn a_call_for_help_is_never_refused_for_a_prack_that_does_not_come() {
     rig.pass(40);
     assert!(!rig.log.contains("504"), "{}", rig.log);
     rig.answer(0, 200, "help", "");
-    assert!(rig.log.ends_with("respond 1: 200 Whatever\n"), "{}", rig.log);
+    assert!(rig.log.contains("respond 1: 200 Whatever\n"), "{}", rig.log);
 }
 
 #[test]
