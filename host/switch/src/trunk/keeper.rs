@@ -2,7 +2,7 @@
 
 use super::{
     Peer, Pulse, Sign, Standing,
-    ask::Sequence,
+    ask::{Sequence, registrar},
     peer,
     register::{Account, Registration, part_of},
 };
@@ -22,9 +22,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ASK_SOON: Duration = Duration::from_secs(10);
 /// A name may take so long to resolve before its trunk is said to have no address.
 const RESOLVES: Duration = Duration::from_secs(10);
-
-/// A trunk whose settings have changed registers anew so long after the old registration was taken back.
-const AFTER: Duration = Duration::from_secs(2);
 
 /// Names a request of the keeper.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -122,7 +119,10 @@ impl Keeper {
                 site.trunks.settle(name, asked, now);
             }
             let mut sent = Vec::new();
-            kept.look_after_registration(site, now, random, &mut sent);
+            // A contact that is being taken back must not be registered before the provider has said that it is gone: the one might overtake the other.
+            if !self.leaving.values().any(|(trunk, _)| registers_alike(trunk, &kept.trunk)) {
+                kept.look_after_registration(site, now, random, &mut sent);
+            }
             kept.ask_around(site, &directory, now, random, &mut sent);
             for (what, request, flow) in sent {
                 send(&mut self.asked, &mut self.next, what, request, flow, now, out);
@@ -233,14 +233,11 @@ impl Keeper {
         for kept in gone.iter().filter_map(|name| self.kept.remove(name)).collect::<Vec<_>>() {
             self.take_back(kept, now, random, out);
         }
-        // One that is taken back may name the same contact: it must not come after the new one.
-        let start = if gone.is_empty() { now } else { now + AFTER };
         let home = self.home;
         for trunk in directory.trunks.iter().filter(|trunk| !self.kept.contains_key(&trunk.name)).collect::<Vec<_>>() {
             let mut call_id = || (home.call_id)(random, home.index, home.shards);
             let (of_register, of_options) = (call_id(), call_id());
-            let registration =
-                trunk.reach.register.as_ref().map(|register| Registration::new(of_register, register.seconds, random, start));
+            let registration = trunk.reach.register.as_ref().map(|register| Registration::new(of_register, register.seconds, random, now));
             let options = Sequence::new(of_options, random);
             let kept = Kept { trunk: Arc::clone(trunk), since: now, registration, options, due: BTreeMap::new() };
             self.kept.insert(trunk.name.clone(), kept);
@@ -342,6 +339,12 @@ fn ways(site: &Site, trunk: &str, random: &mut Random) -> Vec<(Flow, bool)> {
 
 fn account(trunk: &Trunk) -> Option<Account<'_>> {
     trunk.reach.register.as_ref().map(|register| Account { trunk, register })
+}
+
+/// Whether two trunks register at one place under one address of record.
+fn registers_alike(one: &Trunk, other: &Trunk) -> bool {
+    let user = |trunk: &Trunk| trunk.reach.register.as_ref().map(|register| register.user.clone());
+    user(one) == user(other) && registrar(one) == registrar(other)
 }
 
 /// Whether two readings of a trunk are the same as far as registering and asking go.

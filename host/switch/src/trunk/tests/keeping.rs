@@ -309,8 +309,9 @@ fn another_account_registers_when_the_old_has_been_taken_back() {
     changed.trunks[0] = Arc::new(Trunk { username: Some("other".to_owned()), ..(*changed.trunks[0]).clone() });
     rig.site.replace_directory(changed, at(rig.now));
     rig.wait(5);
-    // And a trunk that is gone is taken back, and no more.
     rig.answer(200, "");
+    rig.wait(1);
+    // And a trunk that is gone is taken back, and no more.
     rig.answer(200, "Expires: 600\n");
     let mut gone = registering(None);
     gone.trunks.remove(0);
@@ -320,10 +321,10 @@ fn another_account_registers_when_the_old_has_been_taken_back() {
         0     REGISTER 192.0.2.10:5060 for 600
         0     200
         11    REGISTER 192.0.2.10:5060 for 0
-        13    REGISTER 192.0.2.10:5060 for 600
         15    200
-        15    200
-        16    REGISTER 192.0.2.10:5060 for 0
+        16    REGISTER 192.0.2.10:5060 for 600
+        16    200
+        17    REGISTER 192.0.2.10:5060 for 0
     "#]]);
 }
 
