@@ -203,7 +203,9 @@ impl Driver {
             for socket in 0..self.sockets.len() {
                 self.read(socket, now).await;
             }
+            self.send_help(now);
             self.take_inputs(now);
+            self.send_help(now);
             self.work_off(now);
             self.take_errors(now);
             if woken.due || self.shard.deadline().is_some_and(|at| at <= now) {
@@ -353,6 +355,13 @@ impl Driver {
     /// Every turn ends with [`Driver::flush`], which tells the shard.
     fn note_errors(&self, socket: &Attached) {
         socket.network_errors(&mut self.errors.flows.borrow_mut());
+    }
+
+    /// What a call for help has to say is on the wire before anything else is taken up.
+    fn send_help(&mut self, now: Instant) {
+        if self.shard.helps() {
+            self.flush(now);
+        }
     }
 
     /// Writes down what has changed in calls, then puts everything on the wire; with a call for help among them the other way round. What cannot go
