@@ -333,6 +333,20 @@ fn where_a_flush_never_returns_and_nothing_may_be_acknowledged_phones_are_told_s
     }
 }
 
+#[test]
+fn a_flush_that_never_returns_does_not_keep_the_process_from_its_end() {
+    let mut gateway = Gateway::new(1001..=1100, "ring_seconds = 5\nstore_patience_milliseconds = 300\n", "");
+    let hang = on_a_disk_that_hangs(&mut gateway);
+    fs::write(&hang, "").unwrap();
+    let mut fleet = gateway.fleet(1001..=1030);
+    fleet.all(0..30, Wish::Bind);
+    gateway.calls_go_on(1091, 1092);
+    assert!(gateway.troubled(&["hanging"]), "{}", gateway.subject.process.output());
+    assert_eq!(gateway.subject.process.stop(PATIENCE), Some(0), "{}", gateway.subject.process.output());
+    let log = gateway.subject.process.output();
+    assert!(log.contains("the disk does not answer"), "{log}");
+}
+
 /// Whoever is root may write everything, but for these two rights.
 fn without_rights() -> &'static [&'static str] {
     let root = fs::metadata("/proc/self").unwrap().uid() == 0;

@@ -69,6 +69,8 @@ pub struct Gateway {
     pub(crate) certificate: Arc<tls::Shown>,
     /// What the certificate must show.
     pub(crate) names: Names,
+    /// Whether it asks peers for their certificates.
+    pub(crate) verifies: bool,
     /// Where it can be seen and steered.
     pub doors: Doors,
     /// Where decisions are reported as spans.
@@ -231,6 +233,7 @@ impl Gateway {
             keeper,
             notifier,
             warden,
+            verifies: config.knows_certificates(),
             trunks: doors_of_shards.into_iter().next(),
             stop,
             shards,
@@ -275,7 +278,11 @@ impl Gateway {
             task.abort();
         }
         let warden = self.warden;
-        tokio::task::spawn_blocking(move || warden.look()).await.context("the licence pools")?;
+        let looked = tokio::task::spawn_blocking(move || warden.look());
+        match tokio::time::timeout(FAREWELL, looked).await {
+            Ok(looked) => looked.context("the licence pools")?,
+            Err(_) => tracing::warn!("how licence pools stand was not written within {} s: the disk does not answer", FAREWELL.as_secs()),
+        }
         drop((self.keep, self.keeper));
         if let Some(spans) = self.spans {
             tokio::task::spawn_blocking(move || spans.finish(FAREWELL)).await.context("the spans")?;
@@ -299,8 +306,7 @@ fn names(config: &Config, listening: &[Listen]) -> Names {
 
 /// Whose certificates prove who a peer is, where a trunk is known by one.
 fn authorities(config: &Config) -> anyhow::Result<Option<tls::Authorities>> {
-    let known = config.directory.trunks.iter().any(|trunk| trunk.reach.certificate.is_some());
-    known.then(|| tls::Authorities::new(config.tls.trunk_authorities.as_deref())).transpose()
+    config.knows_certificates().then(|| tls::Authorities::new(config.tls.trunk_authorities.as_deref())).transpose()
 }
 
 /// Where whoever runs the gateway comes in.

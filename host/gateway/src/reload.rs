@@ -1,7 +1,7 @@
 //! Takes a changed configuration over while calls run. An invalid file changes nothing.
 
 use crate::{
-    config::{Config, Report},
+    config::{Config, Report, Tls},
     data::DataFolder,
     gateway::Gateway,
 };
@@ -70,7 +70,7 @@ pub fn reload(gateway: &Gateway, running: &mut Config, data: &DataFolder) -> Res
     }
     let new = loaded.config;
     let changes = gateway.keeper.take_file(new.directory.clone()).map_err(|clashes| of_store(&running.file, clashes))?;
-    let restart = new.needs_restart(running);
+    let restart = new.needs_restart(running, gateway.verifies);
     if !restart.is_empty() {
         tracing::warn!("changed, but in force only after a restart: {}", restart.join(", "));
     }
@@ -99,7 +99,7 @@ pub fn reload(gateway: &Gateway, running: &mut Config, data: &DataFolder) -> Res
     // What needs a restart stays as it runs, so that the next reload names it again.
     running.notify = new.notify;
     running.directory = new.directory;
-    running.tls = new.tls;
+    running.tls = Tls { trunk_authorities: running.tls.trunk_authorities.take(), ..new.tls };
     Ok(())
 }
 

@@ -44,6 +44,8 @@ pub const FOLDER: &str = "records";
 const STEM: &str = "calls";
 /// How long lines gather before they are written: less than a shard waits before it lets the journal forget a call.
 const GATHER: Duration = Duration::from_millis(20);
+/// How long the store waits for more rows after one: a transaction for each would cost more than its call, and nobody waits for the table.
+const GATHER_ROWS: Duration = Duration::from_secs(1);
 /// Records that are written, and brought to the store, together.
 const TOGETHER: usize = 256;
 /// How often the age of files is looked at.
@@ -76,6 +78,9 @@ impl Default for Settings {
     }
 }
 
+/// How long the last records may take to be written: a disk that does not answer must not keep the process from its end.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Writes records of calls. Ends with the last one who shares it, after everything is written.
 pub struct Records {
     details: Option<SyncSender<Arc<CallDetail>>>,
@@ -83,6 +88,8 @@ pub struct Records {
     /// Calls that were up when an earlier process ended, and whose records stand already.
     written: Mutex<HashSet<String>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Hangs up when the last of the threads has ended.
+    ended: Mutex<Receiver<()>>,
 }
 
 impl Records {
@@ -93,6 +100,8 @@ impl Records {
     pub fn start(folder: &Path, settings: Settings, store: Arc<Store>, counters: Arc<Counters>) -> anyhow::Result<Arc<Self>> {
         let files = Files::open(folder, STEM, settings.file_bytes, settings.files)
             .with_context(|| format!("the records of calls in {} cannot be written", folder.display()))?;
+        let (ends, ended) = sync_channel::<()>(0);
+        let also_ends = ends.clone();
         let (details, inbox) = sync_channel(settings.queue);
         let (rows, stored) = sync_channel(settings.queue);
         let writer = Writer { folder: folder.to_owned(), files, settings, rows, counters: Arc::clone(&counters), looked: None };
@@ -100,13 +109,21 @@ impl Records {
         let write = std::thread::Builder::new().name("records".to_owned()).spawn(move || {
             behind_the_calls();
             writer.run(&inbox);
+            drop(ends);
         });
         let bring = std::thread::Builder::new().name("records-store".to_owned()).spawn(move || {
             behind_the_calls();
             storer.run(&stored);
+            drop(also_ends);
         });
         let threads = [write, bring].into_iter().collect::<Result<Vec<_>, _>>().context("the threads that write records of calls")?;
-        Ok(Arc::new(Self { details: Some(details), counters, written: Mutex::default(), threads: Mutex::new(threads) }))
+        Ok(Arc::new(Self {
+            details: Some(details),
+            counters,
+            written: Mutex::default(),
+            threads: Mutex::new(threads),
+            ended: Mutex::new(ended),
+        }))
     }
 
     /// These calls (Call-ID and beginning) were up when an earlier process ended: none of them gets a second record.
@@ -150,6 +167,11 @@ impl Observer for Records {
 impl Drop for Records {
     fn drop(&mut self) {
         drop(self.details.take());
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(FAREWELL);
+        if ended == Err(RecvTimeoutError::Timeout) {
+            let seconds = FAREWELL.as_secs();
+            return tracing::warn!("the last records of calls were not written within {seconds} s: the disk does not answer");
+        }
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread that wrote records of calls had ended by itself");
@@ -283,7 +305,8 @@ struct Storer {
 impl Storer {
     fn run(self, inbox: &Receiver<CallRow>) {
         while let Ok(first) = inbox.recv() {
-            let mut rows: Vec<_> = std::iter::once(first).chain(inbox.try_iter()).take(TOGETHER).collect();
+            let mut rows = vec![first];
+            gather(inbox, &mut rows);
             while let Err(why) = self.store.write_calls(rows.clone(), self.kept()) {
                 self.counters
                     .limit("call-store-failed", || format!("records of calls are not in the store yet, only in their files: {why}"));
@@ -311,5 +334,15 @@ impl Storer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let since = now.saturating_sub(DAY.saturating_mul(self.settings.days));
         CallsKept { most: self.settings.stored, since: u64::try_from(since.as_micros()).unwrap_or(0) }
+    }
+}
+
+/// What comes soon after a row goes with it.
+fn gather(inbox: &Receiver<CallRow>, rows: &mut Vec<CallRow>) {
+    let until = std::time::Instant::now() + GATHER_ROWS;
+    while rows.len() < TOGETHER
+        && let Ok(row) = inbox.recv_timeout(until.saturating_duration_since(std::time::Instant::now()))
+    {
+        rows.push(row);
     }
 }
