@@ -6,7 +6,7 @@ usage: run.py NAME [--reg N] [--calls N] [--rate CPS] [--rates 500,1000,...] [--
 Server must listen on udp 127.0.0.1:5060. CPU = user+sys of the server's processes only,
 from /proc/PID/stat (10 ms ticks) and /proc/PID/task/*/schedstat (ns).
 """
-import argparse, os, re, subprocess, sys, time, json, signal
+import argparse, os, re, shutil, subprocess, sys, time, json, signal
 HERE = os.path.dirname(os.path.abspath(__file__))
 ap = argparse.ArgumentParser()
 ap.add_argument('name'); ap.add_argument('--reg', type=int, default=10000); ap.add_argument('--regrate', type=int, default=500)
@@ -69,6 +69,7 @@ def stats(path):
     return d
 res = dict(name=a.name)
 SIPP = os.environ.get('SIPP', 'sipp')
+if shutil.which(SIPP) is None: sys.exit(f'{SIPP} is not there: apt-get install sip-tester, or put the folder that holds it into PATH')
 if a.lat: subprocess.check_call(['rustc', '--edition', '2024', '-O', '-o', os.path.join(a.out, 'siplat'), HERE + '/lat/siplat.rs'])
 def sipp(args, tag, timeout):
     f = open(f'{W}.{tag}.out', 'w')

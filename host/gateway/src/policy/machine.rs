@@ -54,7 +54,10 @@ impl Machine {
     /// Compiles a component, or finds it compiled.
     pub(super) fn compile(&self, bytes: &[u8]) -> wasmtime::Result<Component> {
         let before = self.cache.as_ref().map(CodeCache::counts);
-        let component = Component::new(&self.engine, bytes)?;
+        // Threads of its own, which end with it: what the compiler leaves on the heap of a thread that lives on is never given back to the system.
+        let threads = rayon::ThreadPoolBuilder::new().thread_name(|number| format!("compile-{number}")).build()?;
+        let component = threads.install(|| Component::new(&self.engine, bytes))?;
+        drop(threads);
         if let Some((cache, before)) = self.cache.as_ref().zip(before) {
             cache.compiled(before);
         }
