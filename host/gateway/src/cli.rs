@@ -26,7 +26,7 @@ mod watch;
 
 use crate::{
     check::{self, Findings},
-    config::{Log, LogFormat, Severity},
+    config::{Log, LogFormat, Report, Severity},
     data::DataFolder,
     manage::StoreStands,
     serve,
@@ -212,7 +212,11 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             let loaded = serve::load(files.config.as_deref(), &data)?;
             serve::start_log(&loaded.config.log, cli.json)?;
             let request = serve::Request { config: files.config.as_deref(), data: data.root(), demo: !no_demo, json: cli.json };
-            runtime(loaded.config.limits.threads)?.block_on(serve::serve(request, &data, loaded))?;
+            let runtime = runtime(loaded.config.limits.threads)?;
+            let served = runtime.block_on(serve::serve(request, &data, loaded));
+            // Who still waits for a disk that does not answer does not keep the process.
+            runtime.shutdown_background();
+            served?;
         }
         Command::Check { files } => {
             let findings = check::check(files.config.as_deref(), &files.data())?;
@@ -276,13 +280,9 @@ fn tell(error: &anyhow::Error, json: bool) {
     told.ok();
 }
 
-fn print(findings: &Findings, json: bool) -> anyhow::Result<()> {
-    let mut out = anstream::stdout();
-    if json {
-        writeln!(out, "{}", serde_json::to_string(findings)?)?;
-        return Ok(());
-    }
-    for problem in &findings.report.problems {
+/// What is wrong with files, for people.
+fn problems(out: &mut dyn Write, report: &Report) -> std::io::Result<()> {
+    for problem in &report.problems {
         let (style, word) = match problem.severity {
             Severity::Error => (ERROR, "error"),
             Severity::Warning => (WARNING, "warning"),
@@ -291,6 +291,16 @@ fn print(findings: &Findings, json: bool) -> anyhow::Result<()> {
         let key = if problem.key.is_empty() { String::new() } else { format!("{}: ", problem.key) };
         writeln!(out, "{style}{word}{style:#}  {place}\n         {key}{}\n         {HELP}{}{HELP:#}", problem.reason, problem.remedy)?;
     }
+    Ok(())
+}
+
+fn print(findings: &Findings, json: bool) -> anyhow::Result<()> {
+    let mut out = anstream::stdout();
+    if json {
+        writeln!(out, "{}", serde_json::to_string(findings)?)?;
+        return Ok(());
+    }
+    problems(&mut out, &findings.report)?;
     if !findings.policies.is_empty() {
         let width = findings.policies.iter().map(|p| p.file.len()).max().unwrap_or(0);
         writeln!(out, "\npolicies, in the order in which they are asked:")?;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown},
     path::{Path, PathBuf},
 };
 
@@ -157,7 +157,7 @@ pub fn random_bytes() -> anyhow::Result<[u8; 32]> {
 /// # Errors
 /// When the folder cannot be written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write_whole(path, bytes, 0o600)
+    write_whole(path, bytes, 0o600, None)
 }
 
 /// Writes a whole file that everybody may read, as [`write_private`] does.
@@ -165,10 +165,19 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// # Errors
 /// When the folder cannot be written.
 pub fn write_public(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    write_whole(path, bytes, 0o644)
+    write_whole(path, bytes, 0o644, None)
 }
 
-fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
+/// Writes a whole file in the place of one that is there, as [`write_private`] does; whose it is and who may read it stays.
+///
+/// # Errors
+/// When there is none, or the folder cannot be written, or the file is somebody else's and this user may not give it to them.
+pub fn write_over(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let old = fs::metadata(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    write_whole(path, bytes, old.mode() & 0o777, Some((old.uid(), old.gid())))
+}
+
+fn write_whole(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> anyhow::Result<()> {
     let folder = path.parent().with_context(|| format!("{} is not a file name", path.display()))?;
     let temporary = path.with_extension("new");
     let write = || -> std::io::Result<()> {
@@ -178,6 +187,9 @@ fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
         let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
+        if let Some((user, group)) = owner {
+            chown(&temporary, Some(user), Some(group))?;
+        }
         fs::rename(&temporary, path)?;
         File::open(folder)?.sync_all()
     };

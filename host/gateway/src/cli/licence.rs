@@ -3,15 +3,27 @@
 use super::{
     ERROR, GOOD, HELP, WARNING,
     directory::{facts, path_of},
+    problems,
     running::{Where, refuse, understand},
     table,
 };
-use crate::manage::{PoolPage, PoolRow, Pools, Refused, SeatRow, ask};
+use crate::{
+    config::{
+        FILE, Report,
+        edit::{self, PoolEdit},
+    },
+    manage::{PoolPage, PoolRow, Pools, Refused, SeatRow, ask},
+};
 use anstyle::Style;
 use axum::http::Method;
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::{io::Write as _, path::Path};
+use serde::Serialize;
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+use switch::directory::Per;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -21,8 +33,13 @@ Examples:
       One pool, and every endpoint that holds a seat of it, waits for one, or has one kept.
   holdfast licence show site desk --data /var/lib/holdfast --json
       The same of the endpoints with \"desk\" in their id or extension, as one JSON object for a program.
-Pools stand in the configuration file ([[licence]]) and are changed there, while the gateway runs.
-Exit code 0: it is shown. 1: there is no such pool, or no gateway runs.";
+  holdfast licence add guests --seats 20 --not-after 2027-06-30
+      A new pool, written into the configuration file.
+  holdfast licence set site --seats 60 --reserve desk-1 --dry-run
+      More seats, one of them kept for an endpoint; only tried, and what would be wrong is said.
+Pools stand in the configuration file ([[licence]]). `add` and `set` change that file and leave every other octet of it; a gateway that runs takes the change at
+once, as it does when an editor saves it.
+Exit code 0: it is shown, or done. 1: there is no such pool, no gateway runs, or the file cannot be as it was wanted.";
 
 #[derive(Subcommand, Debug)]
 pub(super) enum Command {
@@ -40,13 +57,114 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Where,
     },
+    /// Add a pool to the configuration file.
+    Add {
+        /// The pool.
+        pool: String,
+        #[command(flatten)]
+        wanted: Wanted,
+    },
+    /// Change a pool in the configuration file.
+    Set {
+        /// The pool.
+        pool: String,
+        #[command(flatten)]
+        wanted: Wanted,
+    },
+}
+
+/// How a pool is to be; what is not named stays.
+#[derive(Args, Debug)]
+pub(super) struct Wanted {
+    /// Seats owned.
+    #[arg(long, value_name = "N")]
+    seats: Option<u32>,
+    /// Whom a seat is for.
+    #[arg(long)]
+    per: Option<Whom>,
+    /// An endpoint (or user) whose seat is kept while it is away; more than once for more.
+    #[arg(long, value_name = "ID")]
+    reserve: Vec<String>,
+    /// One whose seat is kept no more.
+    #[arg(long, value_name = "ID")]
+    release: Vec<String>,
+    /// The first day, or moment with its offset.
+    #[arg(long, value_name = "DATE")]
+    not_before: Option<String>,
+    /// The last day.
+    #[arg(long, value_name = "DATE")]
+    not_after: Option<String>,
+    /// Days for which seats are given after the last.
+    #[arg(long, value_name = "N")]
+    grace_days: Option<u32>,
+    /// Try it and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// The configuration file; default: the one in the data folder.
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Whom {
+    Endpoint,
+    User,
+}
+
+/// What came of a change, for a program.
+#[derive(Serialize)]
+struct Changed<'a> {
+    pool: &'a str,
+    file: String,
+    changed: bool,
+    dry_run: bool,
+    #[serde(flatten)]
+    report: Report,
 }
 
 pub(super) fn run(command: &Command, json: bool) -> anyhow::Result<bool> {
     match command {
         Command::List { place } => list(place, json),
         Command::Show { pool, find, place } => show(pool, find.as_deref().unwrap_or_default(), place, json),
+        Command::Add { pool, wanted } => change(pool, true, wanted, json),
+        Command::Set { pool, wanted } => change(pool, false, wanted, json),
     }
+}
+
+fn change(pool: &str, new: bool, wanted: &Wanted, json: bool) -> anyhow::Result<bool> {
+    let file = wanted.config.clone().unwrap_or_else(|| wanted.place.data().join(FILE));
+    let edit = PoolEdit {
+        seats: wanted.seats,
+        per: wanted.per.map(|whom| match whom {
+            Whom::Endpoint => Per::Endpoint,
+            Whom::User => Per::User,
+        }),
+        reserve: wanted.reserve.clone(),
+        release: wanted.release.clone(),
+        not_before: wanted.not_before.clone(),
+        not_after: wanted.not_after.clone(),
+        grace_days: wanted.grace_days,
+    };
+    let done = edit::pool(&file, pool, new, &edit, wanted.dry_run);
+    let (well, changed) = (done.is_ok(), matches!(done, Ok(true)));
+    let report = done.err().unwrap_or_default();
+    let mut out = anstream::stdout();
+    if json {
+        let changed = Changed { pool, file: file.display().to_string(), changed, dry_run: wanted.dry_run, report };
+        writeln!(out, "{}", serde_json::to_string(&changed)?)?;
+    } else if !well {
+        problems(&mut anstream::stderr(), &report)?;
+    } else {
+        let what = match (changed, wanted.dry_run) {
+            (false, _) => "is so already",
+            (true, true) => "would be so; nothing is changed",
+            (true, false) => "is changed; a gateway that runs takes it at once",
+        };
+        writeln!(out, "{GOOD}{pool}{GOOD:#} {what}: {}", file.display())?;
+    }
+    Ok(well)
 }
 
 const HEADINGS: [&str; 10] = ["pool", "per", "seats", "used", "reserved", "waiting", "most used", "refused", "valid until", "state"];

@@ -55,3 +55,57 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>) -> TrunkManners {
         next_on,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use expect_test::expect;
+
+    fn trunk(lines: &str) -> String {
+        format!("[[trunk]]\nname = \"provider\"\nuri = \"sip:192.0.2.10:5060;transport=udp\"\n{lines}")
+    }
+
+    fn manners(lines: &str) -> TrunkManners {
+        Config::parse("holdfast.toml", &trunk(lines), None).unwrap().config.directory.trunks[0].manners.clone()
+    }
+
+    #[test]
+    fn every_key_is_read_and_the_default_is_that_of_an_open_network() {
+        assert_eq!(manners(""), TrunkManners::default());
+        let all = manners(
+            "trusted = true\nnumber_from = \"to\"\ncaller_in = \"asserted\"\ncaller_domain = \"far.example\"\ndiversion = true\n\
+             early_media = false\nsession_timers = false\nheaders = [\"X-Account\", \"*\"]\nnext_on = [\"404\", \"484\"]\n",
+        );
+        let expected = TrunkManners {
+            trusted: true,
+            number_from: NumberFrom::To,
+            caller_in: CallerIn::Asserted,
+            caller_domain: Some("far.example".to_owned()),
+            diversion: true,
+            early_media: false,
+            session_timers: false,
+            headers: vec!["X-Account".to_owned(), "*".to_owned()],
+            next_on: vec![404, 484],
+        };
+        assert_eq!(all, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_where_it_stands() {
+        let lines = "number_from = \"here\"\ncaller_domain = \"far example\"\nheaders = [\"X Account\", \"\"]\n\
+                     next_on = [\"401\", \"486\", \"503\", \"soon\"]\n";
+        let report = Config::parse("holdfast.toml", &trunk(lines), None).unwrap_err();
+        expect![[r#"
+            holdfast.toml:1: trunk[1].sources: names nobody: no call can come in over this trunk; name the provider's addresses, e.g. `sources = ["192.0.2.10"]`, or have it registered at (`register = true`)
+            holdfast.toml:1: emergency.trunks: no trunk is named: calls for help try every [[trunk]] in the order of this file; add a [[trunk]] and name it in `trunks` of [emergency]
+            holdfast.toml:4: trunk[1].number_from: `here` is not one of the choices; choose `request-uri` or `to`
+            holdfast.toml:5: trunk[1].caller_domain: `far example` is not a domain; write it like `caller_domain = "sip.provider.example"`
+            holdfast.toml:6: trunk[1].headers: `X Account` is not the name of a header field; write it like `headers = ["X-Account"]`
+            holdfast.toml:6: trunk[1].headers: `` is not the name of a header field; write it like `headers = ["X-Account"]`
+            holdfast.toml:7: trunk[1].next_on: `401` is no refusal that can lead to the next trunk; name refusals between 400 and 499, but not 401, 407, 486 and 487, e.g. `next_on = ["404", "484"]`; 5xx and silence always lead there, a person's refusal (486, 6xx) never
+            holdfast.toml:7: trunk[1].next_on: `486` is no refusal that can lead to the next trunk; name refusals between 400 and 499, but not 401, 407, 486 and 487, e.g. `next_on = ["404", "484"]`; 5xx and silence always lead there, a person's refusal (486, 6xx) never
+            holdfast.toml:7: trunk[1].next_on: `503` is no refusal that can lead to the next trunk; name refusals between 400 and 499, but not 401, 407, 486 and 487, e.g. `next_on = ["404", "484"]`; 5xx and silence always lead there, a person's refusal (486, 6xx) never
+            holdfast.toml:7: trunk[1].next_on: `soon` is no refusal that can lead to the next trunk; name refusals between 400 and 499, but not 401, 407, 486 and 487, e.g. `next_on = ["404", "484"]`; 5xx and silence always lead there, a person's refusal (486, 6xx) never"#]].assert_eq(&report.to_string());
+    }
+}

@@ -4,6 +4,7 @@
 
 mod decisions;
 pub mod default;
+pub mod edit;
 mod features;
 mod help;
 mod licence;
@@ -251,9 +252,9 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let telemetry = section("telemetry").and_then(|table| watching::telemetry(document, table));
     let recorded = section("decisions").map_or_else(record::Settings::default, |table| decisions::read(document, table));
     let records = section("records").map_or_else(cdr::Settings::default, records::read);
-    let notify = notify::read(document, root);
     let mut directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     directory.survivable = survivable::read(document, section("survivable"), &limits);
+    let notify = notify::read(document, root, &directory);
     if let Some(table) = section("tolls") {
         directory.tolls = tolls::read(document, table, &directory);
     }
@@ -453,9 +454,9 @@ impl Config {
         data.root().join(&self.policy_folder)
     }
 
-    /// The keys that differ from `running` and that only a restart puts in force.
+    /// The keys that differ from `running` and that only a restart puts in force; `verifies`: the gateway asks peers for their certificates.
     #[must_use]
-    pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
+    pub fn needs_restart(&self, running: &Self, verifies: bool) -> Vec<&'static str> {
         let mut keys = Vec::new();
         let mut differs = |differs: bool, key| {
             if differs {
@@ -469,8 +470,7 @@ impl Config {
         differs(self.limits != running.limits, "limits");
         differs(self.policy_folder != running.policy_folder, "policy.folder");
         differs(self.tls.trunk_authorities != running.tls.trunk_authorities, "tls.trunk_authorities");
-        let certificates = |config: &Self| config.directory.trunks.iter().any(|trunk| trunk.reach.certificate.is_some());
-        differs(certificates(self) && !certificates(running), "trunk.certificate");
+        differs(self.knows_certificates() && !verifies, "trunk.certificate");
         differs(self.log != running.log, "log");
         differs(self.degraded != running.degraded, "store.degraded");
         differs(self.metrics != running.metrics, "metrics.listen");
@@ -480,5 +480,11 @@ impl Config {
         differs(self.decisions != running.decisions, "decisions");
         differs(self.records != running.records, "records");
         keys
+    }
+
+    /// Whether a trunk is known by its certificate.
+    #[must_use]
+    pub fn knows_certificates(&self) -> bool {
+        self.directory.trunks.iter().any(|trunk| trunk.reach.certificate.is_some())
     }
 }

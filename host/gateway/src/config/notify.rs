@@ -7,6 +7,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
 };
+use switch::directory::Directory;
 
 /// Ways of a site at most.
 const WAYS: usize = 32;
@@ -101,8 +102,8 @@ enum Kind {
     Mail,
 }
 
-/// Reads all of them.
-pub(super) fn read(document: &Document<'_>, root: Table<'_>) -> Vec<Way> {
+/// Reads all of them; `directory` is the rest of the site.
+pub(super) fn read(document: &Document<'_>, root: Table<'_>, directory: &Directory) -> Vec<Way> {
     let mut ways: Vec<Way> = Vec::new();
     let mut names = BTreeSet::new();
     for (index, (table, line)) in root.tables("notify").into_iter().enumerate() {
@@ -113,12 +114,30 @@ pub(super) fn read(document: &Document<'_>, root: Table<'_>) -> Vec<Way> {
             break;
         }
         let Some(way) = way(document, table) else { continue };
+        advise(document, table, &way, directory);
         if !names.insert(way.name.clone()) {
             document.error(line, table.path("name"), format!("another way has the name `{}`", way.name), "give each its own name");
         }
         ways.push(way);
     }
     ways
+}
+
+/// What is not wrong, but not as it should be.
+fn advise(document: &Document<'_>, table: Table<'_>, way: &Way, directory: &Directory) {
+    let extensions = match &way.by {
+        By::Message { to } => to.as_slice(),
+        By::Call { to, .. } => std::slice::from_ref(to),
+        By::Webhook { .. } | By::Mail(_) => &[],
+    };
+    for unknown in extensions.iter().filter(|extension| !directory.endpoints.iter().any(|endpoint| endpoint.extension == **extension)) {
+        document.warning(
+            table.line(),
+            table.path("to"),
+            format!("no endpoint of this file has the extension `{unknown}`"),
+            "where no user of the store has it either, nobody is told in this way",
+        );
+    }
 }
 
 fn way(document: &Document<'_>, table: Table<'_>) -> Option<Way> {

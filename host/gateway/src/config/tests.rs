@@ -387,7 +387,7 @@ fn a_running_gateway_keeps_its_realm() {
     let loaded = Config::parse("f", &text, Some("old.example")).unwrap();
     assert_eq!(loaded.config.directory.domain, "old.example");
     let running = Config::parse("f", &phone(""), None).unwrap().config;
-    assert_eq!(loaded.config.needs_restart(&running), ["sip.domain"]);
+    assert_eq!(loaded.config.needs_restart(&running, false), ["sip.domain"]);
 }
 
 #[test]
@@ -413,7 +413,7 @@ fn the_decision_record_is_full_sampled_or_off() {
     let settings = |text: &str| whole(text).decisions;
     assert_eq!(settings(""), record::Settings::default());
     assert_eq!(settings("record = \"off\"").one_of, 0);
-    assert_eq!(whole("record = \"off\"").needs_restart(&whole("")), ["decisions"]);
+    assert_eq!(whole("record = \"off\"").needs_restart(&whole(""), false), ["decisions"]);
     assert_eq!(settings("record = \"sampled\"").one_of, 100);
     let all = settings("record = \"sampled\"\nsample = 7\nfile_mib = 2\nfiles = 3\nmask = [\"called\", \"head\"]");
     let mask = vec![record::Field::Called, record::Field::Head];
@@ -548,5 +548,16 @@ fn phones_fetch_their_settings_where_the_file_says_so_and_every_gap_in_it_is_nam
             holdfast.toml:24: provision.controllers_before: `` is not an entry of SIP_CONTROLLER_LIST; write it as the phones have it, like "sip1.example.net:5096;transport=tls"
             holdfast.toml:25: provision.client_authorities: there is no file `none.pem`; name a PEM file that the gateway may read, absolute or from the folder of this file
             holdfast.toml:26: provision.settings: line 2 of it cannot be passed on: a phone cannot be sent on to another file; write lines like `SET GMTOFFSET 0:00`"#]],
+    );
+}
+
+#[test]
+fn nobody_is_told_whom_the_file_does_not_know() {
+    let ways = "[[notify]]\nname = \"desk\"\nby = \"message\"\nto = [\"1001\", \"1999\"]\n[[notify]]\nname = \"bell\"\nby = \"call\"\nto = \"1998\"\n";
+    says(
+        &format!("{}{ways}", phone("licence = \"site\"")),
+        expect![[r#"
+            holdfast.toml:21: notify[1].to: no endpoint of this file has the extension `1999`; where no user of the store has it either, nobody is told in this way
+            holdfast.toml:25: notify[2].to: no endpoint of this file has the extension `1998`; where no user of the store has it either, nobody is told in this way"#]],
     );
 }

@@ -53,3 +53,46 @@ pub(super) fn read(document: &Document<'_>, table: Table<'_>, directory: &Direct
         denied,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use expect_test::expect;
+    use std::time::Duration;
+
+    const HELP: &str = "[emergency]\nnumbers = [\"112\"]\n[tolls]\n";
+
+    #[test]
+    fn every_ceiling_is_read_and_none_is_there_by_itself() {
+        let ceilings = |lines: &str| Config::parse("holdfast.toml", &format!("{HELP}{lines}"), None).unwrap().config.directory.tolls;
+        assert_eq!(ceilings(""), super::Ceilings::default());
+        let all = ceilings(
+            "calls_per_endpoint = 2\ncalls_per_site = 0\ncalls_per_hour = 9\nminutes_per_day = 60\nminutes_per_outage = 600\n\
+             longest_call_minutes = 90\ndenied = [\"+44900%\", \"00%\"]\n",
+        );
+        assert_eq!((all.calls_per_endpoint, all.calls_per_site, all.calls_per_hour), (Some(2), Some(0), Some(9)));
+        let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+        assert_eq!((all.talk_per_day, all.talk_per_outage, all.longest_call), (minutes(60), minutes(600), minutes(90)));
+        assert!(all.bars("+44 900 1234").is_some() && all.bars("004930").is_some() && all.bars("+4930").is_none());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_where_it_stands() {
+        let lines = "calls_per_hour = -1\nlongest_call_minutes = 0\ndenied = [\"abc\", \"\", \"11%\"]\nminutes = 3\n";
+        let report = Config::parse("holdfast.toml", &format!("{HELP}{lines}"), None).unwrap_err();
+        expect![[r#"
+            holdfast.toml:1: emergency.trunks: there is no trunk: calls for help cannot leave this site; add a [[trunk]] and name it in `trunks` of [emergency]
+            holdfast.toml:4: tolls.calls_per_hour: -1 is outside 0 to 1000000; choose a number within these bounds
+            holdfast.toml:5: tolls.longest_call_minutes: 0 is outside 1 to 1000000; choose a number within these bounds
+            holdfast.toml:6: tolls.denied: `abc` is not a number pattern; use digits, `+`, and `%` for any run of digits, e.g. "+44900%"
+            holdfast.toml:6: tolls.denied: `` is not a number pattern; use digits, `+`, and `%` for any run of digits, e.g. "+44900%"
+            holdfast.toml:6: tolls.denied: `11%` matches the emergency number 112, which goes out all the same; nothing holds a call for help back; write the pattern so that it shows
+            holdfast.toml:7: tolls.minutes: unknown key; the keys here are `calls_per_endpoint`, `calls_per_site`, `calls_per_hour`, `minutes_per_day`, `minutes_per_outage`, `longest_call_minutes` and `denied`"#]].assert_eq(&report.to_string());
+    }
+
+    #[test]
+    fn a_barred_emergency_number_goes_out_all_the_same() {
+        let loaded = Config::parse("holdfast.toml", &format!("{HELP}denied = [\"11%\"]\n"), None).unwrap();
+        assert!(loaded.report.warnings().any(|warning| warning.key == "tolls.denied"), "{}", loaded.report);
+    }
+}

@@ -49,7 +49,7 @@ impl Site {
         format!("secret-{n}")
     }
 
-    fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.folder.path().join("holdfast.toml")
     }
 

@@ -136,3 +136,26 @@ fn an_operator_sees_seats_reservations_turns_and_what_is_wrong() {
         gateway.log().contains("is valid no more since 2020-02-29T00:00:00Z; until 2020-03-10T00:00:00Z")
     });
 }
+
+#[test]
+fn what_was_bought_is_entered_by_command_and_in_force_at_once() {
+    let site = with_seats(1, "");
+    let gateway = site.start();
+    site.listen_on(&gateway);
+    let phones: Vec<Phone> = (0..2).map(|_| Phone::new(&gateway)).collect();
+    assert_eq!([0, 1].map(|n| register(&phones[n], n, 600)), [200, 403]);
+    let config = site.config();
+    let enter =
+        |arguments: &[&str]| holdfast(&site, &[&["licence"], arguments, &["--config", config.to_str().unwrap(), "--json"]].concat());
+    let (well, said) = enter(&["set", "site", "--seats", "2"]);
+    assert!(well && said.contains("\"changed\":true"), "{said}");
+    gateway.wait(Duration::from_secs(30), || shown(&site, "site")["seats"] == json!(2));
+    assert_eq!(register(&phones[1], 1, 600), 200);
+    let (well, said) = enter(&["add", "guests", "--seats", "3", "--per", "user"]);
+    assert!(well, "{said}");
+    gateway.wait(Duration::from_secs(30), || holdfast(&site, &["licence", "show", "guests"]).0);
+    let (well, said) = enter(&["set", "gold", "--seats", "3"]);
+    assert!(!well && said.contains("has no pool `gold`"), "{said}");
+    let (status, last) = gateway.terminate();
+    assert!(status.success(), "{last}");
+}
