@@ -152,7 +152,25 @@ mod tests {
         assert!(pool(&path, "site", false, &edit, true).unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), FILE, "it was only tried");
         assert!(pool(&path, "site", false, &edit, false).unwrap());
-        expect![[r#""#]].assert_eq(&fs::read_to_string(&path).unwrap());
+        expect![[r##"
+            # The site.
+            [sip]
+            domain   =  "a.example"   # ours
+
+            [[licence]]
+            pool = "site"   # endpoints
+            seats = 60      # bought in May
+            reserved = []
+            per = "user"
+            not_after = 2031-12-31
+
+            [[endpoint]]
+            id = "desk-1"
+            extension = "1001"
+            username = "1001"
+            password = "s3cret-Passw0rd"
+            licence = "site"
+        "##]].assert_eq(&fs::read_to_string(&path).unwrap());
         assert!(!pool(&path, "site", false, &edit, false).unwrap(), "the same again changes nothing");
     }
 
@@ -161,7 +179,29 @@ mod tests {
         let (_folder, path) = file();
         let edit = PoolEdit { seats: Some(5), reserve: vec!["desk-1".to_owned()], grace_days: Some(7), ..PoolEdit::default() };
         assert!(pool(&path, "guests", true, &edit, false).unwrap());
-        expect![[r#""#]].assert_eq(&fs::read_to_string(&path).unwrap());
+        expect![[r##"
+            # The site.
+            [sip]
+            domain   =  "a.example"   # ours
+
+            [[licence]]
+            pool = "site"   # endpoints
+            seats = 50      # bought in May
+            reserved = ["desk-1"]
+
+            [[licence]]
+            pool = "guests"
+            seats = 5
+            grace_days = 7
+            reserved = ["desk-1"]
+
+            [[endpoint]]
+            id = "desk-1"
+            extension = "1001"
+            username = "1001"
+            password = "s3cret-Passw0rd"
+            licence = "site"
+        "##]].assert_eq(&fs::read_to_string(&path).unwrap());
         let loaded = Config::load(&path).unwrap();
         assert_eq!(loaded.config.directory.pools.len(), 2);
     }
@@ -183,6 +223,14 @@ mod tests {
             said.push('\n');
             assert_eq!(fs::read_to_string(&path).unwrap(), FILE);
         }
-        expect![[r#""#]].assert_eq(&said);
+        expect![[r#"
+            holdfast.toml: has a pool `site` already; change it: `holdfast licence set site`
+            holdfast.toml: has no pool `sites`, only ["site"]; add it: `holdfast licence add sites --seats 50`
+            holdfast.toml:1: emergency.trunks: there is no trunk: calls for help cannot leave this site; add a [[trunk]] and name it in `trunks` of [emergency]
+            holdfast.toml:8: licence[1].reserved: 1 seats are reserved of 0; reserve no more than there are, or raise `seats`
+            holdfast.toml:1: emergency.trunks: there is no trunk: calls for help cannot leave this site; add a [[trunk]] and name it in `trunks` of [emergency]
+            holdfast.toml:10: licence[2].seats: is missing; add `seats = 50`
+            holdfast.toml: `tomorrow` is no date for `not_after`; write it like 2027-06-30 or 2027-06-30T18:00:00Z
+        "#]].assert_eq(&said);
     }
 }
