@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
+use std::{fmt::Write as _, fs, path::PathBuf, process::Command, thread, time::Duration};
 use world::agents::{Callee, DOMAIN, Folder, Line, PATIENCE, Process, Site, Subject, Way, fixture, free_ports, sipp, until};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -11,6 +11,7 @@ const LONG: Duration = Duration::from_secs(20);
 /// A running gateway with these phones and two providers on loopback ports of their own; `policy` are the settings of `40-external`.
 struct Edge {
     subject: Subject,
+    site: Site,
     north: u16,
     south: u16,
 }
@@ -33,7 +34,20 @@ impl Edge {
         fs::create_dir_all(&policies).unwrap();
         fs::write(policies.join("40-external.toml"), policy).unwrap();
         let ports = free_ports(2);
-        Self { subject: Subject::holdfast_at(&site, folder, ports, ports + 1), north, south }
+        Self { subject: Subject::holdfast_at(&site, folder, ports, ports + 1), site, north, south }
+    }
+
+    /// Another process goes on, where this one was killed or has ended in good order.
+    fn again(self, killed: bool) -> Self {
+        let Self { subject, site, north, south } = self;
+        let Subject { mut process, sip, tls, folder, .. } = subject;
+        if killed {
+            assert!(Command::new("kill").args(["-KILL", &process.id().to_string()]).status().unwrap().success());
+            process.wait(LONG);
+        } else {
+            assert_eq!(process.stop(LONG), Some(0));
+        }
+        Self { subject: Subject::holdfast_at(&site, folder, sip, tls), site, north, south }
     }
 
     /// A provider that plays a scenario, and where it writes down what it gets.
@@ -154,4 +168,29 @@ fn what_is_too_dear_is_refused_with_its_reason_and_counted() {
     assert!(log().contains("toll-denied"), "{}", log());
     assert_ne!(edge.calls(1001, "02079460000", "caller-answered"), 0, "the attempt before was the one of this hour");
     assert!(log().contains("the ceiling `calls_per_hour` of [tolls]"), "{}", log());
+}
+
+#[test]
+fn what_was_used_outlives_the_process() {
+    let edge = Edge::new("", NUMBERS, "[tolls]\ncalls_per_hour = 2\n");
+    let _callers = [1001, 1002].map(|phone| Callee::register(&edge.subject, Way::Udp, phone, "callee-answers"));
+    let (_north, seen) = edge.provider(edge.north, "answer", 200);
+    let refused = |edge: &Edge, from: u32, after: usize| {
+        assert_ne!(edge.calls(from, "02079460000", "caller-answered"), 0);
+        let log = edge.subject.process.output();
+        let said = format!("phone-{from}: the ceiling `calls_per_hour` of [tolls]");
+        assert!(log.contains(&said), "{log}");
+        assert_eq!(invites(&seen).len(), after);
+    };
+    for from in [1001, 1001, 1002] {
+        assert_eq!(edge.calls(from, "02079460000", "caller-answered"), 0, "{}", edge.subject.errors());
+    }
+    let edge = edge.again(false);
+    refused(&edge, 1001, 3);
+    assert_eq!(edge.calls(1002, "02079460000", "caller-answered"), 0, "{}", edge.subject.errors());
+    // It is written down every ten seconds.
+    thread::sleep(Duration::from_secs(12));
+    let edge = edge.again(true);
+    refused(&edge, 1001, 4);
+    refused(&edge, 1002, 4);
 }

@@ -25,6 +25,7 @@ use crate::{
     provision,
     record::Recorder,
     store,
+    tolls::Cashier,
 };
 use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -85,6 +86,8 @@ pub struct Gateway {
     pub(crate) notifier: Option<Arc<Notifier>>,
     /// Who looks after the licence pools.
     warden: Arc<Warden>,
+    /// Who keeps what calls to the outside have used.
+    cashier: Arc<Cashier>,
     /// The queue of the shard that keeps the trunks.
     trunks: Option<Door>,
     stop: watch::Sender<bool>,
@@ -117,6 +120,7 @@ impl Gateway {
         let mut started = start_store(config, data, &site, clock.now(), &counters).await?;
         let keeper = Keeper::new(Arc::clone(&site), &mut started, clock, provision::Keeping::of(config, data));
         let warden = Warden::new(Arc::clone(&site), Arc::clone(&started.store), clock, Arc::clone(&counters));
+        let cashier = Cashier::new(Arc::clone(&site), Arc::clone(&started.store), clock, Arc::clone(&counters));
         let records = start_records(config, data, &started.store, &counters);
         let (notifier, alarms) = start_notifier(config, data, clock, &counters).unzip();
         let keep: Arc<dyn Keep> = started.store;
@@ -203,6 +207,8 @@ impl Gateway {
         let mut told = vec![tokio::spawn(callbacks)];
         accepting.push(tokio::spawn(resolver.run(limits.resolve_every)));
         accepting.push(tokio::spawn(Arc::clone(&warden).run()));
+        // Not before the shards have taken up the calls of an earlier process.
+        accepting.push(tokio::spawn(Arc::clone(&cashier).run()));
         accepting.push(tokio::spawn(Arc::clone(&keeper).run()));
         if let Some((notifier, alarms)) = notifier.clone().zip(alarms) {
             told.push(tokio::spawn(notifier.run(alarms, Arc::clone(&exchange), Arc::clone(&site))));
@@ -234,6 +240,7 @@ impl Gateway {
             notifier,
             warden,
             verifies: config.knows_certificates(),
+            cashier,
             trunks: doors_of_shards.into_iter().next(),
             stop,
             shards,
@@ -268,6 +275,7 @@ impl Gateway {
                 UNREGISTER.as_secs()
             );
         }
+        self.site.tolls.leave();
         self.stop.send_replace(true);
         let shards = self.shards;
         let joined = tokio::task::spawn_blocking(move || shards.into_iter().map(JoinHandle::join).all(|r| r.is_ok()));
@@ -277,11 +285,17 @@ impl Gateway {
         for task in self.told {
             task.abort();
         }
-        let warden = self.warden;
-        let looked = tokio::task::spawn_blocking(move || warden.look());
+        let (warden, cashier) = (self.warden, self.cashier);
+        let looked = tokio::task::spawn_blocking(move || {
+            warden.look();
+            cashier.look();
+        });
         match tokio::time::timeout(FAREWELL, looked).await {
-            Ok(looked) => looked.context("the licence pools")?,
-            Err(_) => tracing::warn!("how licence pools stand was not written within {} s: the disk does not answer", FAREWELL.as_secs()),
+            Ok(looked) => looked.context("licence pools and accounts of calls to the outside")?,
+            Err(_) => tracing::warn!(
+                "how licence pools and accounts of calls to the outside stand was not written within {} s: the disk does not answer",
+                FAREWELL.as_secs()
+            ),
         }
         drop((self.keep, self.keeper));
         if let Some(spans) = self.spans {

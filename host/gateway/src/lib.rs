@@ -30,3 +30,4 @@ pub mod serve;
 mod sheet;
 mod sources;
 pub mod store;
+pub mod tolls;

@@ -11,7 +11,7 @@ use crate::{
     park::Lot,
     registrar::{Binding, Change, Registrar, Wish},
     subscription::Places,
-    toll::Tolls,
+    toll::{Balance, Tolls},
     trunk::Trunks,
 };
 use sip::{
@@ -133,10 +133,10 @@ impl Site {
         emergency_only: bool,
         now: Instant,
     ) -> Result<Vec<Change>, Refusal> {
-        let first = self.registrar.is_empty() || self.tolls.outage().is_none();
+        let first = self.registrar.is_empty();
         let changes = self.registrar.apply(endpoint, wish, request, flow, seat, emergency_only, now)?;
-        if first && matches!(wish, Wish::Bind(_)) {
-            self.tolls.outage_begins(now);
+        if matches!(wish, Wish::Bind(_)) {
+            self.tolls.registered(first, now);
         }
         if self.serves(endpoint) {
             if matches!(wish, Wish::Remove(_) | Wish::RemoveAll) && !self.registrar.registered(endpoint, now) {
@@ -170,6 +170,19 @@ impl Site {
         self.ledger.retain_waiting(now, |id| waits(&directory, id));
     }
 
+    /// What is to be kept over a restart of what calls to the outside have used: [`Tolls::kept`].
+    #[must_use]
+    pub fn balances(&self, now: Instant) -> Vec<Balance> {
+        self.tolls.kept(!self.registrar.is_empty(), now)
+    }
+
+    /// Takes over what an earlier process had kept of that ([`Tolls::restore`]), before calls are taken up again. Whoever is gone meanwhile has no account any more.
+    pub fn restore_balances(&self, mut balances: Vec<Balance>, now: Instant) {
+        let directory = self.directory();
+        balances.retain(|balance| balance.payer.as_deref().is_none_or(|payer| directory.endpoint(payer).is_some()));
+        self.tolls.restore(balances, now);
+    }
+
     /// Puts a new directory in force: pools are resized, bindings of endpoints that are gone or disabled are removed, their seats returned, their turns lost.
     /// Returns those changes. Calls, other bindings, and the channels of trunks that are gone stay as they are.
     pub fn replace_directory(&self, directory: impl Into<Arc<Directory>>, now: Instant) -> Vec<Change> {
@@ -185,7 +198,7 @@ impl Site {
         self.registrar.retain(|id| directory.endpoint(id).is_some_and(|endpoint| endpoint.enabled))
     }
 
-    /// Since when phones are here without their cloud; `None`: none is. After a restart it begins anew with the gateway's first registration.
+    /// Since when phones are here without their cloud; `None`: none is. A restart in it begins no other ([`Tolls::registered`]).
     #[must_use]
     pub fn outage(&self) -> Option<Instant> {
         if self.registrar.is_empty() { None } else { self.tolls.outage() }

@@ -4,7 +4,12 @@
 //! ([`Tolls`]), which policies may read. Paid for is a leg to a trunk, by the endpoint whose rights made it (who forwards or transfers pays for where that leads); a call
 //! from a trunk to another is paid by the site alone. A call for help is neither counted nor asked about ([`crate::facts::CallKind`]).
 //!
-//! An hour and a day begin with an account's first call in them. Minutes are those of talk. What was used is forgotten when the gateway stops; how long a call lasts is not.
+//! An hour and a day begin with an account's first call in them. Minutes are those of talk. What was used outlives a restart ([`Tolls::kept`], [`Tolls::restore`]), as does how
+//! long a call lasts that goes on after it ([`Paid`]).
+
+mod kept;
+
+pub use kept::{Balance, Outage, Paid, Talk};
 
 use crate::{
     decision::Refusal,
@@ -160,16 +165,22 @@ struct Table {
     accounts: BTreeMap<Arc<str>, Account>,
     site: Account,
     outage: Option<Instant>,
+    /// When the outage, begun before a restart, was last seen going on.
+    resumed: Option<Instant>,
+    /// The process ends: calls whose legs are dropped from now on stay up.
+    leaving: bool,
     next: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Account {
     /// Calls that are up, and since when somebody talks.
     calls: Vec<(u64, Option<Instant>)>,
     hour: Option<(Instant, u32)>,
     day: Option<(Instant, Duration)>,
     outage: Duration,
+    /// Talks that the day and the outage have in them already, of calls that are taken up again after a restart, or, when one has come, still may be.
+    talks: Vec<Talk>,
 }
 
 impl Account {
@@ -183,13 +194,30 @@ impl Account {
         }
     }
 
-    fn end(&mut self, id: u64, now: Instant) {
+    /// `leaves`: its call goes on, without this process.
+    fn end(&mut self, id: u64, leaves: bool, now: Instant) {
         let Some(place) = self.calls.iter().position(|(call, _)| *call == id) else { return };
         let (_, Some(since)) = self.calls.swap_remove(place) else { return };
+        self.settle(since, leaves, now);
+    }
+
+    fn settle(&mut self, since: Instant, leaves: bool, now: Instant) {
         let talk = now.since(since);
         self.outage += talk;
-        let day = self.day.filter(|(began, _)| *began + DAY > now).unwrap_or((since, Duration::ZERO));
-        self.day = Some((day.0, day.1 + talk));
+        let day = self.day.filter(|(began, _)| *began + DAY > now);
+        if day.is_none() {
+            self.talks.iter_mut().for_each(|talk| talk.in_day = Duration::ZERO);
+        }
+        let (began, in_day) = day.unwrap_or((since, Duration::ZERO));
+        self.day = Some((began, in_day + talk));
+        if leaves {
+            self.talks.push(Talk { answered: since, in_day: talk, in_outage: talk });
+        }
+    }
+
+    fn outage_begins(&mut self) {
+        self.outage = Duration::ZERO;
+        self.talks.iter_mut().for_each(|talk| talk.in_outage = Duration::ZERO);
     }
 }
 
@@ -199,6 +227,11 @@ impl Table {
             self.accounts.insert(payer.into(), Account::default());
         }
         self.accounts.entry(payer.into()).or_default()
+    }
+
+    fn outage_begins(&mut self, now: Instant) {
+        self.accounts.values_mut().chain([&mut self.site]).for_each(Account::outage_begins);
+        (self.outage, self.resumed) = (Some(now), None);
     }
 
     fn usage(&self, payer: &str, now: Instant) -> Usage {
@@ -273,10 +306,17 @@ impl Tolls {
         }
     }
 
-    /// A leg that was up before the gateway was restarted goes on, whatever the ceilings say now; somebody talks since `answered`.
+    /// A leg that was up before the gateway was restarted goes on, whatever the ceilings say now; somebody talks since `answered`. What its account has of that talk already
+    /// is taken back: it counts from there again.
     #[must_use]
     pub fn resume(self: &Arc<Self>, payer: Option<&str>, answered: Option<Instant>, now: Instant) -> Toll {
-        self.enter(&mut self.table(), payer, answered, now)
+        let mut table = self.table();
+        if let Some(answered) = answered {
+            let Table { accounts, site, .. } = &mut *table;
+            let account = payer.and_then(|payer| accounts.get_mut(payer));
+            account.into_iter().chain([site]).for_each(|account| account.take_back(answered));
+        }
+        self.enter(&mut table, payer, answered, now)
     }
 
     fn enter(self: &Arc<Self>, table: &mut Table, payer: Option<&str>, answered: Option<Instant>, now: Instant) -> Toll {
@@ -301,14 +341,12 @@ impl Tolls {
         self.table().site.usage(now)
     }
 
-    /// A phone registers, and none was registered: phones are without their cloud again.
-    pub fn outage_begins(&self, now: Instant) {
+    /// A phone has registered; `first`: none was registered. Then phones are without their cloud again, unless it is still the outage in which the gateway was restarted.
+    pub fn registered(&self, first: bool, now: Instant) {
         let mut table = self.table();
-        let Table { accounts, site, outage, .. } = &mut *table;
-        for account in accounts.values_mut().chain([site]) {
-            account.outage = Duration::ZERO;
+        if table.outage.is_none() || first && table.still_lasts(now).is_none() {
+            table.outage_begins(now);
         }
-        *outage = Some(now);
     }
 
     /// Since when phones are here without their cloud, as far as is known; whether they still are, the registrar knows.
@@ -389,10 +427,10 @@ impl Toll {
 impl Drop for Toll {
     fn drop(&mut self) {
         let mut table = self.tolls.table();
-        let Table { accounts, site, .. } = &mut *table;
+        let Table { accounts, site, leaving, .. } = &mut *table;
         let account = self.payer.as_ref().and_then(|payer| accounts.get_mut(payer));
         for account in account.into_iter().chain([site]) {
-            account.end(self.id, self.seen);
+            account.end(self.id, *leaving, self.seen);
         }
     }
 }

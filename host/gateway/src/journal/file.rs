@@ -11,7 +11,7 @@ use std::{
 /// What the names of journals end in.
 pub(super) const EXTENSION: &str = "calls";
 /// Raised with every change of what is written, also of what a call is made of.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// What every file begins with.
 pub(super) const HEADER: [u8; 8] = [b'H', b'F', b'C', b'A', b'L', b'L', b'S', VERSION];
 /// Longer records are neither written nor read.

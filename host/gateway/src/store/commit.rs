@@ -6,6 +6,7 @@ use super::{
     drills::{Begun, Drill, Report, Sightings},
     file::{self, Contents, Opened},
     owed::Owed,
+    tolls::Gone,
     trouble::{Health, Standing},
     writer::{Ask, Job, Writer},
 };
@@ -31,6 +32,7 @@ use switch::{
     licence::Mark,
     registrar::Change,
     site::Site,
+    toll::Balance,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -143,7 +145,7 @@ impl Store {
     /// When the system gives no thread.
     pub async fn start(file: &Path, site: &Arc<Site>, now: Instant, options: Options, counters: Arc<Counters>) -> anyhow::Result<Started> {
         let Opened { connection, contents, trouble, aside } = file::open(file).await;
-        let Contents { roster, bindings, unreadable, marks, complete } = contents;
+        let Contents { roster, bindings, unreadable, marks, balances, complete } = contents;
         let configured = site.directory();
         let mut left_out = Vec::new();
         if !roster.is_empty() {
@@ -154,6 +156,7 @@ impl Store {
         }
         let (restored, owed) = restore(bindings, unreadable, site, now, options.backlog);
         site.recall(&marks, now);
+        site.restore_balances(balances, now);
 
         let (jobs, queue) = mpsc::channel(options.queue);
         let (asks, asked) = mpsc::channel(ASKS);
@@ -197,8 +200,8 @@ impl Store {
         self.health.standing()
     }
 
-    /// How often the file has been replaced by one that must be told everything. Bindings are written by themselves; endpoints, users and marks of licence
-    /// pools are written by those who have them.
+    /// How often the file has been replaced by one that must be told everything. Bindings are written by themselves; endpoints, users, marks of licence
+    /// pools and what calls have used are written by those who have them.
     #[must_use]
     pub fn renewed(&self) -> watch::Receiver<u64> {
         self.renewed.clone()
@@ -218,6 +221,14 @@ impl Store {
     /// When it could not be written: then what was is kept.
     pub fn write_marks(&self, marks: Vec<Mark>) -> Result<(), String> {
         self.ask(|done| Ask::Marks { marks, done })
+    }
+
+    /// Writes what accounts of calls to the outside have used, and forgets those that are `gone`; returns when it is on disk. Waits, so not in a runtime.
+    ///
+    /// # Errors
+    /// When it could not be written: then what was is kept.
+    pub fn write_balances(&self, balances: Vec<Balance>, gone: Gone) -> Result<(), String> {
+        self.ask(|done| Ask::Balances { balances, gone, done })
     }
 
     /// The latest `most` entries of a history, newest first. Waits, so not in a runtime.

@@ -2,7 +2,7 @@
 //! Whatever is wrong with it keeps no gateway from starting.
 
 use super::{
-    State, directory, licences,
+    State, directory, licences, tolls,
     trouble::{Kind, Trouble},
 };
 use sqlx::{
@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use switch::{directory::roster::Roster, licence::Mark, registrar::Binding};
+use switch::{directory::roster::Roster, licence::Mark, registrar::Binding, toll::Balance};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
@@ -30,6 +30,7 @@ pub(super) struct Contents {
     /// Endpoint and contact of bindings that are unreadable.
     pub(super) unreadable: Vec<(String, String)>,
     pub(super) marks: Vec<Mark>,
+    pub(super) balances: Vec<Balance>,
     /// Whether all of it could be read.
     pub(super) complete: bool,
 }
@@ -168,7 +169,8 @@ async fn read(connection: &mut SqliteConnection) -> Result<Contents, sqlx::Error
     let roster = directory::load(connection).await?;
     let (bindings, unreadable) = bindings(connection).await?;
     let marks = licences::load(connection).await?;
-    Ok(Contents { roster, bindings, unreadable, marks, complete: true })
+    let balances = tolls::load(connection).await?;
+    Ok(Contents { roster, bindings, unreadable, marks, balances, complete: true })
 }
 
 /// Reads what can be read of a file that is not as it should be.
@@ -196,6 +198,13 @@ async fn salvage(file: &Path) -> Contents {
         Err(error) => {
             contents.complete = false;
             told("grace periods of licence pools", &error);
+        }
+    }
+    match tolls::load(&mut connection).await {
+        Ok(balances) => contents.balances = balances,
+        Err(error) => {
+            contents.complete = false;
+            told("what calls to the outside have used", &error);
         }
     }
     connection.close().await.ok();

@@ -17,6 +17,7 @@ mod look;
 mod owed;
 #[cfg(test)]
 mod tests;
+mod tolls;
 mod trouble;
 mod writer;
 
@@ -25,6 +26,7 @@ pub use commit::{Options, Started, Store};
 pub use directory::Entry;
 pub use drills::{Begun, Drill, Report, Sightings};
 pub use look::{Look, Seen, look};
+pub use tolls::Gone;
 pub use trouble::{Health, Kind, Standing, Trouble};
 
 use anyhow::Context as _;

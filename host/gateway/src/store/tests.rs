@@ -14,6 +14,7 @@ use switch::{
 };
 
 mod drills;
+mod tolls;
 mod trouble;
 
 const NOW: Instant = Instant::from_unix_micros(1_700_000_000_000_000);

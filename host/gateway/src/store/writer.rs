@@ -14,6 +14,7 @@ use super::{
     gather::Gather,
     licences,
     owed::Owed,
+    tolls::{self, Gone},
     trouble::{Health, Kind, Trouble},
 };
 use crate::{config::Degraded, observe::Counters};
@@ -29,6 +30,7 @@ use switch::{
     licence::Mark,
     registrar::Change,
     site::Site,
+    toll::Balance,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -48,7 +50,7 @@ pub(super) struct Job {
     pub(super) done: oneshot::Sender<Result<(), String>>,
 }
 
-/// What the directory, the licence pools and drills want of the store.
+/// What the directory, the licence pools, the accounts of calls to the outside and drills want of the store.
 pub(super) enum Ask {
     Write {
         change: Arc<roster::Change>,
@@ -58,6 +60,11 @@ pub(super) enum Ask {
     },
     Marks {
         marks: Vec<Mark>,
+        done: oneshot::Sender<Result<(), String>>,
+    },
+    Balances {
+        balances: Vec<Balance>,
+        gone: Gone,
         done: oneshot::Sender<Result<(), String>>,
     },
     History {
@@ -220,6 +227,10 @@ impl Writer {
             }
             Ask::Marks { marks, done } => {
                 let written = self.asked(async |connection| licences::write(connection, &marks).await).await;
+                done.send(self.told(written).await).ok();
+            }
+            Ask::Balances { balances, gone, done } => {
+                let written = self.asked(async |connection| tolls::write(connection, &balances, &gone).await).await;
                 done.send(self.told(written).await).ok();
             }
             Ask::History { subject, most, done } => {

@@ -6,10 +6,12 @@ use crate::{
     decision::Refusal,
     facts::{CallKind, Caller},
     plan::{LegTarget, ResolvedStage},
+    toll::Paid,
     trunk::{Channel, Holder, Purpose, Way},
 };
 use serde::{Deserialize, Serialize};
 use sip::{Instant, random::Random};
+use std::sync::Arc;
 
 /// Why a call ends whose channel is needed for a call for help, as both sides are told it (RFC 3326): RFC 4411 5.1 has cause 1, "UA Preemption", and Q.850 cause 8
 /// is "preemption" where the channel is a telephone line.
@@ -18,16 +20,18 @@ const EVICTED: &str = "preemption;cause=1;text=\"UA Preemption\", Q.850;cause=8;
 const CAUSE: &str = "ended to make room for a call for help";
 
 /// A channel as it is written down.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
     inbound: bool,
     help: bool,
+    /// What is paid with it: not always what the call's own caller would pay since it was answered, because parties change calls and come later.
+    paid: Option<Paid>,
 }
 
 impl Kept {
     pub(super) fn of(channel: &Channel) -> Self {
         let Purpose { way, help } = channel.purpose();
-        Self { inbound: way == Way::In, help }
+        Self { inbound: way == Way::In, help, paid: channel.paid() }
     }
 }
 
@@ -123,18 +127,22 @@ impl Bridge {
         plan.push(again);
     }
 
-    /// The channels that the call had before a restart, whatever the limits are by now.
-    pub(super) fn take_channels_again(&mut self, of_legs: Vec<Option<Kept>>, inbound: Option<Kept>) {
-        let purpose = |kept: Kept| Purpose { way: if kept.inbound { Way::In } else { Way::Out }, help: kept.help };
-        let holder = self.holder();
+    /// The channels that the call had before a restart, whatever the limits are by now; what was paid with one is paid again, from where it began.
+    pub(super) fn take_channels_again(&mut self, of_legs: Vec<Option<Kept>>, inbound: Option<Kept>, now: Instant) {
+        let (site, holder) = (Arc::clone(&self.site), self.holder());
+        let again = |Kept { inbound, help, paid }: Kept, trunk: &str, since: Instant| {
+            let purpose = Purpose { way: if inbound { Way::In } else { Way::Out }, help };
+            let toll = paid.map(|paid| site.tolls.resume(paid.payer.as_deref(), paid.answered, now));
+            site.trunks.take_again(trunk, purpose, holder, since).charged(toll)
+        };
         for (place, kept) in of_legs.into_iter().enumerate() {
             let since = self.legs.get(place).map_or(self.call.at, |leg| self.call_of(leg.hunt).at);
             if let (Some(kept), Some(leg)) = (kept, self.legs.get_mut(place)) {
-                leg.channel = leg.target.trunk.as_deref().map(|trunk| self.site.trunks.take_again(trunk, purpose(kept), holder, since));
+                leg.channel = leg.target.trunk.as_deref().map(|trunk| again(kept, trunk, since));
             }
         }
         if let (Some(kept), Caller::Trunk(trunk)) = (inbound, &self.call.caller) {
-            self.inbound = Some(self.site.trunks.take_again(trunk, purpose(kept), holder, self.call.at));
+            self.inbound = Some(again(kept, trunk, self.call.at));
         }
     }
 

@@ -330,8 +330,8 @@ impl Bridge {
         for leg in &mut bridge.legs {
             leg.target.flow = leg.target.flow.restarted();
         }
-        bridge.take_channels_again(course.channels, course.inbound);
-        bridge.pay_again(now);
+        bridge.take_channels_again(course.channels, course.inbound, now);
+        bridge.talk_begins(now);
         for Party { dialog, leg, .. } in &mut bridge.parties {
             // A connection that we made to a trunk ended with the process that made it.
             let made = leg.and_then(|leg| bridge.legs.get(leg)).filter(|leg| leg.target.trunk.is_some() && leg.target.flow.connection == 0);

@@ -96,21 +96,4 @@ impl Bridge {
             None => channel.charged(toll),
         });
     }
-
-    /// After a restart what was paid for is paid for again, from where it began.
-    pub(super) fn pay_again(&mut self, now: Instant) {
-        let directory = self.site.directory();
-        for place in 0..self.legs.len() {
-            let Some(hunt) = self.legs.get(place).filter(|leg| leg.channel.is_some()).map(|leg| leg.hunt) else { continue };
-            let call = self.call_of(hunt);
-            if call.kind != CallKind::Normal {
-                continue;
-            }
-            let toll = self.site.tolls.resume(toll::payer(call, &directory), self.answered_at, now);
-            if let Some(leg) = self.legs.get_mut(place) {
-                leg.channel = leg.channel.take().map(|channel| channel.charged(Some(toll)));
-            }
-        }
-        self.talk_begins(now);
-    }
 }

@@ -22,6 +22,10 @@ enum Step {
     /// Time passes, and calls that are due are looked at.
     Wait(u64),
     Outage,
+    /// The gateway is started again, after it was killed or had ended in good order.
+    Restart {
+        killed: bool,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -31,6 +35,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (0..8_usize).prop_map(Step::End),
         4 => prop_oneof![1..30_u64, 600..4_000_u64, 80_000..90_000_u64].prop_map(Step::Wait),
         1 => Just(Step::Outage),
+        1 => proptest::bool::ANY.prop_map(|killed| Step::Restart { killed }),
     ];
     proptest::collection::vec(step, 0..60)
 }
@@ -114,8 +119,9 @@ fn name(who: usize) -> Option<&'static str> {
 proptest! {
     #[test]
     fn accounts_say_what_happened(ceilings in ceilings(), steps in steps()) {
-        let tolls = Arc::new(Tolls::default());
-        let mut model = Model::default();
+        let mut tolls = Arc::new(Tolls::default());
+        let mut model = Model { outages: vec![1], ..Model::default() };
+        tolls.registered(true, at(1));
         let mut now = 1_u64;
         for step in steps {
             now += 1;
@@ -178,9 +184,10 @@ proptest! {
                 Step::Outage => {
                     // Who talks across its beginning pays in the new one.
                     model.outages.push(now + 1);
-                    tolls.outage_begins(at(now));
+                    tolls.table().outage_begins(at(now));
                     now += 1;
                 }
+                Step::Restart { killed } => tolls = restart(&tolls, &mut model, killed, now),
             }
             for (who, endpoint) in (0..).zip(["desk-1", "desk-2", "desk-3"]) {
                 let usage = tolls.usage(endpoint, at(now));
@@ -214,6 +221,23 @@ proptest! {
         prop_assert_eq!(before, (site.tolls.usage("desk-1", at(2)), site.tolls.usage_of_site(at(2))));
         prop_assert_eq!(site.tolls.bitten().count(), 0);
     }
+}
+
+/// What the next process makes of what this one leaves, its calls taken up.
+fn restart(tolls: &Arc<Tolls>, model: &mut Model, killed: bool, now: u64) -> Arc<Tolls> {
+    let up = std::mem::take(&mut model.up);
+    let calls: Vec<_> = up.iter().map(|(was, toll)| (*was, toll.paid())).collect();
+    let kept = if killed {
+        tolls.kept(true, at(now))
+    } else {
+        tolls.leave();
+        drop(up);
+        tolls.kept(true, at(now))
+    };
+    let tolls = Arc::new(Tolls::default());
+    tolls.restore(kept, at(now));
+    model.up = calls.into_iter().map(|(was, paid)| (was, tolls.resume(paid.payer.as_deref(), paid.answered, at(now)))).collect();
+    tolls
 }
 
 fn end(model: &mut Model, place: usize, now: u64) {
@@ -286,4 +310,137 @@ fn calls_beyond_the_hours_are_refused_and_the_next_hour_is_a_new_one() {
 fn a_phone_of_a_user_calls_on_the_users_account() {
     let site = restricted(Ceilings::default());
     assert_eq!(payer(&call(&site, "sip:77@sip.example"), &site.directory()), Some("desk-1"));
+}
+
+const MINUTE: u64 = 60;
+const HOUR_S: u64 = 3600;
+
+/// A call of desk-1 that was made and answered at `from`.
+fn talk(tolls: &Arc<Tolls>, from: u64) -> Toll {
+    tolls.admit(Some("desk-1"), &Ceilings::default(), at(from)).unwrap();
+    let mut toll = tolls.begin(Some("desk-1"), &Ceilings::default(), at(from)).unwrap();
+    toll.answered(at(from));
+    toll
+}
+
+/// One more that has ended.
+fn talked(tolls: &Arc<Tolls>, from: u64, to: u64) {
+    talk(tolls, from).runs_until(at(to));
+}
+
+fn next(kept: &[Balance], now: u64) -> Arc<Tolls> {
+    let tolls = Arc::new(Tolls::default());
+    tolls.restore(kept.to_vec(), at(now));
+    tolls
+}
+
+#[test]
+fn what_was_used_is_the_same_after_a_restart() {
+    let tolls = Arc::new(Tolls::default());
+    tolls.registered(true, at(0));
+    talked(&tolls, 10, 40);
+    let kept = tolls.kept(true, at(100));
+    assert_eq!(kept.iter().map(|balance| balance.payer.as_deref()).collect::<Vec<_>>(), [None, Some("desk-1")]);
+    let again = next(&kept, 200);
+    let used = Usage { calls: 0, calls_in_hour: 1, talk_in_day: SECOND * 30, talk_in_outage: SECOND * 30 };
+    assert_eq!((tolls.usage("desk-1", at(200)), again.usage("desk-1", at(200))), (used, used));
+    assert_eq!(again.usage_of_site(at(200)), tolls.usage_of_site(at(200)));
+    assert_eq!(again.outage(), Some(at(0)));
+    // A restart after which nothing has happened changes nothing of it either.
+    assert_eq!(again.kept(true, at(200)), kept);
+}
+
+#[test]
+fn a_call_that_is_up_is_counted_once_whether_it_goes_on_or_has_ended_meanwhile() {
+    let tolls = Arc::new(Tolls::default());
+    tolls.registered(true, at(0));
+    talked(&tolls, 5, 10);
+    let up = talk(&tolls, 10);
+    let kept = tolls.kept(true, at(100));
+    // Killed: it ended before the next was written, and nobody takes it up.
+    let ended = next(&kept, 200);
+    assert_eq!(ended.usage("desk-1", at(200)).talk_in_day, SECOND * 95);
+    // It goes on.
+    let again = next(&kept, 200);
+    let mut goes_on = again.resume(Some("desk-1"), up.paid().answered, at(200));
+    let told = |tolls: &Tolls, now| (tolls.usage("desk-1", at(now)).talk_in_day, tolls.usage_of_site(at(now)).talk_in_outage);
+    assert_eq!(told(&again, 200), (SECOND * 195, SECOND * 195));
+    goes_on.runs_until(at(300));
+    drop(goes_on);
+    assert_eq!(told(&again, 400), (SECOND * 295, SECOND * 295));
+    // In good order: the process lets it go before the last is written.
+    tolls.leave();
+    drop(up);
+    let again = next(&tolls.kept(true, at(200)), 200);
+    let _goes_on = again.resume(Some("desk-1"), Some(at(10)), at(200));
+    assert_eq!(told(&again, 200), (SECOND * 195, SECOND * 195));
+}
+
+#[test]
+fn what_is_over_is_forgotten() {
+    let tolls = Arc::new(Tolls::default());
+    tolls.registered(true, at(0));
+    talked(&tolls, 0, 60);
+    let desk = |registered, now| tolls.kept(registered, at(now)).into_iter().find(|balance| balance.payer.is_some());
+    let of = |balance: Option<Balance>| balance.map(|kept| (kept.hour.is_some(), kept.day.is_some(), kept.talk_in_outage));
+    assert_eq!(of(desk(true, HOUR_S - 1)), Some((true, true, SECOND * 60)));
+    assert_eq!(of(desk(true, HOUR_S)), Some((false, true, SECOND * 60)));
+    assert_eq!(of(desk(true, 24 * HOUR_S)), Some((false, false, SECOND * 60)));
+    assert_eq!(of(desk(false, 24 * HOUR_S - 1)), Some((false, true, Duration::ZERO)));
+    assert_eq!(tolls.kept(false, at(24 * HOUR_S)), []);
+    // Also when it was kept before it was over.
+    let kept = tolls.kept(true, at(60));
+    assert_eq!(next(&kept, HOUR_S).usage("desk-1", at(HOUR_S)).calls_in_hour, 0);
+    assert_eq!(next(&kept, 24 * HOUR_S).usage("desk-1", at(24 * HOUR_S)).talk_in_day, Duration::ZERO);
+}
+
+#[test]
+fn a_restart_begins_no_outage_and_a_long_absence_of_phones_ends_one() {
+    let kept = {
+        let tolls = Arc::new(Tolls::default());
+        tolls.registered(true, at(0));
+        talked(&tolls, 0, 60);
+        tolls.kept(true, at(10 * MINUTE))
+    };
+    let since = |tolls: &Tolls, now| (tolls.outage(), tolls.usage_of_site(at(now)).talk_in_outage);
+    let same = (Some(at(0)), SECOND * 60);
+    // Phones are registered from before.
+    let tolls = next(&kept, 30 * HOUR_S);
+    tolls.registered(false, at(30 * HOUR_S));
+    assert_eq!(since(&tolls, 30 * HOUR_S), same);
+    // All registrations have lapsed meanwhile; two phones are the first.
+    let tolls = next(&kept, 30 * MINUTE);
+    assert_eq!(tolls.kept(false, at(30 * MINUTE)), kept, "another restart forgets nothing of it");
+    tolls.registered(true, at(40 * MINUTE));
+    tolls.registered(true, at(40 * MINUTE));
+    assert_eq!(since(&tolls, 40 * MINUTE), same);
+    // Nobody comes for so long that it is another one.
+    let tolls = next(&kept, 30 * MINUTE);
+    assert_eq!(tolls.kept(false, at(2 * HOUR_S)).iter().map(|balance| balance.talk_in_outage).sum::<Duration>(), Duration::ZERO);
+    tolls.registered(true, at(2 * HOUR_S));
+    assert_eq!(since(&tolls, 2 * HOUR_S), (Some(at(2 * HOUR_S)), Duration::ZERO));
+}
+
+#[test]
+fn a_clock_that_was_set_back_lets_nothing_begin_in_the_future() {
+    let tolls = Arc::new(Tolls::default());
+    tolls.registered(true, at(90 * HOUR_S));
+    talked(&tolls, 90 * HOUR_S, 90 * HOUR_S + 60);
+    let up = talk(&tolls, 90 * HOUR_S + 60);
+    let tolls = next(&tolls.kept(true, at(90 * HOUR_S + 70)), 5);
+    let goes_on = tolls.resume(Some("desk-1"), up.paid().answered, at(5));
+    let used = Usage { calls: 1, calls_in_hour: 2, talk_in_day: SECOND * 60, talk_in_outage: SECOND * 60 };
+    assert_eq!((tolls.usage("desk-1", at(5)), tolls.outage()), (used, Some(at(5))));
+    drop(goes_on);
+    assert_eq!(tolls.usage("desk-1", at(5 + HOUR_S)).calls_in_hour, 0);
+    assert_eq!(tolls.usage("desk-1", at(5 + 24 * HOUR_S)).talk_in_day, Duration::ZERO);
+}
+
+#[test]
+fn who_is_gone_meanwhile_has_no_account_any_more() {
+    let kept = |payer: &str| Balance { payer: Some(payer.into()), talk_in_outage: SECOND, ..Balance::default() };
+    let site = restricted(Ceilings::default());
+    site.restore_balances(vec![kept("desk-1"), kept("gone")], at(0));
+    let talk = |who| site.tolls.usage(who, at(0)).talk_in_outage;
+    assert_eq!((talk("desk-1"), talk("gone")), (SECOND, Duration::ZERO));
 }

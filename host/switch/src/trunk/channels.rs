@@ -4,7 +4,7 @@
 //! goes elsewhere; a call for help always gets one. Where none is free for it, the youngest normal call on the trunk is to end; nobody waits for that.
 
 use super::{State, Trunks};
-use crate::toll::{Ceilings, Toll};
+use crate::toll::{Ceilings, Paid, Toll};
 use sip::Instant;
 use std::{
     collections::BTreeMap,
@@ -114,6 +114,12 @@ impl Channel {
     /// What is paid with it, for another channel of the same call.
     pub const fn discharge(&mut self) -> Option<Toll> {
         self.toll.take()
+    }
+
+    /// What is paid with it, to be written down.
+    #[must_use]
+    pub fn paid(&self) -> Option<Paid> {
+        self.toll.as_ref().map(Toll::paid)
     }
 
     /// When what it costs is to be looked at ([`Toll::due`]).

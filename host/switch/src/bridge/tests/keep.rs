@@ -6,9 +6,12 @@ use proptest::prelude::*;
 impl Rig {
     /// The process ends, another one makes the bridge again. What the new one wants at once is returned.
     fn restart(&mut self) -> String {
+        self.restart_at(Arc::clone(&self.bridge.site))
+    }
+
+    fn restart_at(&mut self, site: Arc<Site>) -> String {
         let facts = postcard::to_allocvec(&self.bridge.facts()).unwrap();
         let course = postcard::to_allocvec(&self.bridge.course()).unwrap();
-        let site = Arc::clone(&self.bridge.site);
         let home = Home { index: 0, shards: 1, call_id: |random, _, _| random.token().as_str().to_owned() };
         let (facts, course) = (postcard::from_bytes(&facts).unwrap(), postcard::from_bytes(&course).unwrap());
         let log = std::mem::take(&mut self.log);
@@ -138,6 +141,29 @@ fn a_call_outside_lasts_no_longer_for_a_restart_in_its_middle() {
 }
 
 #[test]
+fn each_party_outside_is_paid_for_from_where_it_answered_and_once() {
+    use crate::{toll::Ceilings, trunk::TrunkManners};
+    let mut rig = outside::begun("", TrunkManners::default(), Ceilings::default());
+    rig.answer(0, 200, "nine", "");
+    rig.caller(0, "ACK", 7, "");
+    rig.pass(20);
+    rig.caller(10, "REFER", 8, "Contact: <sip:1001@10.0.0.1>\nRefer-To: <sip:1005@sip.example>\n");
+    rig.on(Event::Routed { hunt: 1, plan: Ok(Resolved { stages: vec![stage(vec![trunk("provider", 8)])] }) });
+    let leg = rig.bridge.legs.last().unwrap().send;
+    rig.answer(leg, 200, "eight", "");
+    let join = *rig.sent.keys().last().unwrap();
+    rig.answer(join, 200, "nine", "");
+    rig.pass(10);
+    let used = |rig: &Rig| (rig.bridge.site.tolls.usage("desk-2", rig.now), rig.bridge.site.tolls.usage_of_site(rig.now));
+    let before = used(&rig);
+    assert_eq!((before.0.calls, before.0.talk_in_day), (2, Duration::from_secs(40)), "{}", rig.log);
+    let next = Site::new((*rig.bridge.site.directory()).clone(), Limits::default());
+    next.restore_balances(rig.bridge.site.tolls.kept(true, rig.now), rig.now);
+    rig.restart_at(Arc::new(next));
+    assert_eq!(used(&rig), before);
+}
+
+#[test]
 fn a_question_to_the_policies_is_asked_again() {
     let mut rig = Rig::new(vec![stage(vec![target(2)])]);
     rig.answer(0, 302, "bob", "Contact: <sip:1005@elsewhere>\n");
@@ -183,6 +209,7 @@ fn a_transfer_in_the_middle_of_its_exchange_of_sessions_ends_both_sides_and_one_
 
 #[test]
 fn the_layout_of_what_is_written_down_is_that_of_its_version() {
+    use crate::{toll::Ceilings, trunk::TrunkManners};
     // When this fails, raise VERSION in `host/gateway/src/journal/file.rs`: files of before must be set aside, not misread.
     let mut rig = Rig::new(vec![stage(vec![target(2), trunk("provider", 9)])]);
     rig.answer(0, 180, "bob", "");
@@ -191,6 +218,9 @@ fn the_layout_of_what_is_written_down_is_that_of_its_version() {
     let written =
         (octets(postcard::to_allocvec(&rig.bridge.facts()).unwrap()), octets(postcard::to_allocvec(&rig.bridge.course()).unwrap()));
     expect!["((411, 3755007752), (1221, 1549464967))"].assert_eq(&format!("{written:?}"));
+    // With a channel that is paid for.
+    let rig = outside::begun("", TrunkManners::default(), Ceilings::default());
+    expect!["(292, 2202423836)"].assert_eq(&format!("{:?}", octets(postcard::to_allocvec(&rig.bridge.course()).unwrap())));
 }
 
 #[derive(Clone, Copy, Debug)]
