@@ -1,8 +1,8 @@
 // Outside business hours inbound calls ring at night; calls to barred numbers are refused with a reason.
 
-import { nowMs } from "holdfast:policy/clock@0.1.1";
-import { endpointById } from "holdfast:policy/directory@0.1.1";
-import { all } from "holdfast:policy/settings@0.1.1";
+import { nowMs } from "holdfast:policy/clock@0.1.2";
+import { endpointById } from "holdfast:policy/directory@0.1.2";
+import { all } from "holdfast:policy/settings@0.1.2";
 
 const DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 const DAY = 24 * 60;

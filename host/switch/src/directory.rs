@@ -24,6 +24,7 @@ use crate::{
     registrar::Survivable,
     toll::Ceilings,
     trunk::{Capacity, Reach, TrunkManners},
+    zone::Zone,
 };
 use ipnet::IpNet;
 use sip::digest::Ha1;
@@ -198,6 +199,8 @@ pub struct Directory {
     pub survivable: Option<Survivable>,
     /// What endpoints of the configuration may dial, by id: classes that the policies know.
     pub dial_classes: BTreeMap<String, String>,
+    /// The clock of the site, as policies see it.
+    pub zone: Zone,
     // Shared by all copies: a copy of a directory is kept beside the one in force.
     by_id: Arc<HashMap<String, Place>>,
     by_extension: Arc<HashMap<String, Place>>,
@@ -218,7 +221,7 @@ enum Place {
 }
 
 impl Directory {
-    /// Indexes a site without park slots, where registrations last as long as phones ask. Ids, extensions, usernames and numbers must be unique; the caller has reported duplicates, here the first wins.
+    /// Indexes a site without park slots, whose clock is UTC's, where registrations last as long as phones ask. Ids, extensions, usernames and numbers must be unique; the caller has reported duplicates, here the first wins.
     #[must_use]
     pub fn new(
         domain: String,
@@ -255,6 +258,7 @@ impl Directory {
             tolls: Ceilings::default(),
             survivable: None,
             dial_classes: BTreeMap::new(),
+            zone: Zone::default(),
             by_id: Arc::new(by_id),
             by_extension: Arc::new(by_extension),
             by_username: Arc::new(by_username),

@@ -28,6 +28,7 @@ pub mod site;
 pub mod subscription;
 pub mod toll;
 pub mod trunk;
+pub mod zone;
 
 #[cfg(test)]
 mod fixture;

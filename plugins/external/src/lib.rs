@@ -21,7 +21,7 @@
 //! [[settings.trunk_group]]
 //! name = "providers"
 //! trunks = ["provider", "backup"]
-//! order = "fewest-calls"          # healthy ones first, then by their calls; or "as-written", which is the default
+//! order = "fewest-calls"          # up before degraded before down, then by their calls; or "as-written", which is the default
 //! ```
 //!
 //! Who may call what is a matter of rights (`rights.rs`): classes of numbers, countries, hours, and bounds for what is used, tighter while phones are here without
@@ -30,7 +30,8 @@
 //! ```toml
 //! [settings]
 //! default_right = "staff"         # of everybody whom no `user` names
-//! utc_offset = "+00:00"           # of the clock that `hours` mean
+//! utc_offset = "+01:00"           # of the clock that `hours` mean, the year round. Default: the site's own, `time_zone` of [policy] in `holdfast.toml`,
+//!                                 # which follows summer time
 //! [[settings.class]]              # in order; what is in none is `national`, `international`, or `service` (a number without international form)
 //! name = "premium"
 //! numbers = ["+44900%"]

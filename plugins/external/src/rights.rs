@@ -14,8 +14,8 @@ pub(crate) struct Rights {
     users: Vec<User>,
     /// Where in `rights` the one of everybody else stands.
     default: usize,
-    /// Of the site's clock before UTC.
-    utc_offset_minutes: i64,
+    /// How far from UTC the clock is that `hours` mean; `None`: as far as the site's own, summer time included.
+    utc_offset_minutes: Option<i64>,
 }
 
 /// Numbers of a kind.
@@ -114,11 +114,12 @@ impl Rights {
             location: reader.name(&format!("user.{index}.location")).map(str::to_owned),
         });
         let users = users.collect();
-        let utc_offset_minutes = reader.text("utc_offset").map_or(Some(0), offset);
-        if utc_offset_minutes.is_none() {
-            reader.wrong("utc_offset", "should be written like `+01:00`");
+        let written = reader.text("utc_offset");
+        let utc_offset_minutes = written.and_then(offset);
+        if written.is_some() && utc_offset_minutes.is_none() {
+            reader.wrong("utc_offset", "should be written like `+01:00`; without it `time_zone` of [policy] in holdfast.toml counts");
         }
-        Self { classes, rights, users, default, utc_offset_minutes: utc_offset_minutes.unwrap_or(0) }
+        Self { classes, rights, users, default, utc_offset_minutes }
     }
 
     /// Why this caller may not call this number (without the outside prefix) now.
@@ -141,8 +142,11 @@ impl Rights {
         {
             return refuse("Not Allowed To Call That Country", "none of its `countries`".to_owned());
         }
-        if !right.hours.is_empty() && !right.hours.iter().any(|hours| hours.contain(self.minute_of_week())) {
-            return refuse("Not Allowed At This Hour", "outside of its `hours`".to_owned());
+        if !right.hours.is_empty() {
+            let now = self.minute_of_week();
+            if !right.hours.iter().any(|hours| hours.contain(now)) {
+                return refuse("Not Allowed At This Hour", "outside of its `hours`".to_owned());
+            }
         }
         if !right.counts() {
             return None;
@@ -206,10 +210,11 @@ impl Rights {
         }
     }
 
-    /// Minutes since Monday, 0:00 of the site's clock.
+    /// Minutes since Monday, 0:00 of the clock that `hours` mean.
     fn minute_of_week(&self) -> u32 {
+        let offset = self.utc_offset_minutes.unwrap_or_else(|| i64::from(clock::utc_offset_minutes()));
         // 1970-01-01 was a Thursday.
-        let minutes = i64::try_from(clock::now_ms() / 60_000).unwrap_or(0) + self.utc_offset_minutes + 3 * i64::from(DAY_MINUTES);
+        let minutes = i64::try_from(clock::now_ms() / 60_000).unwrap_or(0) + offset + 3 * i64::from(DAY_MINUTES);
         u32::try_from(minutes.rem_euclid(7 * i64::from(DAY_MINUTES))).unwrap_or(0)
     }
 }

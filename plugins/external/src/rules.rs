@@ -7,8 +7,11 @@ use crate::{
     reader::{Pattern, Reader},
     rights::{self, Rights},
 };
-use holdfast_policy::{Problem, Settings, TrunkTarget, trunks};
-use std::{borrow::Cow, cmp::Reverse};
+use holdfast_policy::{
+    Problem, Settings, TrunkTarget,
+    trunks::{self, Standing},
+};
+use std::borrow::Cow;
 
 /// The rules of one site.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -48,7 +51,7 @@ enum Order {
     /// As they are written.
     #[default]
     AsWritten,
-    /// Healthy ones first, and of those the one with the fewest calls.
+    /// Those that are up first, then those that are degraded, those that are down last; of equals the one with the fewest calls.
     FewestCalls,
 }
 
@@ -175,8 +178,9 @@ impl TrunkGroup {
         let mut names = self.trunks.clone();
         if self.order == Order::FewestCalls {
             names.sort_by_cached_key(|name| {
-                let trunk = trunks::trunk_by_name(name);
-                trunk.map_or((Reverse(false), u32::MAX), |trunk| (Reverse(trunk.healthy), trunk.calls))
+                let calls = trunks::trunk_by_name(name).map_or(u32::MAX, |trunk| trunk.calls);
+                // Standings are in order: the best is the first.
+                (trunks::standing_of(name).unwrap_or(Standing::Down), calls)
             });
         }
         names

@@ -92,6 +92,30 @@ fn a_number_goes_out_as_each_trunk_wants_it() {
     assert!(down.route::<External>(&testing::Call::to("+33123456789").from("desk-1")).to_string().starts_with("route near/"));
 }
 
+#[test]
+fn a_trunk_that_is_not_well_comes_after_those_that_are_and_stays_in_the_plan() {
+    let site = |near: Trunk, far: Trunk| {
+        let site = Site::new().endpoint(Endpoint::new("desk-1", "1001")).registered("desk-1").settings(ABROAD);
+        site.trunk(near.calls(3)).trunk(far.calls(1))
+    };
+    let order = |near: Trunk, far: Trunk| {
+        let said = site(near, far).route::<External>(&testing::Call::to("+33123456789").from("desk-1")).to_string();
+        let mut names = ["near", "far"];
+        names.sort_by_key(|name| said.find(&format!("{name}/")).unwrap());
+        names
+    };
+    let (near, far) = (|| Trunk::new("near"), || Trunk::new("far"));
+    assert_eq!(order(near(), far()), ["far", "near"], "the one with fewer calls");
+    assert_eq!(order(near(), far().degraded()), ["near", "far"]);
+    assert_eq!(order(near().degraded(), far().unhealthy()), ["near", "far"]);
+    assert_eq!(order(near().unhealthy(), far().degraded()), ["far", "near"]);
+    assert_eq!(order(near().degraded(), far().degraded()), ["far", "near"], "equals by their calls");
+    // Where the operator has written the order, it counts.
+    let written = ABROAD.replace("fewest-calls", "as-written");
+    let site = site(near().unhealthy(), far()).settings(&written);
+    assert!(site.route::<External>(&testing::Call::to("+33123456789").from("desk-1")).to_string().starts_with("route near/"));
+}
+
 const INBOUND: &str = r#"
 country_code = "44"
 national_prefix = "0"
@@ -257,6 +281,37 @@ fn a_guest_calls_in_hours_only() {
     assert_eq!(at("2026-01-05T08:00:00Z"), "may");
     assert_eq!(at("2026-01-05T18:00:00Z"), "refuse 403 Not Allowed At This Hour");
     assert_eq!(at("2026-01-04T12:00:00Z"), "refuse 403 Not Allowed At This Hour");
+}
+
+/// Central Europe goes over to summer time in the night of 2026-03-29, a Sunday, and back in that of 2026-10-25.
+#[test]
+fn hours_are_those_of_the_sites_clock_in_summer_too() {
+    let at = |site: Site, when: &str, offset: i32| may(&site.at(when).utc_offset_minutes(offset), "room-1", "02079460000");
+    let closed = "refuse 403 Not Allowed At This Hour";
+    // Friday before, and the Monday after it: eight o'clock is an hour earlier by UTC.
+    for (when, offset, said) in [
+        ("2026-03-27T06:59:59Z", 60, closed),
+        ("2026-03-27T07:00:00Z", 60, "may"),
+        ("2026-03-27T16:59:59Z", 60, "may"),
+        ("2026-03-27T17:00:00Z", 60, closed),
+        ("2026-03-30T05:59:59Z", 120, closed),
+        ("2026-03-30T06:00:00Z", 120, "may"),
+        ("2026-03-30T15:59:59Z", 120, "may"),
+        ("2026-03-30T16:00:00Z", 120, closed),
+        ("2026-10-26T06:59:59Z", 60, closed),
+        ("2026-10-26T07:00:00Z", 60, "may"),
+        // Sunday evening by UTC is Monday morning in Kiritimati, and Monday morning is Sunday evening in Honolulu.
+        ("2026-03-29T18:00:00Z", 840, "may"),
+        ("2026-03-30T09:00:00Z", -600, closed),
+    ] {
+        assert_eq!(at(restricted(), when, offset), said, "{when}");
+    }
+    // What the operator has written counts, whatever the site's clock says.
+    let fixed = || restricted().settings(&format!("utc_offset = \"+01:00\"\n{RIGHTS}"));
+    assert_eq!(at(fixed(), "2026-03-30T06:30:00Z", 120), closed);
+    assert_eq!(at(fixed(), "2026-03-30T07:00:00Z", 120), "may");
+    let utc = || restricted().settings(&format!("utc_offset = \"+00:00\"\n{RIGHTS}"));
+    assert_eq!((at(utc(), "2026-03-30T07:59:00Z", 120).as_str(), at(utc(), "2026-03-30T08:00:00Z", 120).as_str()), (closed, "may"));
 }
 
 #[test]

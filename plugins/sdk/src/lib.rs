@@ -124,31 +124,31 @@ macro_rules! export {
 macro_rules! export_hook {
     ($policy:ident registration) => {
         #[cfg(target_arch = "wasm32")]
-        $crate::bindings::exports::holdfast::policy::registration::__export_holdfast_policy_registration_0_1_1_cabi!(
+        $crate::bindings::exports::holdfast::policy::registration::__export_holdfast_policy_registration_0_1_2_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::registration);
         $crate::export_world!("component-type:holdfast-registration" REGISTRATION);
     };
     ($policy:ident routing) => {
         #[cfg(target_arch = "wasm32")]
-        $crate::bindings::exports::holdfast::policy::routing::__export_holdfast_policy_routing_0_1_1_cabi!(
+        $crate::bindings::exports::holdfast::policy::routing::__export_holdfast_policy_routing_0_1_2_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::routing);
         $crate::export_world!("component-type:holdfast-routing" ROUTING);
     };
     ($policy:ident emergency) => {
         #[cfg(target_arch = "wasm32")]
-        $crate::bindings::exports::holdfast::policy::emergency::__export_holdfast_policy_emergency_0_1_1_cabi!(
+        $crate::bindings::exports::holdfast::policy::emergency::__export_holdfast_policy_emergency_0_1_2_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::emergency);
         $crate::export_world!("component-type:holdfast-emergency" EMERGENCY);
     };
     ($policy:ident observation) => {
         #[cfg(target_arch = "wasm32")]
-        $crate::bindings::exports::holdfast::policy::observation::__export_holdfast_policy_observation_0_1_1_cabi!(
+        $crate::bindings::exports::holdfast::policy::observation::__export_holdfast_policy_observation_0_1_2_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::observation);
         $crate::export_world!("component-type:holdfast-observation" OBSERVATION);
     };
     ($policy:ident configuration) => {
         #[cfg(target_arch = "wasm32")]
-        $crate::bindings::exports::holdfast::policy::configuration::__export_holdfast_policy_configuration_0_1_1_cabi!(
+        $crate::bindings::exports::holdfast::policy::configuration::__export_holdfast_policy_configuration_0_1_2_cabi!(
             $policy with_types_in $crate::bindings::exports::holdfast::policy::configuration);
         $crate::export_world!("component-type:holdfast-configuration" CONFIGURATION);
     };

@@ -4,7 +4,7 @@
 use std::path::Path;
 use wit_bindgen_core::wit_parser::{Docs, PackageId, Resolve, Stability, TypeDefKind, TypeOwner};
 
-const VERSION: &str = "0.1.1";
+const VERSION: &str = "0.1.2";
 
 fn contract() -> (Resolve, PackageId) {
     let mut resolve = Resolve::default();

@@ -134,6 +134,10 @@ fn a_case_that_fails_is_told_with_what_was_said() {
     assert!(failure(|| testing::cases::<Odd>("nowhere.cases.toml")).starts_with("nowhere.cases.toml: No such file"));
     let wrong = testing::run_cases::<Odd>("[[case]]\nname = 'x'\nfrom = 'desk-9'\nexpect = 'pass'\n", "").unwrap_err();
     assert_eq!(wrong, "case `x`: there is no [[endpoint]] with id `desk-9` in this file");
+    let wrong = testing::run_cases::<Odd>("[[case]]\nname = 'x'\ndegraded = ['nobody']\nexpect = 'pass'\n", "").unwrap_err();
+    assert_eq!(wrong, "case `x`: there is no [[trunk]] `nobody` in this file");
+    let wrong = testing::run_cases::<Odd>("[[case]]\nname = 'x'\nutc_offset_minutes = -1441\nexpect = 'pass'\n", "").unwrap_err();
+    assert_eq!(wrong, "case `x`: `utc_offset_minutes` must be from -1440 to 1440");
 }
 
 #[test]

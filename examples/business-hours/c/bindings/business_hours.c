@@ -3,86 +3,89 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `holdfast:policy/clock@0.1.1`
+// Imported Functions from `holdfast:policy/clock@0.1.2`
 
-__attribute__((__import_module__("holdfast:policy/clock@0.1.1"), __import_name__("now-ms")))
+__attribute__((__import_module__("holdfast:policy/clock@0.1.2"), __import_name__("now-ms")))
 extern int64_t __wasm_import_holdfast_policy_clock_now_ms(void);
 
-// Imported Functions from `holdfast:policy/directory@0.1.1`
+__attribute__((__import_module__("holdfast:policy/clock@0.1.2"), __import_name__("utc-offset-minutes")))
+extern int32_t __wasm_import_holdfast_policy_clock_utc_offset_minutes(void);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("endpoint-by-id")))
+// Imported Functions from `holdfast:policy/directory@0.1.2`
+
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("endpoint-by-id")))
 extern void __wasm_import_holdfast_policy_directory_endpoint_by_id(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("endpoint-by-extension")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("endpoint-by-extension")))
 extern void __wasm_import_holdfast_policy_directory_endpoint_by_extension(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("endpoint-by-number")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("endpoint-by-number")))
 extern void __wasm_import_holdfast_policy_directory_endpoint_by_number(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("numbers-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("numbers-of")))
 extern void __wasm_import_holdfast_policy_directory_numbers_of(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("pool-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("pool-of")))
 extern void __wasm_import_holdfast_policy_directory_pool_of(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("standing-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("standing-of")))
 extern int32_t __wasm_import_holdfast_policy_directory_standing_of(uint8_t *, size_t);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("bindings-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("bindings-of")))
 extern void __wasm_import_holdfast_policy_directory_bindings_of(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("call-settings-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("call-settings-of")))
 extern void __wasm_import_holdfast_policy_directory_call_settings_of(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("dial-class-of")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("dial-class-of")))
 extern void __wasm_import_holdfast_policy_directory_dial_class_of(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("longest-extension")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("longest-extension")))
 extern int32_t __wasm_import_holdfast_policy_directory_longest_extension(void);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("idle-seconds")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("idle-seconds")))
 extern void __wasm_import_holdfast_policy_directory_idle_seconds(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/directory@0.1.1"), __import_name__("outage-seconds")))
+__attribute__((__import_module__("holdfast:policy/directory@0.1.2"), __import_name__("outage-seconds")))
 extern void __wasm_import_holdfast_policy_directory_outage_seconds(uint8_t *);
 
-// Imported Functions from `holdfast:policy/settings@0.1.1`
+// Imported Functions from `holdfast:policy/settings@0.1.2`
 
-__attribute__((__import_module__("holdfast:policy/settings@0.1.1"), __import_name__("get")))
+__attribute__((__import_module__("holdfast:policy/settings@0.1.2"), __import_name__("get")))
 extern void __wasm_import_holdfast_policy_settings_get(uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/settings@0.1.1"), __import_name__("all")))
+__attribute__((__import_module__("holdfast:policy/settings@0.1.2"), __import_name__("all")))
 extern void __wasm_import_holdfast_policy_settings_all(uint8_t *);
 
-// Imported Functions from `holdfast:policy/calls@0.1.1`
+// Imported Functions from `holdfast:policy/calls@0.1.2`
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.call-id")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.2"), __import_name__("[method]call.call-id")))
 extern void __wasm_import_holdfast_policy_calls_method_call_call_id(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.caller-name")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.2"), __import_name__("[method]call.caller-name")))
 extern void __wasm_import_holdfast_policy_calls_method_call_caller_name(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.request-uri")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.2"), __import_name__("[method]call.request-uri")))
 extern void __wasm_import_holdfast_policy_calls_method_call_request_uri(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.header")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.2"), __import_name__("[method]call.header")))
 extern void __wasm_import_holdfast_policy_calls_method_call_header(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.attribute")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.2"), __import_name__("[method]call.attribute")))
 extern void __wasm_import_holdfast_policy_calls_method_call_attribute(int32_t, uint8_t *, size_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.attributes")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.2"), __import_name__("[method]call.attributes")))
 extern void __wasm_import_holdfast_policy_calls_method_call_attributes(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.source")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.2"), __import_name__("[method]call.source")))
 extern void __wasm_import_holdfast_policy_calls_method_call_source(int32_t, uint8_t *);
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[method]call.transport")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.2"), __import_name__("[method]call.transport")))
 extern void __wasm_import_holdfast_policy_calls_method_call_transport(int32_t, uint8_t *);
 
-// Exported Functions from `holdfast:policy/routing@0.1.1`
+// Exported Functions from `holdfast:policy/routing@0.1.2`
 
-__attribute__((__weak__, __export_name__("cabi_post_holdfast:policy/routing@0.1.1#route")))
+__attribute__((__weak__, __export_name__("cabi_post_holdfast:policy/routing@0.1.2#route")))
 void __wasm_export_exports_holdfast_policy_routing_route_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -197,9 +200,9 @@ void __wasm_export_exports_holdfast_policy_routing_route_post_return(uint8_t * a
   }
 }
 
-// Exported Functions from `holdfast:policy/configuration@0.1.1`
+// Exported Functions from `holdfast:policy/configuration@0.1.2`
 
-__attribute__((__weak__, __export_name__("cabi_post_holdfast:policy/configuration@0.1.1#check")))
+__attribute__((__weak__, __export_name__("cabi_post_holdfast:policy/configuration@0.1.2#check")))
 void __wasm_export_exports_holdfast_policy_configuration_check_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -431,7 +434,7 @@ void holdfast_policy_calls_call_facts_free(holdfast_policy_calls_call_facts_t *p
   business_hours_option_string_free(&ptr->location);
 }
 
-__attribute__((__import_module__("holdfast:policy/calls@0.1.1"), __import_name__("[resource-drop]call")))
+__attribute__((__import_module__("holdfast:policy/calls@0.1.2"), __import_name__("[resource-drop]call")))
 extern void __wasm_import_holdfast_policy_calls_call_drop(int32_t handle);
 
 void holdfast_policy_calls_call_drop_own(holdfast_policy_calls_own_call_t handle) {
@@ -576,6 +579,11 @@ void business_hours_string_free(business_hours_string_t *ret) {
 uint64_t holdfast_policy_clock_now_ms(void) {
   int64_t ret = __wasm_import_holdfast_policy_clock_now_ms();
   return (uint64_t) (ret);
+}
+
+int32_t holdfast_policy_clock_utc_offset_minutes(void) {
+  int32_t ret = __wasm_import_holdfast_policy_clock_utc_offset_minutes();
+  return ret;
 }
 
 bool holdfast_policy_directory_endpoint_by_id(business_hours_string_t *id, holdfast_policy_directory_endpoint_t *ret) {
@@ -994,7 +1002,7 @@ void holdfast_policy_calls_method_call_transport(holdfast_policy_calls_borrow_ca
   *ret = (business_hours_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
-__attribute__((__export_name__("holdfast:policy/routing@0.1.1#route")))
+__attribute__((__export_name__("holdfast:policy/routing@0.1.2#route")))
 uint8_t * __wasm_export_exports_holdfast_policy_routing_route(int32_t arg, int32_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4, uint8_t * arg5, size_t arg6, int32_t arg7, uint8_t * arg8, size_t arg9, int32_t arg10) {
   holdfast_policy_calls_caller_t variant;
   variant.tag = arg0;
@@ -1086,7 +1094,7 @@ uint8_t * __wasm_export_exports_holdfast_policy_routing_route(int32_t arg, int32
   return ptr;
 }
 
-__attribute__((__export_name__("holdfast:policy/configuration@0.1.1#check")))
+__attribute__((__export_name__("holdfast:policy/configuration@0.1.2#check")))
 uint8_t * __wasm_export_exports_holdfast_policy_configuration_check(uint8_t * arg, size_t arg0) {
   exports_holdfast_policy_configuration_list_setting_t arg1 = (exports_holdfast_policy_configuration_list_setting_t) { (exports_holdfast_policy_configuration_setting_t*)(arg), (arg0) };
   exports_holdfast_policy_configuration_result_void_list_problem_t ret;

@@ -340,11 +340,14 @@ typedef struct {
   } val;
 } exports_holdfast_policy_configuration_result_void_list_problem_t;
 
-// Imported Functions from `holdfast:policy/clock@0.1.1`
+// Imported Functions from `holdfast:policy/clock@0.1.2`
 // When the request arrived, in milliseconds since the UNIX epoch.
 extern uint64_t holdfast_policy_clock_now_ms(void);
+// How far the site's clock was from UTC at that moment, summer time included: the minutes to add to UTC, e.g. 60 in a winter of Berlin, 120 in its summer,
+// -300 in a winter of New York; from -1440 to 1440. The zone is the operator's (`time_zone` of `[policy]`); 0 where none is named.
+extern int32_t holdfast_policy_clock_utc_offset_minutes(void);
 
-// Imported Functions from `holdfast:policy/directory@0.1.1`
+// Imported Functions from `holdfast:policy/directory@0.1.2`
 // The endpoint with this id.
 extern bool holdfast_policy_directory_endpoint_by_id(business_hours_string_t *id, holdfast_policy_directory_endpoint_t *ret);
 // The endpoint with this extension.
@@ -371,13 +374,13 @@ extern bool holdfast_policy_directory_idle_seconds(business_hours_string_t *id, 
 // Since how many seconds phones are here without their cloud: from the first that registered when none was registered. `none` when none is.
 extern bool holdfast_policy_directory_outage_seconds(uint32_t *ret);
 
-// Imported Functions from `holdfast:policy/settings@0.1.1`
+// Imported Functions from `holdfast:policy/settings@0.1.2`
 // The value under a key; `none` when the operator did not write it: use your default.
 extern bool holdfast_policy_settings_get(business_hours_string_t *key, holdfast_policy_settings_value_t *ret);
 // All settings, in the order of their keys.
 extern void holdfast_policy_settings_all(holdfast_policy_settings_list_setting_t *ret);
 
-// Imported Functions from `holdfast:policy/calls@0.1.1`
+// Imported Functions from `holdfast:policy/calls@0.1.2`
 // Call-ID of the INVITE.
 extern void holdfast_policy_calls_method_call_call_id(holdfast_policy_calls_borrow_call_t self, business_hours_string_t *ret);
 // The name that will be shown to the callee, as amended by earlier policies.
@@ -397,10 +400,10 @@ extern void holdfast_policy_calls_method_call_source(holdfast_policy_calls_borro
 // `udp`, `tcp` or `tls`.
 extern void holdfast_policy_calls_method_call_transport(holdfast_policy_calls_borrow_call_t self, business_hours_string_t *ret);
 
-// Exported Functions from `holdfast:policy/routing@0.1.1`
+// Exported Functions from `holdfast:policy/routing@0.1.2`
 void exports_holdfast_policy_routing_route(exports_holdfast_policy_routing_call_facts_t *facts, exports_holdfast_policy_routing_borrow_call_t call, exports_holdfast_policy_routing_decision_t *ret);
 
-// Exported Functions from `holdfast:policy/configuration@0.1.1`
+// Exported Functions from `holdfast:policy/configuration@0.1.2`
 bool exports_holdfast_policy_configuration_check(exports_holdfast_policy_configuration_list_setting_t *settings, exports_holdfast_policy_configuration_list_problem_t *err);
 
 // Helper Functions

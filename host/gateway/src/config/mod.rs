@@ -25,6 +25,7 @@ mod tests;
 mod tolls;
 mod trunk;
 mod watching;
+mod zone;
 
 pub use limits::Limits;
 pub use listen::Listen;
@@ -237,7 +238,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let limits = section("limits").map_or_else(Limits::default, Limits::read);
     order_of_limits(document, section("limits"), &limits);
     let policy_folder = section("policy").and_then(|table| {
-        table.known(&["folder"]);
+        table.known(&["folder", "time_zone"]);
         table.text("folder").map(|t| PathBuf::from(t.value))
     });
     let tls = section("tls").map_or_else(Tls::default, |table| read_tls(document, table));
@@ -255,6 +256,7 @@ fn read(document: &Document<'_>, root: Table<'_>, realm: Option<&str>) -> Config
     let mut directory = site::read(document, root, realm.unwrap_or(&domain), &digest);
     directory.survivable = survivable::read(document, section("survivable"), &limits);
     let notify = notify::read(document, root, &directory);
+    directory.zone = section("policy").map(|table| zone::read(document, table)).unwrap_or_default();
     if let Some(table) = section("tolls") {
         directory.tolls = tolls::read(document, table, &directory);
     }

@@ -21,6 +21,7 @@ use sip::{
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
     sync::Arc,
     time::Duration,
 };
@@ -32,12 +33,16 @@ use switch::{
     licence::Seat,
     registrar::Binding,
     site::Site,
+    trunk::Sign,
+    zone::Zone,
 };
 use time::{Date, Month, UtcOffset};
 use toml::value::Datetime;
 
 /// Cases in one file.
 const CASES_MAX: usize = 1000;
+/// How far a clock can be from UTC, in minutes.
+const OFFSETS: RangeInclusive<i32> = -1440..=1440;
 /// Time for all cases of a file: who follows the folder has other policies to attend to.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// When the cases happen that name no time: 2026-01-05, a Monday, at noon UTC.
@@ -139,12 +144,20 @@ struct Case {
     caller_name: Option<String>,
     location: Option<String>,
     at: Option<Datetime>,
+    /// How far the site's clock is from UTC then.
+    #[serde(default)]
+    utc_offset_minutes: i32,
     /// Endpoints that are registered.
     #[serde(default)]
     registered: Vec<String>,
     /// Endpoints that are registered without a seat.
     #[serde(default)]
     emergency_only: Vec<String>,
+    /// Trunks that are not up.
+    #[serde(default)]
+    degraded: Vec<String>,
+    #[serde(default)]
+    down: Vec<String>,
     /// Further header fields of the request.
     #[serde(default)]
     headers: BTreeMap<String, String>,
@@ -195,6 +208,14 @@ impl Cases {
                     return wrong(format!("there is no [[endpoint]] with id `{id}` in this file"));
                 }
             }
+            for name in case.degraded.iter().chain(&case.down) {
+                if cases.trunk.iter().all(|known| known.name != *name) {
+                    return wrong(format!("there is no [[trunk]] `{name}` in this file"));
+                }
+            }
+            if !OFFSETS.contains(&case.utc_offset_minutes) {
+                return wrong("`utc_offset_minutes` must be from -1440 to 1440".to_owned());
+            }
             match case.from.as_deref().map(|from| from.strip_prefix("trunk ").ok_or(from)) {
                 Some(Ok(trunk)) if cases.trunk.iter().all(|known| known.name != trunk) => {
                     return wrong(format!("there is no [[trunk]] `{trunk}` in this file"));
@@ -244,7 +265,14 @@ impl Cases {
 
     fn prepare(&self, case: &Case, policy: &Policy) -> Result<Prepared, PolicyFault> {
         let now = Instant::from_unix_micros(case.at.and_then(moment).unwrap_or(NOON).saturating_mul(1_000_000));
-        let site = Arc::new(Site::new(self.directory(), Limits::default()));
+        let mut directory = self.directory();
+        directory.zone = Zone::new(case.utc_offset_minutes, []);
+        let site = Arc::new(Site::new(directory, Limits::default()));
+        // One bad sign and a trunk is degraded, two and it is down.
+        for name in case.degraded.iter().chain(&case.down).chain(&case.down) {
+            site.trunks.set_flows(name, vec![flow()]);
+            site.trunks.note(name, flow(), Sign::Silent, now);
+        }
         for (ids, emergency_only) in [(&case.registered, false), (&case.emergency_only, true)] {
             for id in ids {
                 site.registrar.restore(binding(id, now, emergency_only), Seat::none());

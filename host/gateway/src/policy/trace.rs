@@ -8,7 +8,7 @@ use super::v1::imports::{
     licences::{Place, Standing as PoolStanding, Usage, Validity},
     locations::Location,
     memory::MemoryError,
-    trunks::{OutsideUsage, Trunk},
+    trunks::{OutsideUsage, Standing as TrunkStanding, Trunk},
 };
 use serde::{
     Serialize, Serializer,
@@ -144,6 +144,7 @@ pub(super) enum Told {
     Text(Option<String>),
     Texts(Vec<String>),
     Number(u64),
+    Offset(i32),
     Endpoint(Option<Endpoint>),
     Standing(Standing),
     Bindings(Vec<Binding>),
@@ -152,6 +153,7 @@ pub(super) enum Told {
     Pool(Option<PoolStanding>),
     Place(Option<Place>),
     Trunk(Option<Trunk>),
+    TrunkStanding(Option<TrunkStanding>),
     Outside(OutsideUsage),
     Count(Option<u32>),
     Location(Option<Location>),
@@ -193,6 +195,7 @@ impl Serialize for Told {
             Self::Text(text) => text.serialize(to),
             Self::Texts(texts) => texts.serialize(to),
             Self::Number(number) => to.serialize_u64(*number),
+            Self::Offset(minutes) => to.serialize_i32(*minutes),
             Self::Endpoint(Some(Endpoint { id, extension, name, enabled })) => {
                 let mut told = to.serialize_struct("", 4)?;
                 told.serialize_field("id", id)?;
@@ -227,6 +230,7 @@ impl Serialize for Told {
                 told.end()
             }
             Self::Place(place) => place.as_ref().map(|place| word(&PLACES, place)).serialize(to),
+            Self::TrunkStanding(standing) => standing.as_ref().map(|standing| word(&TRUNK_STANDINGS, standing)).serialize(to),
             Self::Outside(OutsideUsage { calls, calls_in_hour, seconds_in_day, seconds_in_outage }) => {
                 let mut told = to.serialize_struct("", 4)?;
                 told.serialize_field("calls", calls)?;
@@ -279,6 +283,8 @@ const STANDINGS: [(Standing, &str); 3] =
 
 const VALIDITIES: [(Validity, &str); 4] =
     [(Validity::NotYet, "not-yet"), (Validity::Valid, "valid"), (Validity::Grace, "grace"), (Validity::Ended, "ended")];
+const TRUNK_STANDINGS: [(TrunkStanding, &str); 3] =
+    [(TrunkStanding::Up, "up"), (TrunkStanding::Degraded, "degraded"), (TrunkStanding::Down, "down")];
 const PLACES: [(Place, &str); 4] = [(Place::None, "none"), (Place::Seated, "seated"), (Place::Waiting, "waiting"), (Place::Kept, "kept")];
 
 fn word<T: PartialEq>(words: &[(T, &'static str)], meant: &T) -> Option<&'static str> {
@@ -332,6 +338,15 @@ impl Answer for u32 {
     }
     fn from_json(value: &Value) -> Option<Self> {
         Self::try_from(value.as_u64()?).ok()
+    }
+}
+
+impl Answer for i32 {
+    fn told(&self) -> Told {
+        Told::Offset(*self)
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        Self::try_from(value.as_i64()?).ok()
     }
 }
 
@@ -471,6 +486,15 @@ impl Answer for Option<Trunk> {
     }
 }
 
+impl Answer for Option<TrunkStanding> {
+    fn told(&self) -> Told {
+        Told::TrunkStanding(*self)
+    }
+    fn from_json(value: &Value) -> Option<Self> {
+        optional(value, |value| meant(&TRUNK_STANDINGS, value))
+    }
+}
+
 impl Answer for Option<Location> {
     fn told(&self) -> Told {
         Told::Location(self.clone())
@@ -517,73 +541,4 @@ fn list<T>(value: &Value, read: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn same<T: Answer + std::fmt::Debug>(answer: &T) {
-        let json = answer.told().json();
-        let read = T::from_json(&json).unwrap_or_else(|| panic!("{json} is not read"));
-        assert_eq!(format!("{read:?}"), format!("{answer:?}"), "{json}");
-    }
-
-    #[test]
-    fn every_answer_is_read_as_it_was_written() {
-        let text = || "a \"text\"".to_owned();
-        same(&());
-        same(&None::<String>);
-        same(&Some(text()));
-        same(&vec![text(), String::new()]);
-        same(&u32::MAX);
-        same(&None::<Endpoint>);
-        same(&Some(Endpoint { id: text(), extension: text(), name: String::new(), enabled: false }));
-        for (standing, _) in STANDINGS {
-            same(&standing);
-        }
-        same(&vec![Binding { contact: text(), user_agent: text(), expires_seconds: 7, emergency_only: true }]);
-        same(&Some(Usage { seats: 5, taken: 6 }));
-        let calls = CallSettings {
-            ring_seconds: Some(20),
-            forward_always: None,
-            forward_busy: Some(text()),
-            forward_no_answer: Some(String::new()),
-            forward_unreachable: None,
-        };
-        same(&Some(calls));
-        same(&None::<CallSettings>);
-        for (validity, _) in VALIDITIES {
-            same(&Some(PoolStanding { kept: 1, waiting: 2, most: 3, refused: u64::MAX, validity }));
-        }
-        for (place, _) in PLACES {
-            same(&Some(place));
-        }
-        same(&Some(Trunk { name: text(), healthy: true, calls: 3 }));
-        same(&OutsideUsage { calls: 1, calls_in_hour: 2, seconds_in_day: 3, seconds_in_outage: u32::MAX });
-        same(&Some(7_u32));
-        same(&None::<u32>);
-        same(&Some(Location { name: text(), elin: None, address: Some(text()) }));
-        same(&Ok::<(), MemoryError>(()));
-        same(&Err::<(), _>(MemoryError::Full));
-        same(&Ok::<_, MemoryError>(-4_i64));
-        same(&Err::<i64, _>(MemoryError::TooLong));
-    }
-
-    #[test]
-    fn a_question_asked_twice_gets_both_answers_in_order_and_an_unknown_one_is_named() {
-        let asked = |told: &str| ("memory.get".to_owned(), vec!["k".to_owned()], json!(told));
-        let mut script = Script::new(vec![asked("one"), asked("two")]);
-        let mut next = || script.answer::<Option<String>>("memory.get", &["k"]);
-        assert_eq!([next(), next(), next()], ["one", "two", "two"].map(|text| Some(Some(text.to_owned()))));
-        assert_eq!(script.answer::<Option<String>>("memory.get", &["other"]), None);
-        assert_eq!(script.unknown.as_deref(), Some("memory.get(other)"));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_left_out_and_said() {
-        let mut tape = Tape::default();
-        for _ in 0..100 {
-            tape.keep("memory.get", &["k"], Told::Text(Some("x".repeat(4096))));
-        }
-        assert!(tape.cut && tape.asked.len() < 17, "{}", tape.asked.len());
-    }
-}
+mod tests;

@@ -41,7 +41,7 @@ pub struct CurrentRegistration;
 pub(super) const PACKAGE: &str = "holdfast:policy/";
 
 /// The version that this host speaks.
-pub(super) const VERSION: &str = "0.1.1";
+pub(super) const VERSION: &str = "0.1.2";
 
 /// The hooks, by their interfaces.
 pub(super) const HOOKS: [&str; 5] = ["registration", "routing", "emergency", "observation", "configuration"];

@@ -82,11 +82,24 @@ struct CaseRow {
     location: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<Datetime>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    registered: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    emergency_only: Vec<String>,
+    #[serde(flatten)]
+    then: Then,
     expect: String,
+}
+
+/// How the site stood when the decision was made.
+#[derive(Debug, Default, Serialize)]
+struct Then {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    utc_offset_minutes: Option<i64>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    registered: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    emergency_only: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    degraded: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    down: BTreeSet<String>,
 }
 
 impl CaseFile {
@@ -122,7 +135,7 @@ impl CaseFile {
         if self.cases.len() == CASES_MAX || self.cases.contains_key(&key) {
             return;
         }
-        let (registered, emergency_only) = self.learn(line);
+        let then = self.learn(line);
         let seconds = OffsetDateTime::from_unix_timestamp(i64::try_from(line.at_us / 1_000_000).unwrap_or(0)).ok();
         let at = seconds.and_then(|at| at.format(&Rfc3339).ok()).and_then(|at| at.parse().ok());
         let call = line.call.as_ref();
@@ -135,8 +148,7 @@ impl CaseFile {
             caller_name: call.map(|call| call.caller_name.clone()),
             location: call.and_then(|call| call.location.clone()),
             at,
-            registered,
-            emergency_only,
+            then,
             expect: line.said.clone(),
         };
         self.cases.insert(key, row);
@@ -175,9 +187,9 @@ impl CaseFile {
         Ok(format!("# Written from recorded decisions by `holdfast policy replay --record-cases`.\n\n{text}"))
     }
 
-    /// Takes what a decision tells about the site; who was registered then, and who without a seat.
-    fn learn(&mut self, line: &DecisionLine) -> (Vec<String>, Vec<String>) {
-        let (mut registered, mut emergency_only) = (BTreeSet::new(), BTreeSet::new());
+    /// Takes what a decision tells about the site.
+    fn learn(&mut self, line: &DecisionLine) -> Then {
+        let mut then = Then::default();
         if let Some(registration) = &line.registration {
             let row = self.endpoint(&registration.endpoint, &registration.extension);
             row.licence.clone_from(&registration.pool);
@@ -185,7 +197,7 @@ impl CaseFile {
                 self.pools.entry(pool.clone()).or_insert(SEATS);
             }
             if registration.registered {
-                registered.insert(registration.endpoint.clone());
+                then.registered.insert(registration.endpoint.clone());
             }
         }
         for (question, arguments, told) in &line.asked {
@@ -213,8 +225,8 @@ impl CaseFile {
                     }
                 }
                 "directory.standing-of" => match told.as_str() {
-                    Some("registered") => _ = registered.insert(first.to_owned()),
-                    Some("emergency-only") => _ = emergency_only.insert(first.to_owned()),
+                    Some("registered") => _ = then.registered.insert(first.to_owned()),
+                    Some("emergency-only") => _ = then.emergency_only.insert(first.to_owned()),
                     _ => {}
                 },
                 "licences.usage-of" => {
@@ -231,7 +243,21 @@ impl CaseFile {
                     self.emergency_trunks = texts(told);
                     texts(told).iter().for_each(|name| self.trunk(name));
                 }
-                "trunks.trunk-by-name" if told.is_object() => self.trunk(first),
+                "trunks.trunk-by-name" if told.is_object() => {
+                    self.trunk(first);
+                    if told.get("healthy").and_then(Value::as_bool) == Some(false) {
+                        then.down.insert(first.to_owned());
+                    }
+                }
+                "trunks.standing-of" if told.is_string() => {
+                    self.trunk(first);
+                    match told.as_str() {
+                        Some("degraded") => _ = then.degraded.insert(first.to_owned()),
+                        Some("down") => _ = then.down.insert(first.to_owned()),
+                        _ => {}
+                    }
+                }
+                "clock.utc-offset-minutes" => then.utc_offset_minutes = told.as_i64().filter(|minutes| *minutes != 0),
                 "trunks.own-part" => {
                     let number = arguments.get(1).map(String::as_str).unwrap_or_default();
                     self.trunk(first);
@@ -255,12 +281,12 @@ impl CaseFile {
                 Caller::Unknown => {}
             }
         }
-        for id in registered.iter().chain(&emergency_only) {
+        for id in then.registered.iter().chain(&then.emergency_only) {
             if !self.endpoints.contains_key(id) {
                 self.endpoint(id, id);
             }
         }
-        (registered.into_iter().collect(), emergency_only.into_iter().collect())
+        then
     }
 
     /// The row of an endpoint; the extension of the first who told one stays.

@@ -143,7 +143,7 @@ fn a_case_file_with_a_mistake_is_told_where_it_is() {
           |
         2 | nmae = "x"
           | ^^^^
-        unknown field `nmae`, expected one of `name`, `hook`, `from`, `to`, `caller_number`, `caller_name`, `location`, `at`, `registered`, `emergency_only`, `headers`, `settings`, `expect`, `detail`"#]],
+        unknown field `nmae`, expected one of `name`, `hook`, `from`, `to`, `caller_number`, `caller_name`, `location`, `at`, `utc_offset_minutes`, `registered`, `emergency_only`, `degraded`, `down`, `headers`, `settings`, `expect`, `detail`"#]],
     );
     says(
         "[[case]]\nname = \"x\"\nfrom = \"desk-9\"\nexpect = \"pass\"\n",
@@ -164,6 +164,14 @@ fn a_case_file_with_a_mistake_is_told_where_it_is() {
     says(
         "[[case]]\nname = \"x\"\nat = 12:00:00\nexpect = \"pass\"\n",
         expect!["case `x`: `at` must be a date with a time, like 2026-01-05T12:00:00Z"],
+    );
+    says(
+        "[[case]]\nname = \"x\"\ndown = [\"nobody\"]\nexpect = \"pass\"\n",
+        expect!["case `x`: there is no [[trunk]] `nobody` in this file"],
+    );
+    says(
+        "[[case]]\nname = \"x\"\nutc_offset_minutes = 1441\nexpect = \"pass\"\n",
+        expect!["case `x`: `utc_offset_minutes` must be from -1440 to 1440"],
     );
     says(&format!("{SITE}{}", "[[case]]\nname = \"x\"\nexpect = \"pass\"\n".repeat(1001)), expect!["it has 1001 cases, more than 1000"]);
 }

@@ -80,7 +80,9 @@ fn of_version(version: &str) -> Vec<u8> {
 
 #[test]
 fn a_component_for_a_later_version_that_uses_only_what_is_here_decides() {
-    decides_as_it_did(&of_version("0.1.5"));
+    for version in ["0.1.1", "0.1.5"] {
+        decides_as_it_did(&of_version(version));
+    }
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn a_component_for_an_incompatible_version_is_refused() {
     for version in ["0.2.0", "1.0.0"] {
         let rejection = refused(&of_version(version));
         assert!(rejection.reason.starts_with("it imports `holdfast:policy/"), "{rejection}");
-        assert!(rejection.reason.ends_with(&format!("@{version}`, and this host speaks version 0.1.1 of the contract")), "{rejection}");
+        assert!(rejection.reason.ends_with(&format!("@{version}`, and this host speaks version 0.1.2 of the contract")), "{rejection}");
     }
 }
 
@@ -102,7 +104,7 @@ fn a_function_that_this_host_does_not_have_is_named() {
     let known = r#"(export "longest-extension" (func (result u32)))"#;
     let later = r#"(export "queue-of" (func (param "id" string) (result (option string))))"#;
     let rejection = importing("directory", &format!("{known} {later}"));
-    assert_eq!(rejection.reason, "it asks `directory.queue-of`, which version 0.1.1 of the contract, spoken by this host, does not have");
+    assert_eq!(rejection.reason, "it asks `directory.queue-of`, which version 0.1.2 of the contract, spoken by this host, does not have");
     assert_eq!(rejection.remedy, "build it without that, or run it on a host of version 0.1.5 or later");
     assert_eq!(importing("directory", known).reason, "it has none of the hooks: it exports nothing", "what is known is no obstacle");
 }
@@ -112,13 +114,13 @@ fn a_method_that_this_host_does_not_have_is_named() {
     let call = r#"(export "call" (type $call (sub resource))) (export "[method]call.call-id" (func (param "self" (borrow $call)) (result string)))"#;
     let body = r#"(export "[method]call.body" (func (param "self" (borrow $call)) (result string)))"#;
     let rejection = importing("calls", &format!("{call} {body}"));
-    assert!(rejection.reason.starts_with("it asks `calls.call.body`, which version 0.1.1"), "{rejection}");
+    assert!(rejection.reason.starts_with("it asks `calls.call.body`, which version 0.1.2"), "{rejection}");
 }
 
 #[test]
 fn functions_of_an_interface_that_this_host_does_not_have_are_named() {
     let rejection = importing("presence", r#"(export "state-of" (func (result bool))) (export "watch" (func))"#);
-    assert!(rejection.reason.starts_with("it asks `presence.state-of` and `presence.watch`, which version 0.1.1"), "{rejection}");
+    assert!(rejection.reason.starts_with("it asks `presence.state-of` and `presence.watch`, which version 0.1.2"), "{rejection}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Decisions written down, and made again by another component.
 
-use crate::case::{bind, call, engine, help, of_kind, phone, registration, site};
+use crate::case::{NOW, bind, call, engine, flow, help, of_kind, phone, registration, site};
 use futures_executor::block_on;
 use gateway::{
     observe::Counters,
@@ -13,8 +13,11 @@ use std::{
     sync::{Arc, Mutex},
 };
 use switch::{
+    directory::Directory,
     facts::{CallKind, Caller},
     site::Site,
+    trunk::Sign,
+    zone::Zone,
 };
 
 /// The shipped policies with a recorder that writes into `record` of the same folder.
@@ -120,6 +123,54 @@ fn the_component_that_decided_decides_the_same_again_without_the_site() {
     }
     assert_eq!(decided, decisions(&files).len() as u64);
     assert!(cases >= 8, "{cases}");
+}
+
+/// The site's clock and how trunks stand are in the record: nothing of them is asked again.
+#[test]
+fn the_clock_and_the_trunks_of_then_decide_again() {
+    let site = site();
+    let mut directory = Directory::clone(&site.directory());
+    directory.zone = Zone::new(-300, []);
+    site.replace_directory(directory, NOW);
+    for (trunk, signs) in [("provider", 2), ("backup", 1)] {
+        site.trunks.set_flows(trunk, vec![flow()]);
+        (0..signs).for_each(|_| site.trunks.note(trunk, flow(), Sign::Silent, NOW));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    Engine::install_shipped(folder.path()).unwrap();
+    // By UTC the calls of these tests come on a Tuesday evening.
+    let settings = "[settings]\ndefault_right = 'staff'\n[[settings.right]]\nname = 'staff'\nhours = ['tu 17:00-18:00']\n\
+                    [[settings.trunk_group]]\nname = 'all'\ntrunks = ['provider', 'backup']\norder = 'fewest-calls'\n\
+                    [[settings.rule]]\nnumber = '%'\ntrunks = ['all']\n";
+    fs::write(folder.path().join("40-external.toml"), settings).unwrap();
+    let engine = engine(folder.path(), &site);
+    let recorder = Recorder::start(&folder.path().join("record"), Settings::default(), Arc::default()).unwrap().unwrap();
+    engine.record_to(recorder);
+    let runner = engine.runner(Arc::clone(&site));
+    bind(&site, "desk-2", false);
+    block_on(runner.route(&mut call(phone(&site, "desk-2"), "02079460000"), &mut Vec::new()));
+    drop((runner, engine));
+
+    let files = files(&folder);
+    let line = decisions(&files).into_iter().find(|line| line.policy == "external").unwrap();
+    let told = |question: &str, argument: &[&str]| {
+        line.asked.iter().find(|(asked, with, _)| asked == question && with == argument).map(|(_, _, told)| told.clone())
+    };
+    assert_eq!(told("clock.utc-offset-minutes", &[]), Some((-300).into()));
+    assert_eq!(told("trunks.standing-of", &["provider"]), Some("down".into()));
+    assert_eq!(told("trunks.standing-of", &["backup"]), Some("degraded".into()));
+    assert!(line.said.starts_with("route backup/02079460000 and next on unreachable, then provider/"), "{}", line.said);
+
+    let (component, cases) = (folder.path().join("40-external.wasm"), Mutex::new(CaseFile::default()));
+    let summary = again(&files, &component, "external", &cases);
+    assert_eq!((summary.same, summary.differences()), (1, 0), "{summary:?}");
+    // A case of it has both, too.
+    let text = folder.path().join("recorded.cases.toml");
+    fs::write(&text, cases.into_inner().unwrap().text().unwrap()).unwrap();
+    let tried = gateway::policy::try_file(&component, Some(&text)).unwrap().unwrap();
+    let written = fs::read_to_string(&text).unwrap();
+    assert!(tried.cases.len() == 1 && tried.cases[0].passed(), "{:?}\n{written}", tried.cases);
+    assert!(written.contains("utc_offset_minutes = -300") && written.contains("degraded = [\"backup\"]"), "{written}");
 }
 
 #[test]

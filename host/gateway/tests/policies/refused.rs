@@ -19,7 +19,7 @@ fn component(start: &str, imports: &str, export: &str) -> Vec<u8> {
     .unwrap()
 }
 
-const ROUTING: &str = "holdfast:policy/routing@0.1.1";
+const ROUTING: &str = "holdfast:policy/routing@0.1.2";
 
 /// What becomes of one file, from the running host and from `check`; both say the same.
 fn rejection(prepare: impl Fn(&Path)) -> Rejection {
@@ -76,7 +76,7 @@ fn a_file_that_is_too_large_or_cannot_be_read_is_refused() {
 fn a_component_without_a_hook_is_refused() {
     assert_eq!(of(&wat::parse_str("(component)").unwrap()).reason, "it has none of the hooks: it exports nothing");
     let another = of(&component("", "", "holdfast:policy/routing@0.2.0"));
-    assert_eq!(another.reason, "it has none of the hooks of version 0.1.1: it exports holdfast:policy/routing@0.2.0");
+    assert_eq!(another.reason, "it has none of the hooks of version 0.1.2: it exports holdfast:policy/routing@0.2.0");
     assert!(another.remedy.contains("routing"));
 }
 
@@ -92,21 +92,21 @@ fn imports_beyond_the_contract_are_refused() {
     let importing = |import: &str| of(&component("", import, ROUTING)).reason;
     assert_eq!(importing(r#"(import "run" (func))"#), "it imports `run`, which no policy can have");
     assert_eq!(
-        importing(r#"(import "holdfast:policy/teleport@0.1.1" (instance))"#),
-        "it imports `holdfast:policy/teleport@0.1.1`, which this host does not have"
+        importing(r#"(import "holdfast:policy/teleport@0.1.2" (instance))"#),
+        "it imports `holdfast:policy/teleport@0.1.2`, which this host does not have"
     );
     assert_eq!(
         importing(r#"(import "holdfast:policy/clock@0.2.0" (instance))"#),
-        "it imports `holdfast:policy/clock@0.2.0`, and this host speaks version 0.1.1 of the contract"
+        "it imports `holdfast:policy/clock@0.2.0`, and this host speaks version 0.1.2 of the contract"
     );
-    let mistyped = importing(r#"(import "holdfast:policy/clock@0.1.1" (instance (export "now-ms" (func (result string)))))"#);
+    let mistyped = importing(r#"(import "holdfast:policy/clock@0.1.2" (instance (export "now-ms" (func (result string)))))"#);
     assert!(mistyped.starts_with("its imports have other types than the contract's: "), "{mistyped}");
 }
 
 #[test]
 fn what_is_not_granted_is_refused() {
     let rejection = with_toml("");
-    assert_eq!(rejection.reason, "it imports `holdfast:policy/memory@0.1.1`, which is not granted to it");
+    assert_eq!(rejection.reason, "it imports `holdfast:policy/memory@0.1.2`, which is not granted to it");
     assert_eq!(rejection.remedy, "if it may have that, add \"memory\" to `grants` in 10-bad.toml");
     let withheld = with_toml("grants = ['memory']");
     assert!(withheld.reason.contains("which is not granted to it"), "{withheld}");

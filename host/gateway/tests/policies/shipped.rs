@@ -1,12 +1,18 @@
 //! What the four shipped policies decide, through the real host.
 
-use crate::case::{bind, call, help, of_kind, phone, registration, shipped, site, told};
+use crate::case::{NOW, bind, call, flow, help, of_kind, phone, registration, shipped, site, told};
 use futures_executor::block_on;
 use gateway::policy::{Engine, PolicyState};
-use std::{fs, sync::Arc};
+use sip::Instant;
+use std::{fs, sync::Arc, time::Duration};
 use switch::{
     decision::{Admission, Decision, NextOn, Plan, SeatRequest, Stage, Target, TrunkTarget, WhenFull},
-    facts::{CallKind, Caller},
+    directory::Directory,
+    facts::{Call, CallKind, Caller},
+    licence::Seat,
+    registrar::Binding,
+    trunk::{Sign, Standing},
+    zone::Zone,
 };
 
 fn refused(decision: &Decision) -> (u16, &str) {
@@ -180,6 +186,64 @@ fn rules_of_the_operator_choose_trunk_and_number() {
     let expected = Decision::Route(Plan { stages: vec![Stage { targets: vec![Target::Trunk(target)], ring: None, next }] });
     assert_eq!(block_on(runner.route(&mut call(phone(&site, "desk-2"), "902079460000"), &mut Vec::new())), expected);
     assert_eq!(refused(&block_on(runner.route(&mut call(phone(&site, "desk-2"), "02079460000"), &mut Vec::new()))).0, 404);
+}
+
+/// 2026-03-29 at 1:00 UTC the clocks of Central Europe go from 2:00 to 3:00.
+#[test]
+fn hours_of_a_right_follow_the_summer_time_of_the_site() {
+    let site = site();
+    let mut directory = Directory::clone(&site.directory());
+    let change = Instant::from_unix_micros(1_774_746_000_000_000);
+    directory.zone = Zone::new(60, [(change, 120)]);
+    site.replace_directory(directory, change);
+    let (folder, engine, runner) = shipped(&site);
+    bind(&site, "desk-2", false);
+    let binding = Binding::clone(&site.bindings("desk-2", NOW)[0]);
+    site.registrar.restore(Binding { expires: change + Duration::from_secs(7 * 24 * 3600), ..binding }, Seat::none());
+    let right = "[settings]\ndefault_right = 'staff'\n[[settings.right]]\nname = 'staff'\nhours = ['mo-fr 08:00-18:00']\n";
+    fs::write(folder.path().join("40-external.toml"), right).unwrap();
+    engine.rescan().unwrap();
+    // So many hours after the change.
+    let may = |hours: i64| {
+        let at = Instant::from_unix_micros(change.unix_micros().saturating_add_signed(hours * 3_600_000_000));
+        let mut call = Arc::new(Call { at, ..Call::clone(&call(phone(&site, "desk-2"), "02079460000")) });
+        matches!(block_on(runner.route(&mut call, &mut Vec::new())), Decision::Route(_))
+    };
+    // Friday at 7 and 8, and at 17 and 18; Monday at 7 and 8, and at 17 and 18.
+    assert_eq!([-43, -42, -33, -32].map(may), [false, true, true, false]);
+    assert_eq!([28, 29, 38, 39].map(may), [false, true, true, false]);
+}
+
+#[test]
+fn a_group_of_trunks_begins_with_those_that_are_well() {
+    let site = site();
+    let (folder, engine, runner) = shipped(&site);
+    bind(&site, "desk-2", false);
+    let group = "[settings]\n[[settings.trunk_group]]\nname = 'all'\ntrunks = ['provider', 'backup']\norder = 'fewest-calls'\n\
+                 [[settings.rule]]\nnumber = '%'\ntrunks = ['all']\n";
+    fs::write(folder.path().join("40-external.toml"), group).unwrap();
+    engine.rescan().unwrap();
+    let order = || {
+        let Decision::Route(plan) = block_on(runner.route(&mut call(phone(&site, "desk-2"), "02079460000"), &mut Vec::new())) else {
+            panic!()
+        };
+        let names = plan.stages.into_iter().flat_map(|stage| stage.targets).map(|target| match target {
+            Target::Trunk(target) => target.trunk,
+            Target::Endpoint(id) => panic!("{id}"),
+        });
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(order(), ["provider", "backup"]);
+    for trunk in ["provider", "backup"] {
+        site.trunks.set_flows(trunk, vec![flow()]);
+    }
+    assert_eq!(order(), ["provider", "backup"]);
+    site.trunks.note("provider", flow(), Sign::Silent, NOW);
+    assert_eq!(site.trunks.standing("provider"), Standing::Degraded);
+    assert_eq!(order(), ["backup", "provider"]);
+    site.trunks.note("backup", flow(), Sign::Unreachable, NOW);
+    site.trunks.note("backup", flow(), Sign::Unreachable, NOW);
+    assert_eq!(order(), ["provider", "backup"], "one that is down comes after one that is degraded");
 }
 
 #[test]

@@ -302,7 +302,7 @@ pub mod holdfast {
                     #[cfg(target_arch = "wasm32")]
                     {
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.1")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.2")]
                         unsafe extern "C" {
                             #[link_name = "[resource-drop]call"]
                             fn drop(_: i32);
@@ -339,7 +339,7 @@ pub mod holdfast {
                         );
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.1")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.2")]
                         unsafe extern "C" {
                             #[link_name = "[method]call.call-id"]
                             fn wit_import1(_: i32, _: *mut u8);
@@ -378,7 +378,7 @@ pub mod holdfast {
                         );
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.1")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.2")]
                         unsafe extern "C" {
                             #[link_name = "[method]call.caller-name"]
                             fn wit_import1(_: i32, _: *mut u8);
@@ -417,7 +417,7 @@ pub mod holdfast {
                         );
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.1")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.2")]
                         unsafe extern "C" {
                             #[link_name = "[method]call.request-uri"]
                             fn wit_import1(_: i32, _: *mut u8);
@@ -459,7 +459,7 @@ pub mod holdfast {
                         let len0 = vec0.len();
                         let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.1")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.2")]
                         unsafe extern "C" {
                             #[link_name = "[method]call.header"]
                             fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
@@ -522,7 +522,7 @@ pub mod holdfast {
                         let len0 = vec0.len();
                         let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.1")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.2")]
                         unsafe extern "C" {
                             #[link_name = "[method]call.attribute"]
                             fn wit_import2(_: i32, _: *mut u8, _: usize, _: *mut u8);
@@ -577,7 +577,7 @@ pub mod holdfast {
                         );
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.1")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.2")]
                         unsafe extern "C" {
                             #[link_name = "[method]call.attributes"]
                             fn wit_import1(_: i32, _: *mut u8);
@@ -655,7 +655,7 @@ pub mod holdfast {
                         );
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.1")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.2")]
                         unsafe extern "C" {
                             #[link_name = "[method]call.source"]
                             fn wit_import1(_: i32, _: *mut u8);
@@ -694,7 +694,7 @@ pub mod holdfast {
                         );
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
-                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.1")]
+                        #[link(wasm_import_module = "holdfast:policy/calls@0.1.2")]
                         unsafe extern "C" {
                             #[link_name = "[method]call.transport"]
                             fn wit_import1(_: i32, _: *mut u8);
@@ -777,7 +777,7 @@ pub mod holdfast {
                     {
                         #[cfg(target_arch = "wasm32")]
                         #[link(
-                            wasm_import_module = "holdfast:policy/registrations@0.1.1"
+                            wasm_import_module = "holdfast:policy/registrations@0.1.2"
                         )]
                         unsafe extern "C" {
                             #[link_name = "[resource-drop]registration"]
@@ -816,7 +816,7 @@ pub mod holdfast {
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
                         #[link(
-                            wasm_import_module = "holdfast:policy/registrations@0.1.1"
+                            wasm_import_module = "holdfast:policy/registrations@0.1.2"
                         )]
                         unsafe extern "C" {
                             #[link_name = "[method]registration.call-id"]
@@ -857,7 +857,7 @@ pub mod holdfast {
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
                         #[link(
-                            wasm_import_module = "holdfast:policy/registrations@0.1.1"
+                            wasm_import_module = "holdfast:policy/registrations@0.1.2"
                         )]
                         unsafe extern "C" {
                             #[link_name = "[method]registration.contact"]
@@ -901,7 +901,7 @@ pub mod holdfast {
                         let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
                         #[link(
-                            wasm_import_module = "holdfast:policy/registrations@0.1.1"
+                            wasm_import_module = "holdfast:policy/registrations@0.1.2"
                         )]
                         unsafe extern "C" {
                             #[link_name = "[method]registration.header"]
@@ -958,7 +958,7 @@ pub mod holdfast {
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
                         #[link(
-                            wasm_import_module = "holdfast:policy/registrations@0.1.1"
+                            wasm_import_module = "holdfast:policy/registrations@0.1.2"
                         )]
                         unsafe extern "C" {
                             #[link_name = "[method]registration.attributes"]
@@ -1038,7 +1038,7 @@ pub mod holdfast {
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
                         #[link(
-                            wasm_import_module = "holdfast:policy/registrations@0.1.1"
+                            wasm_import_module = "holdfast:policy/registrations@0.1.2"
                         )]
                         unsafe extern "C" {
                             #[link_name = "[method]registration.source"]
@@ -1079,7 +1079,7 @@ pub mod holdfast {
                         let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                         #[cfg(target_arch = "wasm32")]
                         #[link(
-                            wasm_import_module = "holdfast:policy/registrations@0.1.1"
+                            wasm_import_module = "holdfast:policy/registrations@0.1.2"
                         )]
                         unsafe extern "C" {
                             #[link_name = "[method]registration.transport"]
@@ -1256,7 +1256,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "endpoint-by-id"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1348,7 +1348,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "endpoint-by-extension"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1438,7 +1438,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "endpoint-by-number"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1528,7 +1528,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "numbers-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1588,7 +1588,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "pool-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1632,7 +1632,7 @@ pub mod holdfast {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "standing-of"]
                         fn wit_import1(_: *mut u8, _: usize) -> i32;
@@ -1665,7 +1665,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "bindings-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1750,7 +1750,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "call-settings-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1919,7 +1919,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "dial-class-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -1960,7 +1960,7 @@ pub mod holdfast {
                 #[cfg(target_arch = "wasm32")]
                 return unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "longest-extension"]
                         fn wit_import0() -> i32;
@@ -1986,7 +1986,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "idle-seconds"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -2020,7 +2020,7 @@ pub mod holdfast {
                     let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 8]);
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/directory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "outage-seconds"]
                         fn wit_import1(_: *mut u8);
@@ -2203,7 +2203,7 @@ pub mod holdfast {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "names"]
                         fn wit_import1(_: *mut u8);
@@ -2255,7 +2255,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "standing-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -2308,7 +2308,7 @@ pub mod holdfast {
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "place-of"]
                         fn wit_import3(
@@ -2351,7 +2351,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/licences@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "usage-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -2406,6 +2406,45 @@ pub mod holdfast {
                         .finish()
                 }
             }
+            /// How a trunk stands, by its answers to calls, to questions whether it is there, and to the registration. Frozen.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Standing {
+                /// It serves, or nothing is known yet.
+                Up,
+                /// It serves, but not all is well: slow, failing now and then, on its way back, not registered, or by a lesser address.
+                Degraded,
+                /// It does not serve: none of its addresses answers, or it has none.
+                Down,
+            }
+            impl ::core::fmt::Debug for Standing {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Standing::Up => f.debug_tuple("Standing::Up").finish(),
+                        Standing::Degraded => {
+                            f.debug_tuple("Standing::Degraded").finish()
+                        }
+                        Standing::Down => f.debug_tuple("Standing::Down").finish(),
+                    }
+                }
+            }
+            impl Standing {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Standing {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Standing::Up,
+                        1 => Standing::Degraded,
+                        2 => Standing::Down,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
             /// What an endpoint has used of the outside. Calls for help do not count. Frozen.
             #[repr(C)]
             #[derive(Clone, Copy, Eq, PartialEq)]
@@ -2453,7 +2492,7 @@ pub mod holdfast {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "names"]
                         fn wit_import1(_: *mut u8);
@@ -2511,7 +2550,7 @@ pub mod holdfast {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "emergency-names"]
                         fn wit_import1(_: *mut u8);
@@ -2571,7 +2610,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "trunk-by-name"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -2616,6 +2655,44 @@ pub mod holdfast {
                 };
             }
             #[allow(unused_unsafe, clippy::all)]
+            /// How a trunk stands now; `none` when there is no such trunk. Says more than `trunk.healthy`, which is false only of one whose last attempts all failed. A
+            /// trunk that is down may be named in a plan all the same: it is tried.
+            #[allow(async_fn_in_trait)]
+            pub fn standing_of(name: &str) -> ::core::option::Option<Standing> {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::trunks::standing_of(name);
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
+                    #[repr(align(1))]
+                    struct RetArea([::core::mem::MaybeUninit<u8>; 2]);
+                    let mut ret_area = RetArea([::core::mem::MaybeUninit::uninit(); 2]);
+                    let vec0 = name;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.2")]
+                    unsafe extern "C" {
+                        #[link_name = "standing-of"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result5 = match l3 {
+                        0 => None,
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(1).cast::<u8>());
+                                Standing::_lift(l4 as u8)
+                            };
+                            Some(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result5
+                };
+            }
+            #[allow(unused_unsafe, clippy::all)]
             /// Whether an inbound number belongs to a trunk, and which part of it is the site's own: the digits that stand for the `%` of the first
             /// pattern that matches (`2001` for `+442030002001` and `+44203000%`), or the whole number where the pattern has no `%`. `none` when the
             /// number does not belong to the trunk.
@@ -2647,7 +2724,7 @@ pub mod holdfast {
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "own-part"]
                         fn wit_import3(
@@ -2701,7 +2778,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/trunks@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "usage-of"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -2774,7 +2851,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/locations@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/locations@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "location-by-name"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -2943,7 +3020,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/settings@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/settings@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "get"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -3054,7 +3131,7 @@ pub mod holdfast {
                     );
                     let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/settings@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/settings@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "all"]
                         fn wit_import1(_: *mut u8);
@@ -3234,7 +3311,7 @@ pub mod holdfast {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/log@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/log@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "write"]
                         fn wit_import1(_: i32, _: *mut u8, _: usize);
@@ -3259,13 +3336,32 @@ pub mod holdfast {
                 #[cfg(target_arch = "wasm32")]
                 return unsafe {
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/clock@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/clock@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "now-ms"]
                         fn wit_import0() -> i64;
                     }
                     let ret = wit_import0();
                     ret as u64
+                };
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// How far the site's clock was from UTC at that moment, summer time included: the minutes to add to UTC, e.g. 60 in a winter of Berlin, 120 in its summer,
+            /// -300 in a winter of New York; from -1440 to 1440. The zone is the operator's (`time_zone` of `[policy]`); 0 where none is named.
+            #[allow(async_fn_in_trait)]
+            pub fn utc_offset_minutes() -> i32 {
+                #[cfg(not(target_arch = "wasm32"))]
+                return crate::testing::host::clock::utc_offset_minutes();
+                #[cfg(target_arch = "wasm32")]
+                return unsafe {
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "holdfast:policy/clock@0.1.2")]
+                    unsafe extern "C" {
+                        #[link_name = "utc-offset-minutes"]
+                        fn wit_import0() -> i32;
+                    }
+                    let ret = wit_import0();
+                    ret
                 };
             }
         }
@@ -3362,7 +3458,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/memory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/memory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "get"]
                         fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
@@ -3416,7 +3512,7 @@ pub mod holdfast {
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/memory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/memory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "set"]
                         fn wit_import3(
@@ -3458,7 +3554,7 @@ pub mod holdfast {
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/memory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/memory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "remove"]
                         fn wit_import1(_: *mut u8, _: usize);
@@ -3485,7 +3581,7 @@ pub mod holdfast {
                     let len0 = vec0.len();
                     let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
                     #[cfg(target_arch = "wasm32")]
-                    #[link(wasm_import_module = "holdfast:policy/memory@0.1.1")]
+                    #[link(wasm_import_module = "holdfast:policy/memory@0.1.2")]
                     unsafe extern "C" {
                         #[link_name = "add"]
                         fn wit_import2(_: *mut u8, _: usize, _: i64, _: *mut u8);
@@ -3832,23 +3928,23 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_holdfast_policy_registration_0_1_1_cabi {
+                macro_rules! __export_holdfast_policy_registration_0_1_2_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "holdfast:policy/registration@0.1.1#admit")] unsafe extern "C" fn
+                        "holdfast:policy/registration@0.1.2#admit")] unsafe extern "C" fn
                         export_admit(arg0 : * mut u8, arg1 : usize, arg2 : * mut u8, arg3
                         : usize, arg4 : i32, arg5 : * mut u8, arg6 : usize, arg7 : i32,
                         arg8 : i32, arg9 : i32,) -> * mut u8 { unsafe {
                         $($path_to_types)*:: _export_admit_cabi::<$ty > (arg0, arg1,
                         arg2, arg3, arg4, arg5, arg6, arg7, arg8, arg9) } } #[unsafe
                         (export_name =
-                        "cabi_post_holdfast:policy/registration@0.1.1#admit")] unsafe
+                        "cabi_post_holdfast:policy/registration@0.1.2#admit")] unsafe
                         extern "C" fn _post_return_admit(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_admit::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_holdfast_policy_registration_0_1_1_cabi;
+                pub use __export_holdfast_policy_registration_0_1_2_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -4551,23 +4647,23 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_holdfast_policy_routing_0_1_1_cabi {
+                macro_rules! __export_holdfast_policy_routing_0_1_2_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "holdfast:policy/routing@0.1.1#route")] unsafe extern "C" fn
+                        "holdfast:policy/routing@0.1.2#route")] unsafe extern "C" fn
                         export_route(arg0 : i32, arg1 : i32, arg2 : * mut u8, arg3 :
                         usize, arg4 : * mut u8, arg5 : usize, arg6 : * mut u8, arg7 :
                         usize, arg8 : i32, arg9 : * mut u8, arg10 : usize, arg11 : i32,)
                         -> * mut u8 { unsafe { $($path_to_types)*::
                         _export_route_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4, arg5,
                         arg6, arg7, arg8, arg9, arg10, arg11) } } #[unsafe (export_name =
-                        "cabi_post_holdfast:policy/routing@0.1.1#route")] unsafe extern
+                        "cabi_post_holdfast:policy/routing@0.1.2#route")] unsafe extern
                         "C" fn _post_return_route(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_route::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_holdfast_policy_routing_0_1_1_cabi;
+                pub use __export_holdfast_policy_routing_0_1_2_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -4841,23 +4937,23 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_holdfast_policy_emergency_0_1_1_cabi {
+                macro_rules! __export_holdfast_policy_emergency_0_1_2_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "holdfast:policy/emergency@0.1.1#route")] unsafe extern "C" fn
+                        "holdfast:policy/emergency@0.1.2#route")] unsafe extern "C" fn
                         export_route(arg0 : i32, arg1 : i32, arg2 : * mut u8, arg3 :
                         usize, arg4 : * mut u8, arg5 : usize, arg6 : * mut u8, arg7 :
                         usize, arg8 : i32, arg9 : * mut u8, arg10 : usize, arg11 : i32,)
                         -> * mut u8 { unsafe { $($path_to_types)*::
                         _export_route_cabi::<$ty > (arg0, arg1, arg2, arg3, arg4, arg5,
                         arg6, arg7, arg8, arg9, arg10, arg11) } } #[unsafe (export_name =
-                        "cabi_post_holdfast:policy/emergency@0.1.1#route")] unsafe extern
+                        "cabi_post_holdfast:policy/emergency@0.1.2#route")] unsafe extern
                         "C" fn _post_return_route(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_route::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_holdfast_policy_emergency_0_1_1_cabi;
+                pub use __export_holdfast_policy_emergency_0_1_2_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -5054,16 +5150,16 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_holdfast_policy_observation_0_1_1_cabi {
+                macro_rules! __export_holdfast_policy_observation_0_1_2_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "holdfast:policy/observation@0.1.1#ended")] unsafe extern "C" fn
+                        "holdfast:policy/observation@0.1.2#ended")] unsafe extern "C" fn
                         export_ended(arg0 : * mut u8,) { unsafe { $($path_to_types)*::
                         _export_ended_cabi::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_holdfast_policy_observation_0_1_1_cabi;
+                pub use __export_holdfast_policy_observation_0_1_2_cabi;
             }
             /// HOOK: do these settings make sense?
             #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -5333,20 +5429,20 @@ pub mod exports {
                 }
                 #[doc(hidden)]
                 #[macro_export]
-                macro_rules! __export_holdfast_policy_configuration_0_1_1_cabi {
+                macro_rules! __export_holdfast_policy_configuration_0_1_2_cabi {
                     ($ty:ident with_types_in $($path_to_types:tt)*) => {
                         const _ : () = { #[unsafe (export_name =
-                        "holdfast:policy/configuration@0.1.1#check")] unsafe extern "C"
+                        "holdfast:policy/configuration@0.1.2#check")] unsafe extern "C"
                         fn export_check(arg0 : * mut u8, arg1 : usize,) -> * mut u8 {
                         unsafe { $($path_to_types)*:: _export_check_cabi::<$ty > (arg0,
                         arg1) } } #[unsafe (export_name =
-                        "cabi_post_holdfast:policy/configuration@0.1.1#check")] unsafe
+                        "cabi_post_holdfast:policy/configuration@0.1.2#check")] unsafe
                         extern "C" fn _post_return_check(arg0 : * mut u8,) { unsafe {
                         $($path_to_types)*:: __post_return_check::<$ty > (arg0) } } };
                     };
                 }
                 #[doc(hidden)]
-                pub use __export_holdfast_policy_configuration_0_1_1_cabi;
+                pub use __export_holdfast_policy_configuration_0_1_2_cabi;
                 #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                 #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                 struct _RetArea(
@@ -5589,148 +5685,36 @@ macro_rules! __export_policy_impl {
     };
     ($ty:ident with_types_in $($path_to_types_root:tt)*) => {
         $($path_to_types_root)*::
-        exports::holdfast::policy::registration::__export_holdfast_policy_registration_0_1_1_cabi!($ty
+        exports::holdfast::policy::registration::__export_holdfast_policy_registration_0_1_2_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::holdfast::policy::registration);
         $($path_to_types_root)*::
-        exports::holdfast::policy::routing::__export_holdfast_policy_routing_0_1_1_cabi!($ty
+        exports::holdfast::policy::routing::__export_holdfast_policy_routing_0_1_2_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::holdfast::policy::routing);
         $($path_to_types_root)*::
-        exports::holdfast::policy::emergency::__export_holdfast_policy_emergency_0_1_1_cabi!($ty
+        exports::holdfast::policy::emergency::__export_holdfast_policy_emergency_0_1_2_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::holdfast::policy::emergency);
         $($path_to_types_root)*::
-        exports::holdfast::policy::observation::__export_holdfast_policy_observation_0_1_1_cabi!($ty
+        exports::holdfast::policy::observation::__export_holdfast_policy_observation_0_1_2_cabi!($ty
         with_types_in $($path_to_types_root)*:: exports::holdfast::policy::observation);
         $($path_to_types_root)*::
-        exports::holdfast::policy::configuration::__export_holdfast_policy_configuration_0_1_1_cabi!($ty
+        exports::holdfast::policy::configuration::__export_holdfast_policy_configuration_0_1_2_cabi!($ty
         with_types_in $($path_to_types_root)*::
         exports::holdfast::policy::configuration); const _ : () = { #[rustfmt::skip]
         #[cfg(target_arch = "wasm32")] #[unsafe (link_section =
-        "component-type:wit-bindgen:0.63.0:holdfast:policy@0.1.1:policy:imports and exports")]
+        "component-type:wit-bindgen:0.63.0:holdfast:policy@0.1.2:policy:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4446] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 4538] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe1!\x01A\x02\x01A*\x01\
-B\x14\x01r\x03\x06status{\x06phrases\x06details\x04\0\x07refusal\x03\0\0\x01m\x03\
-\x06normal\x09emergency\x0eemergency-test\x04\0\x09call-kind\x03\0\x02\x01r\x02\x04\
-names\x05values\x04\0\x09attribute\x03\0\x04\x01r\x03\x04busy\x7f\x09no-answer\x7f\
-\x0bunreachable\x7f\x04\0\x07next-on\x03\0\x06\x01ks\x01r\x03\x05trunks\x06numbe\
-rs\x0dcaller-number\x08\x04\0\x0ctrunk-target\x03\0\x09\x01q\x02\x08endpoint\x01\
-s\0\x05trunk\x01\x0a\0\x04\0\x06target\x03\0\x0b\x01p\x0c\x01ky\x01r\x03\x07targ\
-ets\x0d\x0cring-seconds\x0e\x04next\x07\x04\0\x05stage\x03\0\x0f\x01p\x10\x01r\x01\
-\x06stages\x11\x04\0\x04plan\x03\0\x12\x03\0\x1bholdfast:policy/types@0.1.1\x05\0\
-\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x17\x02\x03\x02\x01\x01\x04\
-\0\x09call-kind\x03\0\0\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\0\x02\x01q\x03\
-\x08endpoint\x01s\0\x05trunk\x01s\0\x07unknown\0\0\x04\0\x06caller\x03\0\x04\x01\
-ks\x01r\x05\x04kind\x01\x06caller\x05\x06calleds\x0dcaller-numbers\x08location\x06\
-\x04\0\x0acall-facts\x03\0\x07\x04\0\x04call\x03\x01\x01h\x09\x01@\x01\x04self\x0a\
-\0s\x04\0\x14[method]call.call-id\x01\x0b\x04\0\x18[method]call.caller-name\x01\x0b\
-\x04\0\x18[method]call.request-uri\x01\x0b\x01@\x02\x04self\x0a\x04names\0\x06\x04\
-\0\x13[method]call.header\x01\x0c\x04\0\x16[method]call.attribute\x01\x0c\x01p\x03\
-\x01@\x01\x04self\x0a\0\x0d\x04\0\x17[method]call.attributes\x01\x0e\x04\0\x13[m\
-ethod]call.source\x01\x0b\x04\0\x16[method]call.transport\x01\x0b\x03\0\x1bholdf\
-ast:policy/calls@0.1.1\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\
-\0\0\x01ks\x01r\x05\x08endpoints\x09extensions\x04pool\x02\x0aregistered\x7f\x0f\
-expires-secondsy\x04\0\x12registration-facts\x03\0\x03\x04\0\x0cregistration\x03\
-\x01\x01h\x05\x01@\x01\x04self\x06\0s\x04\0\x1c[method]registration.call-id\x01\x07\
-\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04self\x06\x04names\0\x02\
-\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\x01\x04self\x06\0\x09\
-\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b[method]registration.\
-source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\x03\0#holdfast:po\
-licy/registrations@0.1.1\x05\x04\x01B&\x01r\x04\x02ids\x09extensions\x04names\x07\
-enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregistered\x0eemergency-only\
-\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07contacts\x0auser-agents\x0f\
-expires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\0\x04\x01ky\x01ks\x01\
-r\x05\x0cring-seconds\x06\x0eforward-always\x07\x0cforward-busy\x07\x11forward-n\
-o-answer\x07\x13forward-unreachable\x07\x04\0\x0dcall-settings\x03\0\x08\x01k\x01\
-\x01@\x01\x02ids\0\x0a\x04\0\x0eendpoint-by-id\x01\x0b\x01@\x01\x09extensions\0\x0a\
-\x04\0\x15endpoint-by-extension\x01\x0c\x01@\x01\x06numbers\0\x0a\x04\0\x12endpo\
-int-by-number\x01\x0d\x01ps\x01@\x01\x02ids\0\x0e\x04\0\x0anumbers-of\x01\x0f\x01\
-@\x01\x02ids\0\x07\x04\0\x07pool-of\x01\x10\x01@\x01\x02ids\0\x03\x04\0\x0bstand\
-ing-of\x01\x11\x01p\x05\x01@\x01\x02ids\0\x12\x04\0\x0bbindings-of\x01\x13\x01k\x09\
-\x01@\x01\x02ids\0\x14\x04\0\x10call-settings-of\x01\x15\x01@\x01\x08endpoints\0\
-\x07\x04\0\x0ddial-class-of\x01\x16\x01@\0\0y\x04\0\x11longest-extension\x01\x17\
-\x01@\x01\x02ids\0\x06\x04\0\x0cidle-seconds\x01\x18\x01@\0\0\x06\x04\0\x0eoutag\
-e-seconds\x01\x19\x03\0\x1fholdfast:policy/directory@0.1.1\x05\x05\x01B\x14\x01r\
-\x02\x05seatsy\x05takeny\x04\0\x05usage\x03\0\0\x01m\x04\x07not-yet\x05valid\x05\
-grace\x05ended\x04\0\x08validity\x03\0\x02\x01r\x05\x04kepty\x07waitingy\x04most\
-y\x07refusedw\x08validity\x03\x04\0\x08standing\x03\0\x04\x01m\x04\x04none\x06se\
-ated\x07waiting\x04kept\x04\0\x05place\x03\0\x06\x01ps\x01@\0\0\x08\x04\0\x05nam\
-es\x01\x09\x01k\x05\x01@\x01\x04pools\0\x0a\x04\0\x0bstanding-of\x01\x0b\x01k\x07\
-\x01@\x02\x04pools\x08endpoints\0\x0c\x04\0\x08place-of\x01\x0d\x01k\x01\x01@\x01\
-\x04pools\0\x0e\x04\0\x08usage-of\x01\x0f\x03\0\x1eholdfast:policy/licences@0.1.\
-1\x05\x06\x01B\x10\x01r\x03\x04names\x07healthy\x7f\x05callsy\x04\0\x05trunk\x03\
-\0\0\x01r\x04\x05callsy\x0dcalls-in-houry\x0eseconds-in-dayy\x11seconds-in-outag\
-ey\x04\0\x0doutside-usage\x03\0\x02\x01ps\x01@\0\0\x04\x04\0\x05names\x01\x05\x04\
-\0\x0femergency-names\x01\x05\x01k\x01\x01@\x01\x04names\0\x06\x04\0\x0dtrunk-by\
--name\x01\x07\x01ks\x01@\x02\x05trunks\x06numbers\0\x08\x04\0\x08own-part\x01\x09\
-\x01@\x01\x08endpoints\0\x03\x04\0\x08usage-of\x01\x0a\x03\0\x1choldfast:policy/\
-trunks@0.1.1\x05\x07\x01B\x06\x01ks\x01r\x03\x04names\x04elin\0\x07address\0\x04\
-\0\x08location\x03\0\x01\x01k\x02\x01@\x01\x04names\0\x03\x04\0\x10location-by-n\
-ame\x01\x04\x03\0\x1fholdfast:policy/locations@0.1.1\x05\x08\x01B\x0b\x01ps\x01q\
-\x04\x04text\x01s\0\x06number\x01x\0\x04flag\x01\x7f\0\x05texts\x01\0\0\x04\0\x05\
-value\x03\0\x01\x01r\x02\x03keys\x05value\x02\x04\0\x07setting\x03\0\x03\x01k\x02\
-\x01@\x01\x03keys\0\x05\x04\0\x03get\x01\x06\x01p\x04\x01@\0\0\x07\x04\0\x03all\x01\
-\x08\x03\0\x1eholdfast:policy/settings@0.1.1\x05\x09\x01B\x04\x01m\x03\x05debug\x04\
-info\x04warn\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\
-\x05write\x01\x02\x03\0\x19holdfast:policy/log@0.1.1\x05\x0a\x01B\x02\x01@\0\0w\x04\
-\0\x06now-ms\x01\0\x03\0\x1bholdfast:policy/clock@0.1.1\x05\x0b\x01B\x0d\x01m\x02\
-\x08too-long\x04full\x04\0\x0cmemory-error\x03\0\0\x01ks\x01@\x01\x03keys\0\x02\x04\
-\0\x03get\x01\x03\x01j\0\x01\x01\x01@\x02\x03keys\x05values\0\x04\x04\0\x03set\x01\
-\x05\x01@\x01\x03keys\x01\0\x04\0\x06remove\x01\x06\x01j\x01x\x01\x01\x01@\x02\x03\
-keys\x06amountx\0\x07\x04\0\x03add\x01\x08\x03\0\x1choldfast:policy/memory@0.1.1\
-\x05\x0c\x02\x03\0\0\x07refusal\x02\x03\0\x02\x0cregistration\x02\x03\0\x02\x12r\
-egistration-facts\x01B\x0f\x02\x03\x02\x01\x0d\x04\0\x07refusal\x03\0\0\x02\x03\x02\
-\x01\x0e\x04\0\x07attempt\x03\0\x02\x02\x03\x02\x01\x0f\x04\0\x12registration-fa\
-cts\x03\0\x04\x01q\x02\x06refuse\x01\x01\0\x0eemergency-only\0\0\x04\0\x09when-f\
-ull\x03\0\x06\x01r\x02\x04pools\x09when-full\x07\x04\0\x0cseat-request\x03\0\x08\
-\x01q\x03\x04pass\0\0\x05admit\x01\x09\0\x06refuse\x01\x01\0\x04\0\x09admission\x03\
-\0\x0a\x01h\x03\x01@\x02\x05facts\x05\x0cregistration\x0c\0\x0b\x04\0\x05admit\x01\
-\x0d\x04\0\"holdfast:policy/registration@0.1.1\x05\x10\x02\x03\0\0\x04plan\x02\x03\
-\0\x01\x04call\x02\x03\0\x01\x0acall-facts\x01B\x13\x02\x03\x02\x01\x0d\x04\0\x07\
-refusal\x03\0\0\x02\x03\x02\x01\x11\x04\0\x04plan\x03\0\x02\x02\x03\x02\x01\x02\x04\
-\0\x09attribute\x03\0\x04\x02\x03\x02\x01\x12\x04\0\x04call\x03\0\x06\x02\x03\x02\
-\x01\x13\x04\0\x0acall-facts\x03\0\x08\x01ks\x01p\x05\x01r\x04\x06called\x0a\x0d\
-caller-number\x0a\x0bcaller-name\x0a\x0aattributes\x0b\x04\0\x0aamendments\x03\0\
-\x0c\x01q\x03\x04pass\x01\x0d\0\x05route\x01\x03\0\x06refuse\x01\x01\0\x04\0\x08\
-decision\x03\0\x0e\x01h\x07\x01@\x02\x05facts\x09\x04call\x10\0\x0f\x04\0\x05rou\
-te\x01\x11\x04\0\x1dholdfast:policy/routing@0.1.1\x05\x14\x02\x03\0\0\x0ctrunk-t\
-arget\x01B\x0c\x02\x03\x02\x01\x15\x04\0\x0ctrunk-target\x03\0\0\x02\x03\x02\x01\
-\x12\x04\0\x04call\x03\0\x02\x02\x03\x02\x01\x13\x04\0\x0acall-facts\x03\0\x04\x01\
-p\x01\x01r\x01\x06trunks\x06\x04\0\x0eemergency-plan\x03\0\x07\x01h\x03\x01@\x02\
-\x05facts\x05\x04call\x09\0\x08\x04\0\x05route\x01\x0a\x04\0\x1fholdfast:policy/\
-emergency@0.1.1\x05\x16\x01B\x08\x02\x03\x02\x01\x01\x04\0\x09call-kind\x03\0\0\x01\
-ks\x01kw\x01r\x0a\x07call-ids\x04kind\x01\x06callers\x06calleds\x0banswered-by\x02\
-\x08began-msw\x0banswered-ms\x03\x08ended-msw\x06status{\x05causes\x04\0\x0bcall\
--record\x03\0\x04\x01@\x01\x04call\x05\x01\0\x04\0\x05ended\x01\x06\x04\0!holdfa\
-st:policy/observation@0.1.1\x05\x17\x02\x03\0\x07\x07setting\x01B\x09\x02\x03\x02\
-\x01\x18\x04\0\x07setting\x03\0\0\x01r\x02\x03keys\x07messages\x04\0\x07problem\x03\
-\0\x02\x01p\x01\x01p\x03\x01j\0\x01\x05\x01@\x01\x08settings\x04\0\x06\x04\0\x05\
-check\x01\x07\x04\0#holdfast:policy/configuration@0.1.1\x05\x19\x04\0\x1choldfas\
-t:policy/policy@0.1.1\x04\0\x0b\x0c\x01\0\x06policy\x03\0\0\0G\x09producers\x01\x0c\
-processed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rust\x060.63.0";
-        };
-    };
-}
-#[doc(inline)]
-pub use __export_policy_impl as export;
-#[rustfmt::skip]
-#[cfg(target_arch = "wasm32")]
-#[unsafe(
-    link_section = "component-type:wit-bindgen:0.63.0:holdfast:policy@0.1.1:policy-with-all-of-its-exports-removed:encoded world"
-)]
-#[doc(hidden)]
-#[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3359] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x82\x19\x01A\x02\x01\
-A\x18\x01B\x14\x01r\x03\x06status{\x06phrases\x06details\x04\0\x07refusal\x03\0\0\
-\x01m\x03\x06normal\x09emergency\x0eemergency-test\x04\0\x09call-kind\x03\0\x02\x01\
-r\x02\x04names\x05values\x04\0\x09attribute\x03\0\x04\x01r\x03\x04busy\x7f\x09no\
--answer\x7f\x0bunreachable\x7f\x04\0\x07next-on\x03\0\x06\x01ks\x01r\x03\x05trun\
-ks\x06numbers\x0dcaller-number\x08\x04\0\x0ctrunk-target\x03\0\x09\x01q\x02\x08e\
-ndpoint\x01s\0\x05trunk\x01\x0a\0\x04\0\x06target\x03\0\x0b\x01p\x0c\x01ky\x01r\x03\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbd\"\x01A\x02\x01A*\
+\x01B\x14\x01r\x03\x06status{\x06phrases\x06details\x04\0\x07refusal\x03\0\0\x01\
+m\x03\x06normal\x09emergency\x0eemergency-test\x04\0\x09call-kind\x03\0\x02\x01r\
+\x02\x04names\x05values\x04\0\x09attribute\x03\0\x04\x01r\x03\x04busy\x7f\x09no-\
+answer\x7f\x0bunreachable\x7f\x04\0\x07next-on\x03\0\x06\x01ks\x01r\x03\x05trunk\
+s\x06numbers\x0dcaller-number\x08\x04\0\x0ctrunk-target\x03\0\x09\x01q\x02\x08en\
+dpoint\x01s\0\x05trunk\x01\x0a\0\x04\0\x06target\x03\0\x0b\x01p\x0c\x01ky\x01r\x03\
 \x07targets\x0d\x0cring-seconds\x0e\x04next\x07\x04\0\x05stage\x03\0\x0f\x01p\x10\
 \x01r\x01\x06stages\x11\x04\0\x04plan\x03\0\x12\x03\0\x1bholdfast:policy/types@0\
-.1.1\x05\0\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x17\x02\x03\x02\
+.1.2\x05\0\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x17\x02\x03\x02\
 \x01\x01\x04\0\x09call-kind\x03\0\0\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\0\
 \x02\x01q\x03\x08endpoint\x01s\0\x05trunk\x01s\0\x07unknown\0\0\x04\0\x06caller\x03\
 \0\x04\x01ks\x01r\x05\x04kind\x01\x06caller\x05\x06calleds\x0dcaller-numbers\x08\
@@ -5740,7 +5724,7 @@ er-name\x01\x0b\x04\0\x18[method]call.request-uri\x01\x0b\x01@\x02\x04self\x0a\x
 names\0\x06\x04\0\x13[method]call.header\x01\x0c\x04\0\x16[method]call.attribute\
 \x01\x0c\x01p\x03\x01@\x01\x04self\x0a\0\x0d\x04\0\x17[method]call.attributes\x01\
 \x0e\x04\0\x13[method]call.source\x01\x0b\x04\0\x16[method]call.transport\x01\x0b\
-\x03\0\x1bholdfast:policy/calls@0.1.1\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\
+\x03\0\x1bholdfast:policy/calls@0.1.2\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\
 \x09attribute\x03\0\0\x01ks\x01r\x05\x08endpoints\x09extensions\x04pool\x02\x0ar\
 egistered\x7f\x0fexpires-secondsy\x04\0\x12registration-facts\x03\0\x03\x04\0\x0c\
 registration\x03\x01\x01h\x05\x01@\x01\x04self\x06\0s\x04\0\x1c[method]registrat\
@@ -5748,7 +5732,7 @@ ion.call-id\x01\x07\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04se
 lf\x06\x04names\0\x02\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\
 \x01\x04self\x06\0\x09\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b\
 [method]registration.source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\
-\x03\0#holdfast:policy/registrations@0.1.1\x05\x04\x01B&\x01r\x04\x02ids\x09exte\
+\x03\0#holdfast:policy/registrations@0.1.2\x05\x04\x01B&\x01r\x04\x02ids\x09exte\
 nsions\x04names\x07enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregistere\
 d\x0eemergency-only\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07contac\
 ts\x0auser-agents\x0fexpires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\
@@ -5763,37 +5747,154 @@ indings-of\x01\x13\x01k\x09\x01@\x01\x02ids\0\x14\x04\0\x10call-settings-of\x01\
 \x01@\x01\x08endpoints\0\x07\x04\0\x0ddial-class-of\x01\x16\x01@\0\0y\x04\0\x11l\
 ongest-extension\x01\x17\x01@\x01\x02ids\0\x06\x04\0\x0cidle-seconds\x01\x18\x01\
 @\0\0\x06\x04\0\x0eoutage-seconds\x01\x19\x03\0\x1fholdfast:policy/directory@0.1\
-.1\x05\x05\x01B\x14\x01r\x02\x05seatsy\x05takeny\x04\0\x05usage\x03\0\0\x01m\x04\
+.2\x05\x05\x01B\x14\x01r\x02\x05seatsy\x05takeny\x04\0\x05usage\x03\0\0\x01m\x04\
 \x07not-yet\x05valid\x05grace\x05ended\x04\0\x08validity\x03\0\x02\x01r\x05\x04k\
 epty\x07waitingy\x04mosty\x07refusedw\x08validity\x03\x04\0\x08standing\x03\0\x04\
 \x01m\x04\x04none\x06seated\x07waiting\x04kept\x04\0\x05place\x03\0\x06\x01ps\x01\
 @\0\0\x08\x04\0\x05names\x01\x09\x01k\x05\x01@\x01\x04pools\0\x0a\x04\0\x0bstand\
 ing-of\x01\x0b\x01k\x07\x01@\x02\x04pools\x08endpoints\0\x0c\x04\0\x08place-of\x01\
 \x0d\x01k\x01\x01@\x01\x04pools\0\x0e\x04\0\x08usage-of\x01\x0f\x03\0\x1eholdfas\
-t:policy/licences@0.1.1\x05\x06\x01B\x10\x01r\x03\x04names\x07healthy\x7f\x05cal\
-lsy\x04\0\x05trunk\x03\0\0\x01r\x04\x05callsy\x0dcalls-in-houry\x0eseconds-in-da\
-yy\x11seconds-in-outagey\x04\0\x0doutside-usage\x03\0\x02\x01ps\x01@\0\0\x04\x04\
-\0\x05names\x01\x05\x04\0\x0femergency-names\x01\x05\x01k\x01\x01@\x01\x04names\0\
-\x06\x04\0\x0dtrunk-by-name\x01\x07\x01ks\x01@\x02\x05trunks\x06numbers\0\x08\x04\
-\0\x08own-part\x01\x09\x01@\x01\x08endpoints\0\x03\x04\0\x08usage-of\x01\x0a\x03\
-\0\x1choldfast:policy/trunks@0.1.1\x05\x07\x01B\x06\x01ks\x01r\x03\x04names\x04e\
-lin\0\x07address\0\x04\0\x08location\x03\0\x01\x01k\x02\x01@\x01\x04names\0\x03\x04\
-\0\x10location-by-name\x01\x04\x03\0\x1fholdfast:policy/locations@0.1.1\x05\x08\x01\
-B\x0b\x01ps\x01q\x04\x04text\x01s\0\x06number\x01x\0\x04flag\x01\x7f\0\x05texts\x01\
-\0\0\x04\0\x05value\x03\0\x01\x01r\x02\x03keys\x05value\x02\x04\0\x07setting\x03\
-\0\x03\x01k\x02\x01@\x01\x03keys\0\x05\x04\0\x03get\x01\x06\x01p\x04\x01@\0\0\x07\
-\x04\0\x03all\x01\x08\x03\0\x1eholdfast:policy/settings@0.1.1\x05\x09\x01B\x04\x01\
-m\x03\x05debug\x04info\x04warn\x04\0\x05level\x03\0\0\x01@\x02\x05level\x01\x07m\
-essages\x01\0\x04\0\x05write\x01\x02\x03\0\x19holdfast:policy/log@0.1.1\x05\x0a\x01\
-B\x02\x01@\0\0w\x04\0\x06now-ms\x01\0\x03\0\x1bholdfast:policy/clock@0.1.1\x05\x0b\
-\x01B\x0d\x01m\x02\x08too-long\x04full\x04\0\x0cmemory-error\x03\0\0\x01ks\x01@\x01\
-\x03keys\0\x02\x04\0\x03get\x01\x03\x01j\0\x01\x01\x01@\x02\x03keys\x05values\0\x04\
-\x04\0\x03set\x01\x05\x01@\x01\x03keys\x01\0\x04\0\x06remove\x01\x06\x01j\x01x\x01\
-\x01\x01@\x02\x03keys\x06amountx\0\x07\x04\0\x03add\x01\x08\x03\0\x1choldfast:po\
-licy/memory@0.1.1\x05\x0c\x04\0<holdfast:policy/policy-with-all-of-its-exports-r\
-emoved@0.1.1\x04\0\x0b,\x01\0&policy-with-all-of-its-exports-removed\x03\0\0\0G\x09\
-producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.0\x10wit-bindgen-rus\
-t\x060.63.0";
+t:policy/licences@0.1.2\x05\x06\x01B\x15\x01r\x03\x04names\x07healthy\x7f\x05cal\
+lsy\x04\0\x05trunk\x03\0\0\x01m\x03\x02up\x08degraded\x04down\x04\0\x08standing\x03\
+\0\x02\x01r\x04\x05callsy\x0dcalls-in-houry\x0eseconds-in-dayy\x11seconds-in-out\
+agey\x04\0\x0doutside-usage\x03\0\x04\x01ps\x01@\0\0\x06\x04\0\x05names\x01\x07\x04\
+\0\x0femergency-names\x01\x07\x01k\x01\x01@\x01\x04names\0\x08\x04\0\x0dtrunk-by\
+-name\x01\x09\x01k\x03\x01@\x01\x04names\0\x0a\x04\0\x0bstanding-of\x01\x0b\x01k\
+s\x01@\x02\x05trunks\x06numbers\0\x0c\x04\0\x08own-part\x01\x0d\x01@\x01\x08endp\
+oints\0\x05\x04\0\x08usage-of\x01\x0e\x03\0\x1choldfast:policy/trunks@0.1.2\x05\x07\
+\x01B\x06\x01ks\x01r\x03\x04names\x04elin\0\x07address\0\x04\0\x08location\x03\0\
+\x01\x01k\x02\x01@\x01\x04names\0\x03\x04\0\x10location-by-name\x01\x04\x03\0\x1f\
+holdfast:policy/locations@0.1.2\x05\x08\x01B\x0b\x01ps\x01q\x04\x04text\x01s\0\x06\
+number\x01x\0\x04flag\x01\x7f\0\x05texts\x01\0\0\x04\0\x05value\x03\0\x01\x01r\x02\
+\x03keys\x05value\x02\x04\0\x07setting\x03\0\x03\x01k\x02\x01@\x01\x03keys\0\x05\
+\x04\0\x03get\x01\x06\x01p\x04\x01@\0\0\x07\x04\0\x03all\x01\x08\x03\0\x1eholdfa\
+st:policy/settings@0.1.2\x05\x09\x01B\x04\x01m\x03\x05debug\x04info\x04warn\x04\0\
+\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\
+\x03\0\x19holdfast:policy/log@0.1.2\x05\x0a\x01B\x04\x01@\0\0w\x04\0\x06now-ms\x01\
+\0\x01@\0\0z\x04\0\x12utc-offset-minutes\x01\x01\x03\0\x1bholdfast:policy/clock@\
+0.1.2\x05\x0b\x01B\x0d\x01m\x02\x08too-long\x04full\x04\0\x0cmemory-error\x03\0\0\
+\x01ks\x01@\x01\x03keys\0\x02\x04\0\x03get\x01\x03\x01j\0\x01\x01\x01@\x02\x03ke\
+ys\x05values\0\x04\x04\0\x03set\x01\x05\x01@\x01\x03keys\x01\0\x04\0\x06remove\x01\
+\x06\x01j\x01x\x01\x01\x01@\x02\x03keys\x06amountx\0\x07\x04\0\x03add\x01\x08\x03\
+\0\x1choldfast:policy/memory@0.1.2\x05\x0c\x02\x03\0\0\x07refusal\x02\x03\0\x02\x0c\
+registration\x02\x03\0\x02\x12registration-facts\x01B\x0f\x02\x03\x02\x01\x0d\x04\
+\0\x07refusal\x03\0\0\x02\x03\x02\x01\x0e\x04\0\x07attempt\x03\0\x02\x02\x03\x02\
+\x01\x0f\x04\0\x12registration-facts\x03\0\x04\x01q\x02\x06refuse\x01\x01\0\x0ee\
+mergency-only\0\0\x04\0\x09when-full\x03\0\x06\x01r\x02\x04pools\x09when-full\x07\
+\x04\0\x0cseat-request\x03\0\x08\x01q\x03\x04pass\0\0\x05admit\x01\x09\0\x06refu\
+se\x01\x01\0\x04\0\x09admission\x03\0\x0a\x01h\x03\x01@\x02\x05facts\x05\x0cregi\
+stration\x0c\0\x0b\x04\0\x05admit\x01\x0d\x04\0\"holdfast:policy/registration@0.\
+1.2\x05\x10\x02\x03\0\0\x04plan\x02\x03\0\x01\x04call\x02\x03\0\x01\x0acall-fact\
+s\x01B\x13\x02\x03\x02\x01\x0d\x04\0\x07refusal\x03\0\0\x02\x03\x02\x01\x11\x04\0\
+\x04plan\x03\0\x02\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\0\x04\x02\x03\x02\x01\
+\x12\x04\0\x04call\x03\0\x06\x02\x03\x02\x01\x13\x04\0\x0acall-facts\x03\0\x08\x01\
+ks\x01p\x05\x01r\x04\x06called\x0a\x0dcaller-number\x0a\x0bcaller-name\x0a\x0aat\
+tributes\x0b\x04\0\x0aamendments\x03\0\x0c\x01q\x03\x04pass\x01\x0d\0\x05route\x01\
+\x03\0\x06refuse\x01\x01\0\x04\0\x08decision\x03\0\x0e\x01h\x07\x01@\x02\x05fact\
+s\x09\x04call\x10\0\x0f\x04\0\x05route\x01\x11\x04\0\x1dholdfast:policy/routing@\
+0.1.2\x05\x14\x02\x03\0\0\x0ctrunk-target\x01B\x0c\x02\x03\x02\x01\x15\x04\0\x0c\
+trunk-target\x03\0\0\x02\x03\x02\x01\x12\x04\0\x04call\x03\0\x02\x02\x03\x02\x01\
+\x13\x04\0\x0acall-facts\x03\0\x04\x01p\x01\x01r\x01\x06trunks\x06\x04\0\x0eemer\
+gency-plan\x03\0\x07\x01h\x03\x01@\x02\x05facts\x05\x04call\x09\0\x08\x04\0\x05r\
+oute\x01\x0a\x04\0\x1fholdfast:policy/emergency@0.1.2\x05\x16\x01B\x08\x02\x03\x02\
+\x01\x01\x04\0\x09call-kind\x03\0\0\x01ks\x01kw\x01r\x0a\x07call-ids\x04kind\x01\
+\x06callers\x06calleds\x0banswered-by\x02\x08began-msw\x0banswered-ms\x03\x08end\
+ed-msw\x06status{\x05causes\x04\0\x0bcall-record\x03\0\x04\x01@\x01\x04call\x05\x01\
+\0\x04\0\x05ended\x01\x06\x04\0!holdfast:policy/observation@0.1.2\x05\x17\x02\x03\
+\0\x07\x07setting\x01B\x09\x02\x03\x02\x01\x18\x04\0\x07setting\x03\0\0\x01r\x02\
+\x03keys\x07messages\x04\0\x07problem\x03\0\x02\x01p\x01\x01p\x03\x01j\0\x01\x05\
+\x01@\x01\x08settings\x04\0\x06\x04\0\x05check\x01\x07\x04\0#holdfast:policy/con\
+figuration@0.1.2\x05\x19\x04\0\x1choldfast:policy/policy@0.1.2\x04\0\x0b\x0c\x01\
+\0\x06policy\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x07\
+0.262.0\x10wit-bindgen-rust\x060.63.0";
+        };
+    };
+}
+#[doc(inline)]
+pub use __export_policy_impl as export;
+#[rustfmt::skip]
+#[cfg(target_arch = "wasm32")]
+#[unsafe(
+    link_section = "component-type:wit-bindgen:0.63.0:holdfast:policy@0.1.2:policy-with-all-of-its-exports-removed:encoded world"
+)]
+#[doc(hidden)]
+#[allow(clippy::octal_escapes)]
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3451] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xde\x19\x01A\x02\x01\
+A\x18\x01B\x14\x01r\x03\x06status{\x06phrases\x06details\x04\0\x07refusal\x03\0\0\
+\x01m\x03\x06normal\x09emergency\x0eemergency-test\x04\0\x09call-kind\x03\0\x02\x01\
+r\x02\x04names\x05values\x04\0\x09attribute\x03\0\x04\x01r\x03\x04busy\x7f\x09no\
+-answer\x7f\x0bunreachable\x7f\x04\0\x07next-on\x03\0\x06\x01ks\x01r\x03\x05trun\
+ks\x06numbers\x0dcaller-number\x08\x04\0\x0ctrunk-target\x03\0\x09\x01q\x02\x08e\
+ndpoint\x01s\0\x05trunk\x01\x0a\0\x04\0\x06target\x03\0\x0b\x01p\x0c\x01ky\x01r\x03\
+\x07targets\x0d\x0cring-seconds\x0e\x04next\x07\x04\0\x05stage\x03\0\x0f\x01p\x10\
+\x01r\x01\x06stages\x11\x04\0\x04plan\x03\0\x12\x03\0\x1bholdfast:policy/types@0\
+.1.2\x05\0\x02\x03\0\0\x09call-kind\x02\x03\0\0\x09attribute\x01B\x17\x02\x03\x02\
+\x01\x01\x04\0\x09call-kind\x03\0\0\x02\x03\x02\x01\x02\x04\0\x09attribute\x03\0\
+\x02\x01q\x03\x08endpoint\x01s\0\x05trunk\x01s\0\x07unknown\0\0\x04\0\x06caller\x03\
+\0\x04\x01ks\x01r\x05\x04kind\x01\x06caller\x05\x06calleds\x0dcaller-numbers\x08\
+location\x06\x04\0\x0acall-facts\x03\0\x07\x04\0\x04call\x03\x01\x01h\x09\x01@\x01\
+\x04self\x0a\0s\x04\0\x14[method]call.call-id\x01\x0b\x04\0\x18[method]call.call\
+er-name\x01\x0b\x04\0\x18[method]call.request-uri\x01\x0b\x01@\x02\x04self\x0a\x04\
+names\0\x06\x04\0\x13[method]call.header\x01\x0c\x04\0\x16[method]call.attribute\
+\x01\x0c\x01p\x03\x01@\x01\x04self\x0a\0\x0d\x04\0\x17[method]call.attributes\x01\
+\x0e\x04\0\x13[method]call.source\x01\x0b\x04\0\x16[method]call.transport\x01\x0b\
+\x03\0\x1bholdfast:policy/calls@0.1.2\x05\x03\x01B\x11\x02\x03\x02\x01\x02\x04\0\
+\x09attribute\x03\0\0\x01ks\x01r\x05\x08endpoints\x09extensions\x04pool\x02\x0ar\
+egistered\x7f\x0fexpires-secondsy\x04\0\x12registration-facts\x03\0\x03\x04\0\x0c\
+registration\x03\x01\x01h\x05\x01@\x01\x04self\x06\0s\x04\0\x1c[method]registrat\
+ion.call-id\x01\x07\x04\0\x1c[method]registration.contact\x01\x07\x01@\x02\x04se\
+lf\x06\x04names\0\x02\x04\0\x1b[method]registration.header\x01\x08\x01p\x01\x01@\
+\x01\x04self\x06\0\x09\x04\0\x1f[method]registration.attributes\x01\x0a\x04\0\x1b\
+[method]registration.source\x01\x07\x04\0\x1e[method]registration.transport\x01\x07\
+\x03\0#holdfast:policy/registrations@0.1.2\x05\x04\x01B&\x01r\x04\x02ids\x09exte\
+nsions\x04names\x07enabled\x7f\x04\0\x08endpoint\x03\0\0\x01m\x03\x0cunregistere\
+d\x0eemergency-only\x0aregistered\x04\0\x08standing\x03\0\x02\x01r\x04\x07contac\
+ts\x0auser-agents\x0fexpires-secondsy\x0eemergency-only\x7f\x04\0\x07binding\x03\
+\0\x04\x01ky\x01ks\x01r\x05\x0cring-seconds\x06\x0eforward-always\x07\x0cforward\
+-busy\x07\x11forward-no-answer\x07\x13forward-unreachable\x07\x04\0\x0dcall-sett\
+ings\x03\0\x08\x01k\x01\x01@\x01\x02ids\0\x0a\x04\0\x0eendpoint-by-id\x01\x0b\x01\
+@\x01\x09extensions\0\x0a\x04\0\x15endpoint-by-extension\x01\x0c\x01@\x01\x06num\
+bers\0\x0a\x04\0\x12endpoint-by-number\x01\x0d\x01ps\x01@\x01\x02ids\0\x0e\x04\0\
+\x0anumbers-of\x01\x0f\x01@\x01\x02ids\0\x07\x04\0\x07pool-of\x01\x10\x01@\x01\x02\
+ids\0\x03\x04\0\x0bstanding-of\x01\x11\x01p\x05\x01@\x01\x02ids\0\x12\x04\0\x0bb\
+indings-of\x01\x13\x01k\x09\x01@\x01\x02ids\0\x14\x04\0\x10call-settings-of\x01\x15\
+\x01@\x01\x08endpoints\0\x07\x04\0\x0ddial-class-of\x01\x16\x01@\0\0y\x04\0\x11l\
+ongest-extension\x01\x17\x01@\x01\x02ids\0\x06\x04\0\x0cidle-seconds\x01\x18\x01\
+@\0\0\x06\x04\0\x0eoutage-seconds\x01\x19\x03\0\x1fholdfast:policy/directory@0.1\
+.2\x05\x05\x01B\x14\x01r\x02\x05seatsy\x05takeny\x04\0\x05usage\x03\0\0\x01m\x04\
+\x07not-yet\x05valid\x05grace\x05ended\x04\0\x08validity\x03\0\x02\x01r\x05\x04k\
+epty\x07waitingy\x04mosty\x07refusedw\x08validity\x03\x04\0\x08standing\x03\0\x04\
+\x01m\x04\x04none\x06seated\x07waiting\x04kept\x04\0\x05place\x03\0\x06\x01ps\x01\
+@\0\0\x08\x04\0\x05names\x01\x09\x01k\x05\x01@\x01\x04pools\0\x0a\x04\0\x0bstand\
+ing-of\x01\x0b\x01k\x07\x01@\x02\x04pools\x08endpoints\0\x0c\x04\0\x08place-of\x01\
+\x0d\x01k\x01\x01@\x01\x04pools\0\x0e\x04\0\x08usage-of\x01\x0f\x03\0\x1eholdfas\
+t:policy/licences@0.1.2\x05\x06\x01B\x15\x01r\x03\x04names\x07healthy\x7f\x05cal\
+lsy\x04\0\x05trunk\x03\0\0\x01m\x03\x02up\x08degraded\x04down\x04\0\x08standing\x03\
+\0\x02\x01r\x04\x05callsy\x0dcalls-in-houry\x0eseconds-in-dayy\x11seconds-in-out\
+agey\x04\0\x0doutside-usage\x03\0\x04\x01ps\x01@\0\0\x06\x04\0\x05names\x01\x07\x04\
+\0\x0femergency-names\x01\x07\x01k\x01\x01@\x01\x04names\0\x08\x04\0\x0dtrunk-by\
+-name\x01\x09\x01k\x03\x01@\x01\x04names\0\x0a\x04\0\x0bstanding-of\x01\x0b\x01k\
+s\x01@\x02\x05trunks\x06numbers\0\x0c\x04\0\x08own-part\x01\x0d\x01@\x01\x08endp\
+oints\0\x05\x04\0\x08usage-of\x01\x0e\x03\0\x1choldfast:policy/trunks@0.1.2\x05\x07\
+\x01B\x06\x01ks\x01r\x03\x04names\x04elin\0\x07address\0\x04\0\x08location\x03\0\
+\x01\x01k\x02\x01@\x01\x04names\0\x03\x04\0\x10location-by-name\x01\x04\x03\0\x1f\
+holdfast:policy/locations@0.1.2\x05\x08\x01B\x0b\x01ps\x01q\x04\x04text\x01s\0\x06\
+number\x01x\0\x04flag\x01\x7f\0\x05texts\x01\0\0\x04\0\x05value\x03\0\x01\x01r\x02\
+\x03keys\x05value\x02\x04\0\x07setting\x03\0\x03\x01k\x02\x01@\x01\x03keys\0\x05\
+\x04\0\x03get\x01\x06\x01p\x04\x01@\0\0\x07\x04\0\x03all\x01\x08\x03\0\x1eholdfa\
+st:policy/settings@0.1.2\x05\x09\x01B\x04\x01m\x03\x05debug\x04info\x04warn\x04\0\
+\x05level\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\
+\x03\0\x19holdfast:policy/log@0.1.2\x05\x0a\x01B\x04\x01@\0\0w\x04\0\x06now-ms\x01\
+\0\x01@\0\0z\x04\0\x12utc-offset-minutes\x01\x01\x03\0\x1bholdfast:policy/clock@\
+0.1.2\x05\x0b\x01B\x0d\x01m\x02\x08too-long\x04full\x04\0\x0cmemory-error\x03\0\0\
+\x01ks\x01@\x01\x03keys\0\x02\x04\0\x03get\x01\x03\x01j\0\x01\x01\x01@\x02\x03ke\
+ys\x05values\0\x04\x04\0\x03set\x01\x05\x01@\x01\x03keys\x01\0\x04\0\x06remove\x01\
+\x06\x01j\x01x\x01\x01\x01@\x02\x03keys\x06amountx\0\x07\x04\0\x03add\x01\x08\x03\
+\0\x1choldfast:policy/memory@0.1.2\x05\x0c\x04\0<holdfast:policy/policy-with-all\
+-of-its-exports-removed@0.1.2\x04\0\x0b,\x01\0&policy-with-all-of-its-exports-re\
+moved\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.262.\
+0\x10wit-bindgen-rust\x060.63.0";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

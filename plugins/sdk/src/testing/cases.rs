@@ -2,13 +2,15 @@
 //! reads it (`host/gateway/src/policy/cases.rs`); on its own here, so that the SDK needs nothing of the host.
 
 use super::{Call, Endpoint, Fault, Hooks, Location, Policy, Registration, Site, Trunk, site::seconds};
-use crate::{Admission, CallKind, Decision, Problem, Refusal};
+use crate::{Admission, CallKind, Decision, Problem, Refusal, trunks::Standing};
 use serde::Deserialize;
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, ops::RangeInclusive, path::Path};
 use toml::{Table, value::Datetime};
 
 /// Cases in one file.
 const CASES_MAX: usize = 1000;
+/// How far a clock can be from UTC, in minutes.
+const OFFSETS: RangeInclusive<i32> = -1440..=1440;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,10 +107,18 @@ struct Case {
     caller_name: Option<String>,
     location: Option<String>,
     at: Option<Datetime>,
+    /// How far the site's clock is from UTC then.
+    #[serde(default)]
+    utc_offset_minutes: i32,
     #[serde(default)]
     registered: Vec<String>,
     #[serde(default)]
     emergency_only: Vec<String>,
+    /// Trunks that are not up.
+    #[serde(default)]
+    degraded: Vec<String>,
+    #[serde(default)]
+    down: Vec<String>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     /// Settings of this case alone.
@@ -220,6 +230,14 @@ impl File {
                     return wrong(format!("there is no [[endpoint]] with id `{id}` in this file"));
                 }
             }
+            for name in case.degraded.iter().chain(&case.down) {
+                if file.trunk.iter().all(|known| known.name != *name) {
+                    return wrong(format!("there is no [[trunk]] `{name}` in this file"));
+                }
+            }
+            if !OFFSETS.contains(&case.utc_offset_minutes) {
+                return wrong("`utc_offset_minutes` must be from -1440 to 1440".to_owned());
+            }
             match case.from.as_deref().map(|from| from.strip_prefix("trunk ").ok_or(from)) {
                 Some(Ok(trunk)) if file.trunk.iter().all(|known| known.name != trunk) => {
                     return wrong(format!("there is no [[trunk]] `{trunk}` in this file"));
@@ -266,9 +284,15 @@ impl Case {
         for id in &self.emergency_only {
             site = site.emergency_only(id);
         }
+        for (names, standing) in [(&self.degraded, Standing::Degraded), (&self.down, Standing::Down)] {
+            for name in names {
+                site = site.trunk_stands(name, standing);
+            }
+        }
         if let Some(at) = self.at.and_then(seconds) {
             site = site.at_ms(at * 1000);
         }
+        site = site.utc_offset_minutes(self.utc_offset_minutes);
         // What the operator is told belongs to the answer where the case says so.
         let detailed = |words: String, refusal: Option<&Refusal>| match refusal {
             Some(refusal) if self.detail.is_some() => format!("{words}: {}", refusal.detail),

@@ -210,7 +210,7 @@ pub mod licences {
 /// See `wit/trunks.wit`.
 pub mod trunks {
     use super::asked;
-    use crate::trunks::{OutsideUsage, Trunk};
+    use crate::trunks::{OutsideUsage, Standing, Trunk};
 
     #[track_caller]
     pub(crate) fn names() -> Vec<String> {
@@ -226,7 +226,12 @@ pub mod trunks {
     pub(crate) fn trunk_by_name(name: &str) -> Option<Trunk> {
         let moment = asked();
         let found = moment.site.trunks.iter().find(|trunk| trunk.name == name)?;
-        Some(Trunk { name: found.name.clone(), healthy: found.healthy, calls: found.calls })
+        Some(Trunk { name: found.name.clone(), healthy: found.standing != Standing::Down, calls: found.calls })
+    }
+
+    #[track_caller]
+    pub(crate) fn standing_of(name: &str) -> Option<Standing> {
+        asked().site.trunks.iter().find(|trunk| trunk.name == name).map(|trunk| trunk.standing)
     }
 
     #[track_caller]
@@ -314,6 +319,11 @@ pub mod clock {
     #[track_caller]
     pub(crate) fn now_ms() -> u64 {
         asked().site.now_ms
+    }
+
+    #[track_caller]
+    pub(crate) fn utc_offset_minutes() -> i32 {
+        asked().site.utc_offset_minutes
     }
 }
 

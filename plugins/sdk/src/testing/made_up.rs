@@ -2,7 +2,7 @@
 //! `proptest`, so that they go into tests of an author's own: `proptest!(|(site in testing::sites())| …)`.
 
 use super::{Call, Endpoint, Fault, Hooks, Location, Policy, Registration, Site, Trunk};
-use crate::{CallKind, CallRecord, Setting, Value};
+use crate::{CallKind, CallRecord, Setting, Value, trunks::Standing as TrunkStanding};
 use proptest::{
     collection::vec,
     option,
@@ -20,7 +20,8 @@ const NUMBER_MAX: usize = 256;
 pub fn sites() -> impl Strategy<Value = Site> {
     let endpoints =
         vec(("[0-9]{1,6}", line(), any::<bool>(), option::of(any::<Index>()), option::of(any::<Index>()), vec(outside(), 0..3)), 1..8);
-    let trunks = vec((vec(pattern(), 0..3), any::<bool>(), 0..100_u32), 0..4);
+    let standing = select(vec![TrunkStanding::Up, TrunkStanding::Degraded, TrunkStanding::Down]);
+    let trunks = vec((vec(pattern(), 0..3), standing, 0..100_u32), 0..4);
     let locations = vec((option::of(outside()), option::of(line())), 0..3);
     let pools = vec((0..10_u32, 0..12_u32), 0..3);
     let parts = (endpoints, trunks, locations, pools).prop_map(|(endpoints, trunks, locations, pools)| {
@@ -31,8 +32,8 @@ pub fn sites() -> impl Strategy<Value = Site> {
         for (place, (elin, address)) in locations.iter().enumerate() {
             site = site.location(Location { name: format!("place-{place}"), elin: elin.clone(), address: address.clone() });
         }
-        for (place, (numbers, healthy, calls)) in trunks.into_iter().enumerate() {
-            site = site.trunk(Trunk { name: format!("trunk-{place}"), numbers, healthy, calls });
+        for (place, (numbers, standing, calls)) in trunks.into_iter().enumerate() {
+            site = site.trunk(Trunk { name: format!("trunk-{place}"), numbers, standing, calls });
         }
         for (place, (extension, name, enabled, pool, location, numbers)) in endpoints.into_iter().enumerate() {
             // What others dial, and what they dial from outside, belongs to one phone.
@@ -66,9 +67,9 @@ pub fn sites() -> impl Strategy<Value = Site> {
 /// The same site at any time, with any of its phones registered, with or without a seat.
 fn moments(site: &Site) -> impl Strategy<Value = Site> + use<> {
     let standings = vec(0..3_u8, site.0.endpoints.len());
-    (Just(site.clone()), standings, 0..LATEST_MS).prop_map(|(site, standings, now)| {
+    (Just(site.clone()), standings, 0..LATEST_MS, -1440..=1440).prop_map(|(site, standings, now, utc_offset_minutes)| {
         let ids: Vec<String> = site.0.endpoints.iter().map(|endpoint| endpoint.id.clone()).collect();
-        ids.into_iter().zip(standings).fold(site.at_ms(now), |site, (id, standing)| match standing {
+        ids.into_iter().zip(standings).fold(site.at_ms(now).utc_offset_minutes(utc_offset_minutes), |site, (id, standing)| match standing {
             0 => site,
             1 => site.emergency_only(id),
             _ => site.registered(id),

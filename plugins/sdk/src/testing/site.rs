@@ -7,6 +7,7 @@ use crate::{
     directory::{Binding, CallSettings},
     licences::Standing,
     log::Level,
+    trunks::Standing as TrunkStanding,
 };
 use std::{
     cell::RefCell,
@@ -108,15 +109,15 @@ impl Endpoint {
 pub struct Trunk {
     pub(super) name: String,
     pub(super) numbers: Vec<String>,
-    pub(super) healthy: bool,
+    pub(super) standing: TrunkStanding,
     pub(super) calls: u32,
 }
 
 impl Trunk {
-    /// Healthy, without calls and without numbers.
+    /// Up, without calls and without numbers.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), numbers: Vec::new(), healthy: true, calls: 0 }
+        Self { name: name.into(), numbers: Vec::new(), standing: TrunkStanding::Up, calls: 0 }
     }
 
     /// Inbound numbers that it owns; `%` stands for any digits.
@@ -126,10 +127,17 @@ impl Trunk {
         self
     }
 
-    /// The last attempts did not reach it.
+    /// It serves, but not all is well.
+    #[must_use]
+    pub const fn degraded(mut self) -> Self {
+        self.standing = TrunkStanding::Degraded;
+        self
+    }
+
+    /// It is down: the last attempts did not reach it.
     #[must_use]
     pub const fn unhealthy(mut self) -> Self {
-        self.healthy = false;
+        self.standing = TrunkStanding::Down;
         self
     }
 
@@ -208,6 +216,7 @@ pub(super) struct State {
     pub(super) outage: Option<u32>,
     pub(super) used: BTreeMap<String, Outside>,
     pub(super) now_ms: u64,
+    pub(super) utc_offset_minutes: i32,
     pub(super) memory: RefCell<BTreeMap<String, String>>,
     pub(super) log: RefCell<Vec<(Level, String)>>,
 }
@@ -234,7 +243,7 @@ impl fmt::Debug for Site {
 }
 
 impl Site {
-    /// A site without phones, trunks and settings, on a Monday noon.
+    /// A site without phones, trunks and settings, on a Monday noon UTC.
     #[must_use]
     pub fn new() -> Self {
         Self(Rc::new(State {
@@ -251,6 +260,7 @@ impl Site {
             outage: None,
             used: BTreeMap::new(),
             now_ms: NOON * 1000,
+            utc_offset_minutes: 0,
             memory: RefCell::default(),
             log: RefCell::default(),
         }))
@@ -392,6 +402,16 @@ impl Site {
     #[must_use]
     pub fn at_ms(self, milliseconds: u64) -> Self {
         self.with(|state| state.now_ms = milliseconds)
+    }
+
+    /// How far the site's clock is from UTC at the time of what is decided; 0 where nothing is said.
+    #[must_use]
+    pub fn utc_offset_minutes(self, minutes: i32) -> Self {
+        self.with(|state| state.utc_offset_minutes = minutes)
+    }
+
+    pub(super) fn trunk_stands(self, name: &str, standing: TrunkStanding) -> Self {
+        self.with(|state| state.trunks.iter_mut().filter(|trunk| trunk.name == name).for_each(|trunk| trunk.standing = standing))
     }
 
     /// Lines that the policy has written so far, cut and limited as the gateway does.

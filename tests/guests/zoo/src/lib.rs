@@ -86,6 +86,8 @@ impl RoutingPolicy for Zoo {
                 let standing = licences::standing_of("site").map(|standing| (standing.waiting, standing.most, standing.refused));
                 phrase(&format!("{:?} {standing:?}", licences::names()))
             }
+            "clock" => phrase(&format!("{} {}", clock::now_ms(), clock::utc_offset_minutes())),
+            "trunks" => phrase(&format!("{:?} {:?}", trunks::standing_of("provider"), trunks::standing_of("gone"))),
             "places" => phrase(&format!("{:?} {:?}", licences::place_of("site", "desk-1"), licences::place_of("gone", "desk-1"))),
             "refuse" => {
                 Decision::refuse(403, "Not today", format!("from {} over {} as {}", call.source(), call.transport(), call.request_uri()))

@@ -256,6 +256,18 @@ impl imports::trunks::Host for State {
         })
     }
 
+    fn standing_of(&mut self, name: String) -> Result<Option<imports::trunks::Standing>> {
+        use imports::trunks::Standing as Told;
+        use switch::trunk::Standing;
+        self.answer("trunks.standing-of", &[&name], |state| {
+            state.directory.trunk(&name).map(|_| match state.site.trunks.standing(&name) {
+                Standing::Up => Told::Up,
+                Standing::Degraded => Told::Degraded,
+                Standing::Down => Told::Down,
+            })
+        })
+    }
+
     fn own_part(&mut self, trunk: String, number: String) -> Result<Option<String>> {
         self.answer("trunks.own-part", &[&trunk, &number], |state| {
             let trunk = state.directory.trunk(&trunk)?;
@@ -330,6 +342,10 @@ impl imports::clock::Host for State {
     fn now_ms(&mut self) -> Result<u64> {
         self.asked()?;
         Ok(self.now.unix_micros() / 1000)
+    }
+
+    fn utc_offset_minutes(&mut self) -> Result<i32> {
+        self.answer("clock.utc-offset-minutes", &[], |state| state.directory.zone.utc_offset_minutes(state.now))
     }
 }
 
