@@ -170,7 +170,8 @@ mod tests {
             username = "1001"
             password = "s3cret-Passw0rd"
             licence = "site"
-        "##]].assert_eq(&fs::read_to_string(&path).unwrap());
+        "##]]
+        .assert_eq(&fs::read_to_string(&path).unwrap());
         assert!(!pool(&path, "site", false, &edit, false).unwrap(), "the same again changes nothing");
     }
 
@@ -201,7 +202,8 @@ mod tests {
             username = "1001"
             password = "s3cret-Passw0rd"
             licence = "site"
-        "##]].assert_eq(&fs::read_to_string(&path).unwrap());
+        "##]]
+        .assert_eq(&fs::read_to_string(&path).unwrap());
         let loaded = Config::load(&path).unwrap();
         assert_eq!(loaded.config.directory.pools.len(), 2);
     }
