@@ -344,7 +344,7 @@ fn a_flush_that_never_returns_does_not_keep_the_process_from_its_end() {
     assert!(gateway.troubled(&["hanging"]), "{}", gateway.subject.process.output());
     assert_eq!(gateway.subject.process.stop(PATIENCE), Some(0), "{}", gateway.subject.process.output());
     let log = gateway.subject.process.output();
-    assert!(log.contains("the disk does not answer"), "{log}");
+    assert!(log.contains("the store did not finish within"), "{log}");
 }
 
 /// Whoever is root may write everything, but for these two rights.

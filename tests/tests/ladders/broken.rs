@@ -70,6 +70,7 @@ fn trunks_that_are_known_to_be_down_are_tried() {
         0.000    gw → carol         180 Ringing
         2.000    south → gw         200 OK +body
         2.000    gw → carol         200 OK +body
+        2.000    gw → south         ACK
         2.000    carol → gw         ACK
         2.000    gw → south         ACK
         10.000   carol → gw         BYE

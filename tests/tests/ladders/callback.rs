@@ -55,6 +55,7 @@ fn the_phone_that_has_called_rings_and_no_policy_is_asked() {
         0.000    gw → north         180 Ringing
         2.000    alice → gw         200 OK +body
         2.000    gw → north         200 OK +body
+        2.000    gw → alice         ACK
         2.000    north → gw         ACK
         2.000    gw → alice         ACK
         5.000    north → gw         BYE

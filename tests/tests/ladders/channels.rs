@@ -98,6 +98,7 @@ fn the_youngest_call_makes_room_for_a_call_for_help() {
                 0.000    north → gw         200 OK (BYE)
                 2.000    north → gw         200 OK +body
                 2.000    gw → carol         200 OK +body
+                2.000    gw → north         ACK
                 2.000    carol → gw         ACK
                 2.000    gw → north         ACK
             "#]]

@@ -143,6 +143,7 @@ fn call_for_help_by_an_unregistered_phone() {
         3.500    gw → north         INVITE 112 +body  ✗
         5.000    south → gw         200 OK +body
         5.000    gw → carol         200 OK +body
+        5.000    gw → south         ACK
         5.000    carol → gw         ACK
         5.000    gw → south         ACK
         7.500    gw → north         INVITE 112 +body  ✗

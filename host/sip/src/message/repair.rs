@@ -91,6 +91,31 @@ impl Message {
         Self::parse(Bytes::from(text), &UNLIMITED).ok()
     }
 
+    /// The same request with no more than so many header fields, those that SIP itself knows first. `None` for what is no request.
+    #[must_use]
+    pub fn shortened(&self, fields: usize) -> Option<Self> {
+        if !self.is_request() {
+            return None;
+        }
+        let mut known = self.headers().filter(|header| header.name != Name::Other).count().min(fields);
+        let mut others = fields - known;
+        let mut text = Vec::with_capacity(self.bytes().len());
+        for part in [self.method_token(), b" ", self.request_uri(), b" SIP/2.0\r\n"] {
+            text.extend_from_slice(part);
+        }
+        for header in self.headers() {
+            let room = if header.name == Name::Other { &mut others } else { &mut known };
+            if let Some(left) = room.checked_sub(1) {
+                *room = left;
+                text.extend_from_slice(header.line);
+                text.extend_from_slice(b"\r\n");
+            }
+        }
+        text.extend_from_slice(b"\r\n");
+        text.extend_from_slice(self.body());
+        Self::parse(Bytes::from(text), &UNLIMITED).ok()
+    }
+
     /// What a line is to say, when what it says cannot be read.
     fn instead(&self, header: &Header<'_>, target: &[u8], method: &[u8]) -> Option<Vec<u8>> {
         let value = header.value;

@@ -22,8 +22,8 @@ impl Stack {
         }
     }
 
-    /// What is too big to be taken in may still be answered, when it is a request. An urgent one is taken in: a datagram, and what a stream may bring at
-    /// once, is bounded all the same.
+    /// What is too big to be taken in may still be answered, when it is a request. An urgent one is taken in with half as many header fields as a message may
+    /// have, so that it goes on to others who have such a limit; a datagram, and what a stream may bring at once, is bounded all the same.
     fn arrive_unreadable(&mut self, bytes: Bytes, error: ParseError, flow: Flow, now: Instant, out: &mut Outbox) {
         let (status, phrase, why) = match error {
             // Keep-alives of phones behind address translators: line ends, sometimes with NULs.
@@ -37,10 +37,11 @@ impl Stack {
         };
         let unlimited = Limits { message_bytes: usize::MAX, headers: usize::MAX, ..self.limits };
         let message = Message::parse(bytes, &unlimited).ok().filter(Message::is_request);
-        if let Some(message) = message.as_ref().filter(|message| (self.urgent.0)(message)) {
+        let urgent = message.as_ref().filter(|message| (self.urgent.0)(message));
+        if let Some(message) = urgent.and_then(|message| message.shortened(self.limits.headers / 2)) {
             cov_mark::hit!(urgent_too_big);
             out.push(Effect::Dropped { flow, why: "repaired" });
-            return self.arrive_request(message.clone(), flow, now, out);
+            return self.arrive_request(message, flow, now, out);
         }
         out.push(Effect::Dropped { flow, why });
         if let Some(message) = message.filter(|message| message.method() != Method::Ack)

@@ -19,6 +19,10 @@ const EVICTED: &str = "preemption;cause=1;text=\"UA Preemption\", Q.850;cause=8;
 /// The same for the call record.
 const CAUSE: &str = "ended to make room for a call for help";
 
+/// So many times as long as at first a call for help waits for a sign of life where it tries once more: a provider may be slow, but who calls has to hear in the
+/// end that nobody answers, and take another phone.
+const PATIENCE: u32 = 4;
+
 /// A channel as it is written down.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Kept {
@@ -110,13 +114,13 @@ impl Bridge {
         self.legs.iter().filter(|leg| leg.hunt == hunt && same_way(&leg.target, target)).count()
     }
 
-    /// A call for help tries this target again when all others were tried. What has become the last but one is left when it is silent.
+    /// A call for help tries this target again when all others were tried, once, and waits longer for it. What was the last is left now when it is silent.
     pub(super) fn once_more(&mut self, hunt: HuntId, target: &LegTarget) {
         let wait = self.site.limits.emergency_trunk_wait;
         let Some(entry) = self.hunts.get_mut(hunt) else { return };
         let plan = &mut entry.plan.stages;
         let Some(now) = plan.get(entry.stage) else { return };
-        let again = ResolvedStage { legs: vec![target.clone()], answer_wait: None, ..now.clone() };
+        let again = ResolvedStage { legs: vec![target.clone()], answer_wait: Some(wait * PATIENCE), ..now.clone() };
         let Some(ahead) = plan.get_mut(entry.stage + 1..) else { return };
         if ahead.iter().flat_map(|stage| &stage.legs).any(|leg| same_way(leg, target)) {
             return;
