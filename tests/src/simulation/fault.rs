@@ -204,7 +204,12 @@ impl Tamper for Between {
 
     fn gets(&mut self, bytes: Bytes, flow: Flow) -> (Vec<Bytes>, Vec<Transmit>) {
         let Some(message) = read(&bytes).filter(Message::is_request) else { return (vec![bytes], Vec::new()) };
-        let help = || message.uri().is_some_and(|uri| uri.user == b"112") && message.to().is_some_and(|to| to.tag().is_none());
+        // What is malformed cannot be refused in a well-formed way.
+        let help = || {
+            message.check().is_ok()
+                && message.uri().is_some_and(|uri| uri.user == b"112")
+                && message.to().is_some_and(|to| to.tag().is_none())
+        };
         let answer = |status| {
             let response = Writer::response(&message, status, "Broken", Some("broken")).finish_response(b"");
             vec![Transmit { flow, bytes: Bytes::copy_from_slice(response.bytes()) }]
