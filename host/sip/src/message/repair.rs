@@ -47,10 +47,7 @@ impl Message {
             written.push(header.name);
             match self.instead(&header, target, method) {
                 Some(value) => line(&mut text, header.raw_name, &value),
-                None => {
-                    text.extend_from_slice(header.line);
-                    text.extend_from_slice(b"\r\n");
-                }
+                None => same(&mut text, &header),
             }
         }
         for (name, token, value) in [
@@ -73,43 +70,38 @@ impl Message {
     /// The same request outside any dialog: To has no parameters. `None` for what is no request or has no readable To.
     #[must_use]
     pub fn outside_dialog(&self) -> Option<Self> {
-        let to = bracketed(self.to().filter(|_| self.is_request())?.uri);
-        let mut text = Vec::with_capacity(self.bytes().len());
-        for part in [self.method_token(), b" ", self.request_uri(), b" SIP/2.0\r\n"] {
-            text.extend_from_slice(part);
-        }
-        for header in self.headers() {
-            if header.name == Name::To {
-                line(&mut text, header.raw_name, &to);
-            } else {
-                text.extend_from_slice(header.line);
-                text.extend_from_slice(b"\r\n");
-            }
-        }
-        text.extend_from_slice(b"\r\n");
-        text.extend_from_slice(self.body());
-        Self::parse(Bytes::from(text), &UNLIMITED).ok()
+        let to = bracketed(self.to()?.uri);
+        self.rewritten(|header, text| match header.name {
+            Name::To => line(text, header.raw_name, &to),
+            _ => same(text, header),
+        })
     }
 
     /// The same request with no more than so many header fields, those that SIP itself knows first. `None` for what is no request.
     #[must_use]
     pub fn shortened(&self, fields: usize) -> Option<Self> {
+        let mut known = self.headers().filter(|header| header.name != Name::Other).count().min(fields);
+        let mut others = fields - known;
+        self.rewritten(|header, text| {
+            let room = if header.name == Name::Other { &mut others } else { &mut known };
+            if let Some(left) = room.checked_sub(1) {
+                *room = left;
+                same(text, header);
+            }
+        })
+    }
+
+    /// The same request with the header fields that `write` makes of those that it has.
+    fn rewritten(&self, mut write: impl FnMut(&Header<'_>, &mut Vec<u8>)) -> Option<Self> {
         if !self.is_request() {
             return None;
         }
-        let mut known = self.headers().filter(|header| header.name != Name::Other).count().min(fields);
-        let mut others = fields - known;
         let mut text = Vec::with_capacity(self.bytes().len());
         for part in [self.method_token(), b" ", self.request_uri(), b" SIP/2.0\r\n"] {
             text.extend_from_slice(part);
         }
         for header in self.headers() {
-            let room = if header.name == Name::Other { &mut others } else { &mut known };
-            if let Some(left) = room.checked_sub(1) {
-                *room = left;
-                text.extend_from_slice(header.line);
-                text.extend_from_slice(b"\r\n");
-            }
+            write(&header, &mut text);
         }
         text.extend_from_slice(b"\r\n");
         text.extend_from_slice(self.body());
@@ -154,6 +146,12 @@ fn tag_in(value: &[u8]) -> Option<&[u8]> {
 
 fn bracketed(uri: &[u8]) -> Vec<u8> {
     [b"<", uri, b">"].concat()
+}
+
+/// A field as it came.
+fn same(text: &mut Vec<u8>, header: &Header<'_>) {
+    text.extend_from_slice(header.line);
+    text.extend_from_slice(b"\r\n");
 }
 
 fn line(text: &mut Vec<u8>, name: &[u8], value: &[u8]) {
