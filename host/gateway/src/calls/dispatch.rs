@@ -18,7 +18,8 @@ pub(super) fn request(shard: &mut Shard, replies: &mut Replies, message: &Messag
     if in_dialog && shard.in_dialog(replies.id, message, flow, now, more) {
         return;
     }
-    // A call for help is one whatever its To says, only not one of which we know.
+    // A call for help is one whatever its To says, only not one of which we know. It gets answers with a tag of ours, where RFC 3261 8.2.6.2 would have us keep
+    // that of the request, and 12.2.2 refuse it.
     if in_dialog
         && calls_for_help(message.bytes(), &shard.parts.site.directory())
         && let Some(outside) = message.outside_dialog()
